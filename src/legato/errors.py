@@ -1,0 +1,36 @@
+"""Errors that Legato raises on purpose.
+
+Every message says what was wrong and what to do about it, so that a program can show it to its user as it is.
+"""
+
+
+class LegatoError(Exception):
+    """Base class: catch this to catch everything that Legato raises on purpose."""
+
+
+class AudioError(LegatoError):
+    """Audio that cannot be read or is not usable: not audio, empty, no audio track, NaN samples."""
+
+
+class LanguageError(LegatoError):
+    """A language that the model has no prompt for."""
+
+
+class ChunkSizeError(LegatoError):
+    """A chunk size that the model cannot run."""
+
+
+class BundleError(LegatoError):
+    """A model folder that is missing, incomplete, altered or not a bundle."""
+
+
+class CheckpointError(LegatoError):
+    """A checkpoint that cannot be converted: broken, unsafe, or of another architecture."""
+
+
+class ConversionError(LegatoError):
+    """A conversion that failed after its checkpoint was read: no room, failed check, existing output."""
+
+
+class DownloadError(LegatoError):
+    """A model that could not be downloaded, or arrived altered."""
