@@ -1,0 +1,155 @@
+import json
+import unicodedata
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+import srt
+import webvtt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legato.cues import columns, cues
+from legato.formats import WRITERS, to_json, to_srt, to_txt, to_vtt
+from legato.transcript import Token, Transcript, Word
+
+
+def spoken(text: str, step: float = 0.4, start: float = 0.0) -> Transcript:
+    """A transcript of words said one after the other, one token a word."""
+    words = [Word(w, start + i * step, start + i * step + step / 2) for i, w in enumerate(text.split())]
+    tokens = [Token(i, "\u2581" + w.text, w.start, round(w.start / 0.08)) for i, w in enumerate(words)]
+    return Transcript(" ".join(text.split()), "en-US", tuple(tokens), tuple(words), start + len(words) * step + 1)
+
+
+def spelled(text: str, times: list[float]) -> Transcript:
+    """A transcript of one word without spaces, one token a character."""
+    tokens = tuple(Token(i, c, t, round(t / 0.08)) for i, (c, t) in enumerate(zip(text, times, strict=True)))
+    return Transcript(text, "ja-JP", tokens, (Word(text, times[0], times[-1] + 0.08),), times[-1] + 1)
+
+
+def check_srt(transcript: Transcript) -> list[srt.Subtitle]:
+    """Read our SRT with another library and check what every subtitle must be."""
+    items = list(srt.parse(to_srt(transcript)))
+    assert [item.index for item in items] == list(range(1, len(items) + 1))
+    before = timedelta(0)
+    for item in items:
+        assert before <= item.start < item.end
+        assert item.end - item.start <= timedelta(seconds=6)
+        before = item.end
+        assert 1 <= len(item.content.split("\n")) <= 2
+        assert all(columns(line) <= 42 for line in item.content.split("\n"))
+    return items
+
+
+def check_vtt(transcript: Transcript) -> list[webvtt.Caption]:
+    captions: list[webvtt.Caption] = list(webvtt.from_buffer(StringIO(to_vtt(transcript))).captions)
+    assert [(c.start_in_seconds, c.end_in_seconds) for c in captions] == [
+        (cue.start // 1000, cue.end // 1000) for cue in cues(transcript)
+    ]
+    return captions
+
+
+LONG = "Subtitles are read by people who cannot hear the words. " * 12
+
+
+def test_text_survives_in_every_format() -> None:
+    transcript = spoken(LONG)
+    assert to_txt(transcript) == transcript.text + "\n"
+    assert json.loads(to_json(transcript))["text"] == transcript.text
+    assert " ".join(i.content.replace("\n", " ") for i in check_srt(transcript)) == transcript.text
+    assert " ".join(c.text.replace("\n", " ") for c in check_vtt(transcript)) == transcript.text
+
+
+def test_json_holds_everything() -> None:
+    transcript = Transcript(
+        "grüß Gott",
+        "de-DE",
+        (Token(5, "\u2581grüß", 0.24, 3), Token(6, "\u2581Gott", 0.4, 5), Token(900, "<de-DE>", 0.48, 6)),
+        (Word("grüß", 0.24, 0.32), Word("Gott", 0.4, 0.48)),
+        1.23456,
+    )
+    text = to_json(transcript, model="numbers", file="a.wav")
+    assert "grüß" in text
+    assert json.loads(text) == {
+        "file": "a.wav",
+        "model": "numbers",
+        "language": "de-DE",
+        "duration": 1.235,
+        "text": "grüß Gott",
+        "words": [{"text": "grüß", "start": 0.24, "end": 0.32}, {"text": "Gott", "start": 0.4, "end": 0.48}],
+        "tokens": [
+            {"id": 5, "piece": "\u2581grüß", "time": 0.24},
+            {"id": 6, "piece": "\u2581Gott", "time": 0.4},
+            {"id": 900, "piece": "<de-DE>", "time": 0.48},
+        ],
+    }
+
+
+def test_an_empty_transcript() -> None:
+    empty = Transcript("", None, (), (), 1.0)
+    assert {name: write(empty) for name, write in WRITERS.items() if name != "json"} == {
+        "txt": "\n",
+        "srt": "",
+        "vtt": "WEBVTT\n",
+    }
+    assert json.loads(WRITERS["json"](empty))["language"] is None
+
+
+def test_a_pause_starts_a_new_cue() -> None:
+    first, second = spoken("one two three"), spoken("four five", start=10)
+    both = Transcript("one two three four five", "en-US", first.tokens + second.tokens, first.words + second.words, 12)
+    assert [(c.lines, c.start) for c in cues(both)] == [(("one two three",), 0), (("four five",), 10_000)]
+
+
+def test_scripts_without_spaces_are_cut_where_a_line_may_break() -> None:
+    sentence = "私たちは毎朝早く起きて、近くの公園まで歩いてから、NVIDIAの新しいモデルを試しています。"
+    text = sentence * 4
+    items = check_srt(spelled(text, [i * 0.16 for i in range(len(text))]))
+    assert "".join(i.content.replace("\n", "") for i in items) == text
+    lines = [line for i in items for line in i.content.split("\n")]
+    assert not any(line[0] in "、。っょ" for line in lines)
+    assert sum("NVIDIA" in line for line in lines) == 4
+    assert min(columns(line) for line in lines) >= 2
+
+
+def test_a_pause_inside_a_word_without_spaces() -> None:
+    times = [0.0, 0.16, 0.32, 8.0, 8.16]
+    assert [(c.lines, c.start) for c in cues(spelled("今日は晴れ", times))] == [(("今日は",), 0), (("晴れ",), 8000)]
+
+
+def test_thai_marks_stay_with_their_letters() -> None:
+    text = "สวัสดีครับผมชื่อสมชายยินดีที่ได้รู้จัก" * 3
+    for item in check_srt(spelled(text, [i * 0.1 for i in range(len(text))])):
+        assert not any(unicodedata.category(line[0]).startswith("M") for line in item.content.split("\n"))
+
+
+@pytest.mark.parametrize("text", ["{an8} a{b}c", r"back\Nslash \h \n", "{\\p1}m 0 0", "a<b> & </i> 1-->2"])
+def test_what_is_markup_elsewhere_is_text_here(text: str) -> None:
+    transcript = spoken(text)
+    assert [c.text for c in check_vtt(transcript)] == [
+        transcript.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    ] or [c.text for c in check_vtt(transcript)] == [transcript.text]
+    assert transcript.text in to_srt(transcript)
+
+
+WORDS = st.text(
+    st.characters(exclude_categories=("C", "Z", "M"), exclude_characters="\u2028\u2029\x85"), min_size=1, max_size=60
+)
+
+
+@given(st.lists(st.tuples(WORDS, st.integers(0, 40), st.integers(0, 90)), max_size=40))
+def test_any_words_at_any_times(said: list[tuple[str, int, int]]) -> None:
+    words, frame = [], 0
+    for text, wait, length in said:
+        frame += wait
+        words.append(Word(text, frame * 0.08, (frame + length + 1) * 0.08))
+        frame += length
+    transcript = Transcript(" ".join(w.text for w in words), None, (), tuple(words), frame * 0.08 + 1)
+    laid = cues(transcript)
+    assert "".join("".join(c.lines) for c in laid).replace(" ", "") == "".join(w.text for w in words)
+    before = 0
+    for cue in laid:
+        assert before <= cue.start < cue.end <= cue.start + 6000
+        before = cue.end
+        assert 1 <= len(cue.lines) <= 2
+        assert all(0 < columns(line) <= 42 for line in cue.lines)
