@@ -36,9 +36,9 @@ def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str
     graph.output(
         graph.op("Transpose", x, perm=[1, 0, 2]), "decoder_output", ir.DataType.FLOAT, [batch, 1, hidden]
     )
-    for number, name in enumerate(("h_out", "c_out")):
+    for number, output in enumerate(("h_out", "c_out")):
         graph.output(
-            graph.op("Concat", *(state[number] for state in states), axis=0), name, ir.DataType.FLOAT, state_shape
+            graph.op("Concat", *(state[number] for state in states), axis=0), output, ir.DataType.FLOAT, state_shape
         )
     return graph.model("RNN-T prediction net")
 
