@@ -129,7 +129,7 @@ def _read(path: Path, config: dict[str, Any], ours: dict[str, Any]) -> Bundle:
         layers=int(config["encoderLayers"]),
         width=width,
         heads=int(ours.get("attentionHeads", 8)),
-        left_context=int(config.get("attentionLeftContext", config.get("attentionContext"))),
+        left_context=int(config["attentionLeftContext" if "attentionLeftContext" in config else "attentionContext"]),
         conv_cache=int(config["convCacheSize"]),
         decoder_hidden=int(config["decoderHidden"]),
         decoder_layers=int(config["decoderLayers"]),

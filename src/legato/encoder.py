@@ -145,15 +145,15 @@ class NativeEncoder:
             feeds[name] = np.stack([state.caches[number] for state in states])
         encoded, *caches = self._session.run(None, feeds)
         results = []
-        for row, state in enumerate(states):
+        for number, state in enumerate(states):
             count = min(frames, self.ready(state)) if state.ended else frames
             after = replace(
                 state,
                 done=state.done + count,
                 mel=state.mel[FACTOR * frames :].copy(),
-                caches=tuple(cache[row] for cache in caches),
+                caches=tuple(cache[number] for cache in caches),
             )
-            results.append((encoded[row, :count], after))
+            results.append((encoded[number, :count], after))
         return results
 
 
@@ -214,14 +214,15 @@ class ReferenceEncoder:
             "cache_last_time": time[:, None],
             "cache_last_channel_len": length[None],
         }
-        encoded, count, pre_cache, channel, time, length = self._session.run(None, feeds)
+        encoded, counts, pre_cache, channel, time, length = self._session.run(None, feeds)
+        count = int(counts[0])
         after = replace(
             state,
-            done=state.done + int(count[0]),
+            done=state.done + count,
             mel=state.mel[self._WINDOW :].copy(),
             caches=(pre_cache[0], channel[:, 0], time[:, 0], length[0]),
         )
-        return encoded[0, : int(count[0])], after
+        return encoded[0, :count], after
 
 
 def _listing(chunks: set[int]) -> str:

@@ -153,4 +153,5 @@ class LogMel:
         power = spectrum.real**2 + spectrum.imag**2
         # One vector-matrix product a frame: a single matrix product would round differently for another frame count.
         mel = np.matmul(power[:, None, :], self._filters)[:, 0, :]
-        return np.log(mel + LOG_FLOOR).astype(np.float32)
+        frames: Frames = np.log(mel + LOG_FLOOR).astype(np.float32)
+        return frames

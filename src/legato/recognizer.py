@@ -16,7 +16,7 @@ from legato.features import Frames, LogMel, MelState, Samples
 from legato.models import resolve
 from legato.search import start_search
 from legato.sessions import default_threads
-from legato.stream import Stream, StreamState, encode, feed, search, transcript_of
+from legato.stream import Stream, StreamState, duration, encode, feed, search, transcript_of
 from legato.transcript import Transcript
 from legato.transducer import OnnxTransducer, Transducer
 
@@ -37,9 +37,7 @@ class Recognizer:
         front_end, encoder, transducer: the rooms that audio walks through.
     """
 
-    def __init__(
-        self, bundle: Bundle, front_end: LogMel, encoder: Encoder, transducer: Transducer
-    ) -> None:
+    def __init__(self, bundle: Bundle, front_end: LogMel, encoder: Encoder, transducer: Transducer) -> None:
         self.bundle = bundle
         self.front_end = front_end
         self.encoder = encoder
@@ -79,12 +77,12 @@ class Recognizer:
         state = self.start(language=language, chunk_ms=chunk_ms)
         if isinstance(audio, str | Path):
             with open_audio(Path(audio)) as blocks:
-                heard = self._run(state, blocks, progress)
+                self._run(state, blocks, progress)
                 for warning in blocks.warnings:
                     logger.warning("%s: %s", audio, warning)
         else:
-            heard = self._run(state, _cut(check_samples(audio), self.sample_rate), progress)
-        return transcript_of(self, state, heard=heard)
+            self._run(state, _cut(check_samples(audio), self.sample_rate), progress)
+        return transcript_of(self, state)
 
     def stream(self, *, language: str = AUTO, chunk_ms: int = 320) -> Stream:
         """Open a live stream; arguments as for `transcribe`."""
@@ -127,29 +125,25 @@ class Recognizer:
         blocks: Iterable[Samples],
         progress: Callable[[float], None] | None,
         collect: Callable[[Frames], None] | None = None,
-    ) -> float:
-        """Take whole blocks through the model, many chunks a call; returns the seconds heard.
+    ) -> None:
+        """Take whole blocks through the model, many chunks a call.
 
         With `collect` the frames go there instead of to the search.
         """
         step = max(1, FILE_FRAMES // state.encoder.chunk) * state.encoder.chunk
-        samples = 0
         for block in blocks:
-            samples += len(block)
             feed(self, state, block, last=False)
             while self.encoder.ready(state.encoder) >= step:
                 self._frames(state, step, collect)
                 if progress:
                     progress(state.encoder.done * self.bundle.frame_seconds)
-        if not samples:
+        if not state.samples:
             raise AudioError("The audio is empty: it holds no samples. Give a recording of at least 10 ms.")
         feed(self, state, np.zeros(0, np.float32), last=True)
         while frames := min(self.encoder.ready(state.encoder), step):
             self._frames(state, frames, collect)
-        heard = samples / self.sample_rate
         if progress:
-            progress(heard)
-        return heard
+            progress(duration(self, state))
 
     def _frames(self, state: StreamState, frames: int, collect: Callable[[Frames], None] | None) -> None:
         encoded = encode(self, state, frames)

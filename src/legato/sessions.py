@@ -24,8 +24,8 @@ def open_session(path: Path, threads: int, *, prepack: bool = True) -> ort.Infer
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Without VNNI, U8 x S8 kernels sum pairs in 16 bits and saturate silently; this makes them exact. It changes nothing
-    # for U8 weights and on CPUs with VNNI.
+    # Without VNNI, U8 x S8 kernels sum pairs in 16 bits and saturate silently; this makes them exact. It changes
+    # nothing for U8 weights and on CPUs with VNNI.
     options.add_session_config_entry("session.x64quantprecision", "1")
     # Waiting threads that spin double the time of a chunk when another process wants the core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

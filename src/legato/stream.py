@@ -25,6 +25,7 @@ class StreamState:
     Attributes:
         language: the language that was asked for, `auto` included.
         mel, encoder, search: the states of the three rooms that audio walks through.
+        samples: samples heard so far, without padding.
         tokens: every token so far.
         text: the text so far.
         detected: the last language tag that was emitted.
@@ -34,6 +35,7 @@ class StreamState:
     mel: MelState
     encoder: EncoderState
     search: SearchState
+    samples: int = 0
     tokens: list[Token] = field(default_factory=list)
     text: TextBuilder = field(default_factory=TextBuilder)
     detected: str | None = None
@@ -104,6 +106,7 @@ class Stream:
 
 def feed(recognizer: "Recognizer", state: StreamState, samples: Samples, *, last: bool) -> None:
     """Samples to mel frames, and those to the encoder's state."""
+    state.samples += len(samples)
     if last and (missing := -state.mel.samples % recognizer.encoder.window_samples):
         samples = np.concatenate([samples, np.zeros(missing, np.float32)])
     mel, state.mel = recognizer.front_end.accept(samples, state.mel, last=last)
@@ -138,11 +141,11 @@ def search(recognizer: "Recognizer", state: StreamState, encoded: Frames) -> lis
 
 def duration(recognizer: "Recognizer", state: StreamState) -> float:
     """Seconds of audio heard."""
-    return state.mel.samples / recognizer.bundle.mel.sample_rate
+    return state.samples / recognizer.bundle.mel.sample_rate
 
 
-def transcript_of(recognizer: "Recognizer", state: StreamState, *, heard: float | None = None) -> Transcript:
-    """The transcript of a state; `heard` replaces the duration where padding was added."""
+def transcript_of(recognizer: "Recognizer", state: StreamState) -> Transcript:
+    """The transcript of a state."""
     bundle = recognizer.bundle
     asked = None if state.language == "auto" else state.language
     return Transcript(
@@ -150,5 +153,5 @@ def transcript_of(recognizer: "Recognizer", state: StreamState, *, heard: float 
         language=state.detected or asked,
         tokens=tuple(state.tokens),
         words=split_words([t for t in state.tokens if t.id not in bundle.language_tags], bundle.frame_seconds),
-        duration=round(duration(recognizer, state) if heard is None else heard, 3),
+        duration=round(duration(recognizer, state), 3),
     )

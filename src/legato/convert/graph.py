@@ -54,9 +54,7 @@ class GraphWriter:
         self._nodes.append(ir.node(kind, inputs, attributes, domain=domain, outputs=values, name=name))
         return values
 
-    def weight(
-        self, name: str, dtype: ir.DataType, shape: Sequence[int], read: Callable[[], NDArray[Any]]
-    ) -> ir.Value:
+    def weight(self, name: str, dtype: ir.DataType, shape: Sequence[int], read: Callable[[], NDArray[Any]]) -> ir.Value:
         """Add an initializer that is read, changed and written only when the model is saved.
 
         Calling it again with the same name gives the same value.

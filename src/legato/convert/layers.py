@@ -16,7 +16,7 @@ from legato.convert.precision import Precision
 
 LAYER_NORM_EPSILON = 1e-5
 #: Added to the attention scores of keys that a query must not see. NeMo adds -10000 and then clears what is left.
-MASKED = np.float32(-1e9)
+MASKED = -1e9
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EncoderWriter:
         return self.graph.weight(name, ir.DataType.FLOAT, shape, lambda: self.checkpoint.read(name))
 
     def linear(self, x: ir.Value, name: str, *, scale: float = 1.0, bias: str | None = None) -> ir.Value:
-        """`x @ W.T * scale + b` for a weight stored as [outputs, inputs] (or a 1x1 convolution's [outputs, inputs, 1])."""
+        """`x @ W.T * scale + b` for a weight stored as [outputs, inputs], a 1x1 convolution's with a third axis."""
         outputs, inputs = self.architecture.weight_shapes()[name][:2]
 
         def read() -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ class EncoderWriter:
         return self.graph.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
 
     def silu(self, x: ir.Value) -> ir.Value:
-        """x * sigmoid(x); ONNX Runtime fuses the two."""
+        """X * sigmoid(x); ONNX Runtime fuses the two."""
         return self.graph.op("Mul", x, self.graph.op("Sigmoid", x))
 
     def subsampling(self, mel: ir.Value, masks: list[ir.Value]) -> ir.Value:
@@ -97,17 +97,15 @@ class EncoderWriter:
         )  # fmt: skip
 
     def feed_forward(self, x: ir.Value, layer: int, number: int) -> ir.Value:
-        """x + half of a feed-forward module; the half is folded into the weights, where it is exact."""
+        """X + half of a feed-forward module; the half is folded into the weights, where it is exact."""
         name = f"encoder.layers.{layer}"
         with self.graph.scoped(f"feed_forward{number}"):
             inner = self.layer_norm(x, f"{name}.norm_feed_forward{number}")
             inner = self.silu(self.linear(inner, f"{name}.feed_forward{number}.linear1.weight"))
-            return self.graph.op(
-                "Add", x, self.linear(inner, f"{name}.feed_forward{number}.linear2.weight", scale=0.5)
-            )
+            return self.graph.op("Add", x, self.linear(inner, f"{name}.feed_forward{number}.linear2.weight", scale=0.5))
 
     def convolution(self, x: ir.Value, layer: int, cache: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """x + the convolution module.
+        """X + the convolution module.
 
         Args:
             x: float32[batch, n, width].
@@ -133,9 +131,7 @@ class EncoderWriter:
     def _depthwise(self, x: ir.Value, name: str) -> ir.Value:
         """Depthwise convolution over frames: float32[batch, kernel - 1 + n, width] -> float32[batch, n, width]."""
         width, _, kernel = self.architecture.weight_shapes()[name]
-        weight = self.precision.parameter(
-            self.graph, name, (width, 1, kernel), lambda: self.checkpoint.read(name)
-        )
+        weight = self.precision.parameter(self.graph, name, (width, 1, kernel), lambda: self.checkpoint.read(name))
         x = self.graph.op("Transpose", x, perm=[0, 2, 1])
         x = self.graph.op("Conv", x, weight, group=width, kernel_shape=[kernel])
         return self.graph.op("Transpose", x, perm=[0, 2, 1])
@@ -147,7 +143,13 @@ class EncoderWriter:
         return self.graph.op("Transpose", split, perm=[0, 2, 1, 3])
 
     def attend(
-        self, query: ir.Value, keys: ir.Value, values: ir.Value, layer: int, positions: "RelativePositions", mask: ir.Value
+        self,
+        query: ir.Value,
+        keys: ir.Value,
+        values: ir.Value,
+        layer: int,
+        positions: "RelativePositions",
+        mask: ir.Value,
     ) -> ir.Value:
         """Transformer-XL attention and the output projection.
 

@@ -43,7 +43,7 @@ def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Mod
     caches: list[tuple[str, ir.Value, list[int | str]]] = []
     for layer in range(a.layers):
         with graph.scoped(f"layers.{layer}"):
-            shape = ["batch", a.heads, a.left_context, a.head_width]
+            shape: list[int | str] = ["batch", a.heads, a.left_context, a.head_width]
             key_cache, value_cache = (
                 graph.input(f"{name}_cache_{layer}", ir.DataType.FLOAT, shape) for name in ("key", "value")
             )
@@ -108,9 +108,7 @@ def _within(graph: GraphWriter, index: ir.Value, length: ir.Value) -> ir.Value:
     return graph.op("And", not_before, graph.op("Less", index, _column(graph, length)))
 
 
-def _subsampling_masks(
-    graph: GraphWriter, mel: ir.Value, start: ir.Value, mel_length: ir.Value
-) -> list[ir.Value]:
+def _subsampling_masks(graph: GraphWriter, mel: ir.Value, start: ir.Value, mel_length: ir.Value) -> list[ir.Value]:
     """Masks of `EncoderWriter.subsampling`: the mel frames, then the outputs of its first two layers."""
     constant = graph.constant
     masks = []
@@ -162,5 +160,5 @@ def _attention_mask(
         graph.op("LessOrEqual", behind, chunks),
     )
     seen = graph.op("And", seen, graph.op("Unsqueeze", _within(graph, key, length), constant([1])))
-    mask = graph.op("Where", seen, constant(np.float32(0).reshape(())), constant(MASKED.reshape(())))
+    mask = graph.op("Where", seen, constant(0.0), constant(MASKED))
     return graph.op("Unsqueeze", mask, constant([1]))

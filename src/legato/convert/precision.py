@@ -18,7 +18,9 @@ class Precision(Protocol):
 
     name: str
 
-    def linear(self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix) -> ir.Value:
+    def linear(
+        self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
+    ) -> ir.Value:
         """Write `x @ W` for x float32[..., inputs]; W is called `name`."""
         ...
 
@@ -32,7 +34,9 @@ class Float32:
 
     name = "fp32"
 
-    def linear(self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix) -> ir.Value:
+    def linear(
+        self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
+    ) -> ir.Value:
         """See `Precision.linear`."""
         return graph.op("MatMul", x, self.parameter(graph, name, (inputs, outputs), read))
 
@@ -67,7 +71,9 @@ class DynamicInt8(Float32):
     def __init__(self, *, unsigned: bool) -> None:
         self.unsigned = unsigned
 
-    def linear(self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix) -> ir.Value:
+    def linear(
+        self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
+    ) -> ir.Value:
         """See `Precision.linear`."""
         dtype = ir.DataType.UINT8 if self.unsigned else ir.DataType.INT8
         zero = 128 if self.unsigned else 0
@@ -86,7 +92,8 @@ class DynamicInt8(Float32):
 
 
 def _quantize(matrix: NDArray[np.float32], zero: int) -> NDArray[np.float32]:
-    return np.rint(matrix / _scales(matrix)) + np.float32(zero)
+    quantized: NDArray[np.float32] = np.rint(matrix / _scales(matrix)) + np.float32(zero)
+    return quantized
 
 
 def _scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -116,9 +116,7 @@ def _positions(graph: GraphWriter, left: int) -> RelativePositions:
     count, keys = farthest - nearest + 1, left + FRAMES
     query, key = np.arange(FRAMES)[:, None], np.arange(keys)[None]
     index = query * count + (query + left - key) - nearest
-    return RelativePositions(
-        nearest, farthest, graph.constant(index.reshape(-1)), graph.constant([0, 0, FRAMES, keys])
-    )
+    return RelativePositions(nearest, farthest, graph.constant(index.reshape(-1)), graph.constant([0, 0, FRAMES, keys]))
 
 
 def _mask(graph: GraphWriter, left: int, cache_length: ir.Value, encoded_length: ir.Value) -> ir.Value:
@@ -128,5 +126,5 @@ def _mask(graph: GraphWriter, left: int, cache_length: ir.Value, encoded_length:
     first = graph.op("Sub", graph.constant(_int32([left])), used)
     end = graph.op("Add", encoded_length, graph.constant(_int32([left])))
     seen = graph.op("And", graph.op("GreaterOrEqual", key, first), graph.op("Less", key, end))
-    mask = graph.op("Where", seen, graph.constant(np.float32(0).reshape(())), graph.constant(MASKED.reshape(())))
+    mask = graph.op("Where", seen, graph.constant(0.0), graph.constant(MASKED))
     return graph.op("Reshape", mask, graph.constant([1, 1, 1, left + FRAMES]))

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -109,7 +109,7 @@ class TorchArchive:
             loaded = loaded["state_dict"]
         if not isinstance(loaded, dict):
             raise CheckpointError(f"{path.name}: holds a {type(loaded).__name__}, not a dictionary of tensors.")
-        self.tensors = {str(k): cast(StoredTensor, v) for k, v in loaded.items() if isinstance(v, StoredTensor)}
+        self.tensors = {str(k): v for k, v in loaded.items() if isinstance(v, StoredTensor)}
         if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
             raise CheckpointError(f"{path.name}: its tensors are compressed, which torch never does.")
         self._offsets = {name: info.header_offset for name, info in entries.items()}

@@ -33,9 +33,7 @@ def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str
         y, new_h, new_c = graph.ops("LSTM", x, *weights, None, hs[layer], cs[layer], outputs=3, hidden_size=hidden)
         x = graph.op("Squeeze", y, graph.constant([1]))
         states.append((new_h, new_c))
-    graph.output(
-        graph.op("Transpose", x, perm=[1, 0, 2]), "decoder_output", ir.DataType.FLOAT, [batch, 1, hidden]
-    )
+    graph.output(graph.op("Transpose", x, perm=[1, 0, 2]), "decoder_output", ir.DataType.FLOAT, [batch, 1, hidden])
     for number, output in enumerate(("h_out", "c_out")):
         graph.output(
             graph.op("Concat", *(state[number] for state in states), axis=0), output, ir.DataType.FLOAT, state_shape
@@ -60,8 +58,12 @@ def _lstm_weights(graph: GraphWriter, checkpoint: Checkpoint, precision: Precisi
         return np.concatenate([read("bias_ih"), read("bias_hh")])[None]
 
     return [
-        precision.parameter(graph, f"{lstm}.weight_ih_l{layer}", (1, 4 * hidden, hidden), lambda: read("weight_ih")[None]),
-        precision.parameter(graph, f"{lstm}.weight_hh_l{layer}", (1, 4 * hidden, hidden), lambda: read("weight_hh")[None]),
+        precision.parameter(
+            graph, f"{lstm}.weight_ih_l{layer}", (1, 4 * hidden, hidden), lambda: read("weight_ih")[None]
+        ),
+        precision.parameter(
+            graph, f"{lstm}.weight_hh_l{layer}", (1, 4 * hidden, hidden), lambda: read("weight_hh")[None]
+        ),
         graph.weight(f"{lstm}.bias_l{layer}", ir.DataType.FLOAT, (1, 8 * hidden), read_biases),
     ]
 
@@ -92,7 +94,5 @@ def write_joint(checkpoint: Checkpoint, precision: Precision, batch: int | str, 
         return graph.op("Add", product, bias)
 
     joined = graph.op("Relu", graph.op("Add", linear(encoder, "joint.enc"), linear(decoder, "joint.pred")))
-    graph.output(
-        linear(joined, "joint.joint_net.out"), "logits", ir.DataType.FLOAT, [batch, frames, a.vocabulary + 1]
-    )
+    graph.output(linear(joined, "joint.joint_net.out"), "logits", ir.DataType.FLOAT, [batch, frames, a.vocabulary + 1])
     return graph.model("RNN-T joint")

@@ -38,9 +38,7 @@ def write_bundle(
     _save(write_joint(checkpoint, small, batch, frames), folder, "joint", progress)
     _write_json(folder / "vocab.json", {str(number): piece for number, piece in enumerate(checkpoint.pieces)})
     _write_json(folder / "languages.json", _languages(checkpoint))
-    files = {
-        file.name: {"size": file.stat().st_size, "sha256": file_sha256(file)} for file in sorted(folder.iterdir())
-    }
+    files = {file.name: {"size": file.stat().st_size, "sha256": file_sha256(file)} for file in sorted(folder.iterdir())}
     _write_json(folder / "config.json", _config(checkpoint, precision.name, layout, name) | {"legato": {
         "format": FORMAT,
         "name": name,
