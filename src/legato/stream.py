@@ -99,8 +99,7 @@ class Stream:
         while frames := min(recognizer.encoder.ready(state.encoder), state.encoder.chunk):
             encoded = encode(recognizer, state, frames)
             if new := search(recognizer, state, encoded):
-                heard = min(state.encoder.done * recognizer.bundle.frame_seconds, duration(recognizer, state))
-                events.append(Partial(state.text.text, tuple(new), round(heard, 3)))
+                events.append(Partial(state.text.text, tuple(new), used(recognizer, state)))
         return events
 
 
@@ -137,6 +136,14 @@ def search(recognizer: "Recognizer", state: StreamState, encoded: Frames) -> lis
             state.text.add(token.piece)
     state.tokens += new
     return new
+
+
+def used(recognizer: "Recognizer", state: StreamState) -> float:
+    """Seconds of audio that the encoder frames so far depend on; the same however the audio was cut."""
+    mel = recognizer.bundle.mel
+    newest_mel_frame = 8 * (state.encoder.done - 1)
+    samples = newest_mel_frame * mel.hop_length + mel.window_length // 2
+    return round(min(samples / mel.sample_rate, duration(recognizer, state)), 3)
 
 
 def duration(recognizer: "Recognizer", state: StreamState) -> float:

@@ -73,14 +73,21 @@ def open_transformers(path: Path) -> Checkpoint:
     if (blank := int(config["blank_token_id"])) != architecture.vocabulary:
         raise CheckpointError(f"{path}: blank is {blank}, not the id after the last token, {architecture.vocabulary}.")
     prompts = _section(path, processor, "prompt_dictionary")
+    weights = {name: partial(_read, handles[files[old]], old) for name, old in stored.items()}
+
+    def release() -> None:
+        # Every page of the files that was read counts as memory of this process until nothing refers to the mapping.
+        weights.clear()
+        handles.clear()
+
     return Checkpoint(
         path=path,
         architecture=architecture,
         pieces=_pieces(path, architecture.vocabulary),
         prompt_dictionary={str(name): int(slot) for name, slot in prompts.items()},
-        weights={name: partial(_read, handles[files[old]], old) for name, old in stored.items()},
+        weights=weights,
         nbytes=sum(file.stat().st_size for file in handles),
-        release=handles.clear,
+        release=release,
     )
 
 
