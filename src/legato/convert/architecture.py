@@ -1,0 +1,163 @@
+"""The sizes of one model, whatever framework saved it."""
+
+from dataclasses import dataclass
+
+from legato.features import MelConfig
+
+#: Right contexts that every native bundle can be run with: 80, 160, 320, 560 and 1120 ms. A checkpoint may add others.
+STANDARD_RIGHT_CONTEXTS = (0, 1, 3, 6, 13)
+
+SUBSAMPLING_FACTOR = 8
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of a cache-aware FastConformer RNN-T with a language prompt.
+
+    Attributes:
+        layers: number of conformer layers.
+        width: d_model.
+        heads: attention heads.
+        feed_forward: inner width of the feed-forward modules.
+        conv_kernel: kernel of the causal depthwise convolution.
+        subsampling_channels: channels of the strided Conv2d stack.
+        left_context: encoder frames that attention sees before the current chunk, at most.
+        right_contexts: right contexts that the model was trained with, its default first.
+        prompts: number of language-prompt slots.
+        prompt_hidden: inner width of the prompt projection.
+        prediction_hidden: width of the prediction net.
+        prediction_layers: LSTM layers of the prediction net.
+        joint_hidden: inner width of the joint.
+        vocabulary: number of tokens without blank; blank's id equals it.
+        max_symbols: tokens that greedy search may emit on one frame.
+        mel: the front end.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    feed_forward: int
+    conv_kernel: int
+    subsampling_channels: int
+    left_context: int
+    right_contexts: tuple[int, ...]
+    prompts: int
+    prompt_hidden: int
+    prediction_hidden: int
+    prediction_layers: int
+    joint_hidden: int
+    vocabulary: int
+    max_symbols: int
+    mel: MelConfig
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def conv_cache(self) -> int:
+        """Frames of left context that the depthwise convolution needs."""
+        return self.conv_kernel - 1
+
+    @property
+    def max_right_context(self) -> int:
+        """The largest right context that a native graph must serve."""
+        return max(*STANDARD_RIGHT_CONTEXTS, *self.right_contexts)
+
+    @property
+    def subsampled_bins(self) -> int:
+        """Frequency bins left after three causal strides of 2 (padding 2 before and 1 behind each)."""
+        bins = self.mel.mel_bins
+        for _ in range(3):
+            bins = bins // 2 + 1
+        return bins
+
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name (as NeMo names it) and shape of every weight that the model must have."""
+        d, c, p, j = self.width, self.subsampling_channels, self.prediction_hidden, self.joint_hidden
+        shapes: dict[str, tuple[int, ...]] = {
+            "encoder.pre_encode.conv.0.weight": (c, 1, 3, 3),
+            "encoder.pre_encode.conv.0.bias": (c,),
+            "encoder.pre_encode.out.weight": (d, c * self.subsampled_bins),
+            "encoder.pre_encode.out.bias": (d,),
+            "prompt_kernel.0.weight": (self.prompt_hidden, d + self.prompts),
+            "prompt_kernel.0.bias": (self.prompt_hidden,),
+            "prompt_kernel.2.weight": (d, self.prompt_hidden),
+            "prompt_kernel.2.bias": (d,),
+            "decoder.prediction.embed.weight": (self.vocabulary + 1, p),
+            "joint.enc.weight": (j, d),
+            "joint.enc.bias": (j,),
+            "joint.pred.weight": (j, p),
+            "joint.pred.bias": (j,),
+            "joint.joint_net.out.weight": (self.vocabulary + 1, j),
+            "joint.joint_net.out.bias": (self.vocabulary + 1,),
+        }
+        for depthwise, pointwise in ((2, 3), (5, 6)):
+            shapes[f"encoder.pre_encode.conv.{depthwise}.weight"] = (c, 1, 3, 3)
+            shapes[f"encoder.pre_encode.conv.{depthwise}.bias"] = (c,)
+            shapes[f"encoder.pre_encode.conv.{pointwise}.weight"] = (c, c, 1, 1)
+            shapes[f"encoder.pre_encode.conv.{pointwise}.bias"] = (c,)
+        for layer in range(self.prediction_layers):
+            lstm = "decoder.prediction.dec_rnn.lstm"
+            shapes |= {f"{lstm}.weight_{side}_l{layer}": (4 * p, p) for side in ("ih", "hh")}
+            shapes |= {f"{lstm}.bias_{side}_l{layer}": (4 * p,) for side in ("ih", "hh")}
+        for layer in range(self.layers):
+            shapes |= {f"encoder.layers.{layer}.{name}": shape for name, shape in self._layer_shapes().items()}
+        return shapes
+
+    def _layer_shapes(self) -> dict[str, tuple[int, ...]]:
+        d, f = self.width, self.feed_forward
+        shapes: dict[str, tuple[int, ...]] = {
+            "self_attn.pos_bias_u": (self.heads, self.head_width),
+            "self_attn.pos_bias_v": (self.heads, self.head_width),
+            "conv.pointwise_conv1.weight": (2 * d, d, 1),
+            "conv.depthwise_conv.weight": (d, 1, self.conv_kernel),
+            "conv.pointwise_conv2.weight": (d, d, 1),
+        }
+        shapes |= {f"self_attn.linear_{name}.weight": (d, d) for name in ("q", "k", "v", "out", "pos")}
+        for module in ("feed_forward1", "feed_forward2"):
+            shapes |= {f"{module}.linear1.weight": (f, d), f"{module}.linear2.weight": (d, f)}
+        norms = ("norm_feed_forward1", "norm_self_att", "norm_conv", "norm_feed_forward2", "norm_out")
+        for norm in (*norms, "conv.batch_norm"):
+            shapes |= {f"{norm}.weight": (d,), f"{norm}.bias": (d,)}
+        return shapes
+
+
+def measure(
+    shapes: dict[str, tuple[int, ...]],
+    *,
+    left_context: int,
+    right_contexts: tuple[int, ...],
+    max_symbols: int,
+    mel: MelConfig,
+) -> Architecture:
+    """Read the sizes off the shapes of the weights, which cannot disagree with the model as a configuration can.
+
+    Args:
+        shapes: name (as NeMo names it) -> shape.
+        left_context, right_contexts, max_symbols, mel: what no shape tells.
+
+    Raises:
+        KeyError: a weight that every model of this architecture has is missing.
+    """
+    width = shapes["encoder.pre_encode.out.weight"][0]
+    lstm = "decoder.prediction.dec_rnn.lstm.weight_ih_l"
+    return Architecture(
+        layers=1 + max(int(name.split(".")[2]) for name in shapes if name.startswith("encoder.layers.")),
+        width=width,
+        heads=shapes["encoder.layers.0.self_attn.pos_bias_u"][0],
+        feed_forward=shapes["encoder.layers.0.feed_forward1.linear1.weight"][0],
+        conv_kernel=shapes["encoder.layers.0.conv.depthwise_conv.weight"][2],
+        subsampling_channels=shapes["encoder.pre_encode.conv.0.weight"][0],
+        left_context=left_context,
+        right_contexts=right_contexts,
+        prompts=shapes["prompt_kernel.0.weight"][1] - width,
+        prompt_hidden=shapes["prompt_kernel.0.weight"][0],
+        prediction_hidden=shapes["decoder.prediction.embed.weight"][1],
+        prediction_layers=sum(name.startswith(lstm) for name in shapes),
+        joint_hidden=shapes["joint.enc.weight"][0],
+        vocabulary=shapes["decoder.prediction.embed.weight"][0] - 1,
+        max_symbols=max_symbols,
+        mel=mel,
+    )

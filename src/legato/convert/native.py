@@ -1,0 +1,164 @@
+"""The native encoder graph: any batch, any number of frames a call, any right context, keys and values cached.
+
+Every row of the batch says where it is in its own stream, so rows may join, leave and end at any call, and one call may
+hold several chunks: under the chunked mask a frame's result does not depend on how many frames are computed with it.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from legato.convert.checkpoint import Checkpoint
+from legato.convert.graph import GraphWriter
+from legato.convert.layers import MASKED, EncoderWriter, RelativePositions
+from legato.convert.precision import Precision
+
+
+def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
+    """Write the native encoder.
+
+    Inputs, B rows of n encoder frames:
+        mel float32[B, 8n + 7, bins]: the mel frames from `8 * start - 14` on, zeros where there are none;
+        start int64[B]: index of the first encoder frame in its stream, a multiple of `chunk`;
+        mel_length int64[B]: mel frames of the whole utterance, or any larger number while its end is not known;
+        chunk int64[B]: right context + 1;
+        prompt int64[B]: language-prompt slot;
+        key_cache_L, value_cache_L float32[B, heads, left context, head width] and conv_cache_L float32[B, kernel - 1,
+        width] for every layer L: what the call before returned, zeros at the start.
+
+    Outputs: `encoded` float32[B, n, width], the frames after the language prompt, and new_* of every cache.
+    """
+    a = checkpoint.architecture
+    graph = GraphWriter("encoder")
+    writer = EncoderWriter(graph, checkpoint, precision)
+    mel = graph.input("mel", ir.DataType.FLOAT, ["batch", "mel_frames", a.mel.mel_bins])
+    start, mel_length, chunk, prompt = (
+        graph.input(name, ir.DataType.INT64, ["batch"]) for name in ("start", "mel_length", "chunk", "prompt")
+    )
+    with graph.scoped("subsampling"):
+        x = writer.subsampling(mel, _subsampling_masks(graph, mel, start, mel_length))
+    with graph.scoped("positions"):
+        frames = graph.op("Shape", x, start=1, end=2)
+        positions = _positions(graph, frames, a.left_context, a.max_right_context)
+        mask = _attention_mask(graph, frames, start, mel_length, chunk, a.left_context)
+    caches: list[tuple[str, ir.Value, list[int | str]]] = []
+    for layer in range(a.layers):
+        with graph.scoped(f"layers.{layer}"):
+            shape: list[int | str] = ["batch", a.heads, a.left_context, a.head_width]
+            key_cache, value_cache = (
+                graph.input(f"{name}_cache_{layer}", ir.DataType.FLOAT, shape) for name in ("key", "value")
+            )
+            conv_shape: list[int | str] = ["batch", a.conv_cache, a.width]
+            conv_cache = graph.input(f"conv_cache_{layer}", ir.DataType.FLOAT, conv_shape)
+            x = writer.feed_forward(x, layer, 1)
+            with graph.scoped("self_attn"):
+                query, key, value = _project(writer, x, layer)
+                keys = graph.op("Concat", key_cache, writer.heads(key), axis=2)
+                values = graph.op("Concat", value_cache, writer.heads(value), axis=2)
+                x = graph.op("Add", x, writer.attend(query, keys, values, layer, positions, mask))
+                for name, cache in (("key", keys), ("value", values)):
+                    caches.append((f"new_{name}_cache_{layer}", writer.last(cache, a.left_context, axis=2), shape))
+            x, new_conv_cache = writer.convolution(x, layer, conv_cache)
+            caches.append((f"new_conv_cache_{layer}", new_conv_cache, conv_shape))
+            x = writer.feed_forward(x, layer, 2)
+            x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
+    with graph.scoped("prompt"):
+        row = graph.op("Gather", writer.prompt_table(), prompt, axis=0)
+        x = writer.prompt(x, graph.op("Unsqueeze", row, graph.constant([1])))
+    graph.output(x, "encoded", ir.DataType.FLOAT, ["batch", "frames", a.width])
+    for name, cache, cache_shape in caches:
+        graph.output(cache, name, ir.DataType.FLOAT, cache_shape)
+    return graph.model("Legato native streaming encoder")
+
+
+def _project(writer: EncoderWriter, x: ir.Value, layer: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """Query (scaled), key and value of the new frames in one product."""
+    a = writer.architecture
+    name = f"encoder.layers.{layer}.self_attn.linear_"
+    scale = np.float32(a.head_width**-0.5)
+
+    def read() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        q, k, v = (writer.checkpoint.read(f"{name}{part}.weight") for part in "qkv")
+        return np.concatenate([q * scale, k, v]).T
+
+    normed = writer.layer_norm(x, f"encoder.layers.{layer}.norm_self_att")
+    product = writer.precision.linear(writer.graph, normed, f"{name}qkv.weight", a.width, 3 * a.width, read)
+    query, key, value = writer.graph.ops("Split", product, outputs=3, axis=-1, num_outputs=3)
+    return query, key, value
+
+
+def _halve(graph: GraphWriter, length: ir.Value) -> ir.Value:
+    """Frames behind one causal stride of 2: length // 2 + 1."""
+    return graph.op("Add", graph.op("Div", length, graph.constant([2])), graph.constant([1]))
+
+
+def _range(graph: GraphWriter, count: ir.Value) -> ir.Value:
+    """int64[count]: 0, 1, ... for count int64[1]."""
+    constant = graph.constant
+    return graph.op("Range", constant(0), graph.op("Squeeze", count, constant([0])), constant(1))
+
+
+def _column(graph: GraphWriter, value: ir.Value) -> ir.Value:
+    """int64[B] -> int64[B, 1]."""
+    return graph.op("Unsqueeze", value, graph.constant([1]))
+
+
+def _within(graph: GraphWriter, index: ir.Value, length: ir.Value) -> ir.Value:
+    """bool[B, count]: 0 <= index < length."""
+    not_before = graph.op("GreaterOrEqual", index, graph.constant([0]))
+    return graph.op("And", not_before, graph.op("Less", index, _column(graph, length)))
+
+
+def _subsampling_masks(graph: GraphWriter, mel: ir.Value, start: ir.Value, mel_length: ir.Value) -> list[ir.Value]:
+    """Masks of `EncoderWriter.subsampling`: the mel frames, then the outputs of its first two layers."""
+    constant = graph.constant
+    masks = []
+    count, length = graph.op("Shape", mel, start=1, end=2), mel_length
+    for factor, lead in ((8, 14), (4, 6), (2, 2)):
+        first = graph.op("Sub", graph.op("Mul", start, constant([factor])), constant([lead]))
+        index = graph.op("Add", _column(graph, first), _range(graph, count))
+        inside = graph.op("Cast", _within(graph, index, length), to=int(ir.DataType.FLOAT))
+        masks.append(graph.op("Unsqueeze", inside, constant([1, 3])))
+        length = _halve(graph, length)
+        count = graph.op("Div", graph.op("Sub", count, constant([1])), constant([2]))
+    return masks
+
+
+def _positions(graph: GraphWriter, frames: ir.Value, left: int, max_right: int) -> RelativePositions:
+    """Key j of a call lies `i + left - j` frames before query i; farther than any mask allows, the value is unused."""
+    constant = graph.constant
+    nearest, farthest = -max_right, left + max_right
+    keys = graph.op("Add", frames, constant([left]))
+    query = _column(graph, _range(graph, frames))
+    distance = graph.op("Sub", graph.op("Add", query, constant([left])), _range(graph, keys))
+    column = graph.op("Sub", graph.op("Clip", distance, constant(nearest), constant(farthest)), constant([nearest]))
+    row = graph.op("Mul", query, constant([farthest - nearest + 1]))
+    index = graph.op("Reshape", graph.op("Add", row, column), constant([-1]))
+    shape = graph.op("Concat", constant([0, 0]), frames, keys, axis=0)
+    return RelativePositions(nearest, farthest, index, shape)
+
+
+def _attention_mask(
+    graph: GraphWriter, frames: ir.Value, start: ir.Value, mel_length: ir.Value, chunk: ir.Value, left: int
+) -> ir.Value:
+    """NeMo's `chunked_limited` mask for frames that start anywhere in their stream: float32[B, 1, n, left + n].
+
+    A query sees its own chunk and the `left // chunk` chunks before it, as far as they lie within the utterance.
+    """
+    constant = graph.constant
+    length = _halve(graph, _halve(graph, _halve(graph, mel_length)))
+    query = graph.op("Add", _column(graph, start), _range(graph, frames))
+    keys = graph.op("Add", frames, constant([left]))
+    key = graph.op("Sub", graph.op("Add", _column(graph, start), _range(graph, keys)), constant([left]))
+    # Integer division rounds toward zero here; keys before the stream are cut off by `_within`, so that is no matter.
+    query_chunk = graph.op("Unsqueeze", graph.op("Div", query, _column(graph, chunk)), constant([2]))
+    key_chunk = graph.op("Unsqueeze", graph.op("Div", key, _column(graph, chunk)), constant([1]))
+    behind = graph.op("Sub", query_chunk, key_chunk)
+    chunks = graph.op("Unsqueeze", graph.op("Div", constant([left]), chunk), constant([1, 2]))
+    seen = graph.op(
+        "And",
+        graph.op("GreaterOrEqual", behind, constant([0])),
+        graph.op("LessOrEqual", behind, chunks),
+    )
+    seen = graph.op("And", seen, graph.op("Unsqueeze", _within(graph, key, length), constant([1])))
+    mask = graph.op("Where", seen, constant(0.0), constant(MASKED))
+    return graph.op("Unsqueeze", mask, constant([1]))

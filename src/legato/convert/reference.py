@@ -1,0 +1,130 @@
+"""The reference encoder graph: the published contract, batch 1, one 320 ms window, layer inputs cached as NeMo does."""
+
+import numpy as np
+import onnx_ir as ir
+
+from legato.convert.checkpoint import Checkpoint
+from legato.convert.graph import GraphWriter
+from legato.convert.layers import MASKED, EncoderWriter, RelativePositions
+from legato.convert.precision import Precision
+
+RIGHT_CONTEXT = 3
+FRAMES = RIGHT_CONTEXT + 1
+WINDOW = 8 * FRAMES
+#: Mel frames before the window that the first encoder frames still depend on.
+PRE_CACHE = 9
+#: NeMo subsamples cache and window together and drops the frames that begin before the window.
+DROPPED = 2
+
+
+def write_reference_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
+    """Write the encoder of the published contract; names, types, shapes and order are its own.
+
+    NeMo projects keys and values of all cached frames again at every step, and so does this graph.
+    """
+    a = checkpoint.architecture
+    graph = GraphWriter("encoder")
+    writer = EncoderWriter(graph, checkpoint, precision)
+    float32, int32 = ir.DataType.FLOAT, ir.DataType.INT32
+    channel_shape = [a.layers, 1, a.left_context, a.width]
+    time_shape = [a.layers, 1, a.width, a.conv_cache]
+    pre_shape = [1, a.mel.mel_bins, PRE_CACHE]
+    signal = graph.input("audio_signal", float32, [1, a.mel.mel_bins, WINDOW])
+    length = graph.input("audio_length", int32, [1])
+    language = graph.input("language_mask", float32, [1, a.prompts])
+    pre_cache = graph.input("pre_cache", float32, pre_shape)
+    channel_cache = graph.input("cache_last_channel", float32, channel_shape)
+    time_cache = graph.input("cache_last_time", float32, time_shape)
+    cache_length = graph.input("cache_last_channel_len", int32, [1])
+
+    joined = graph.op("Concat", pre_cache, signal, axis=2)
+    encoded_length = _encoded_length(graph, length)
+    with graph.scoped("subsampling"):
+        mel = graph.op("Transpose", joined, perm=[0, 2, 1])
+        # The frames before DROPPED are not computed: the others need the last 8 * FRAMES + 7 mel frames only.
+        mel = writer.last(mel, 8 * FRAMES + 7, axis=1)
+        x = writer.subsampling(mel, _subsampling_masks(graph, length))
+    positions, mask = _positions(graph, a.left_context), _mask(graph, a.left_context, cache_length, encoded_length)
+    new_channel, new_time = [], []
+    for layer in range(a.layers):
+        with graph.scoped(f"layers.{layer}"):
+            x = writer.feed_forward(x, layer, 1)
+            with graph.scoped("self_attn"):
+                normed = writer.layer_norm(x, f"encoder.layers.{layer}.norm_self_att")
+                cache = graph.op("Gather", channel_cache, graph.constant(layer), axis=0)
+                context = graph.op("Concat", cache, normed, axis=1)
+                name = f"encoder.layers.{layer}.self_attn.linear_"
+                query = writer.linear(normed, f"{name}q.weight", scale=a.head_width**-0.5)
+                keys, values = (writer.heads(writer.linear(context, f"{name}{part}.weight")) for part in "kv")
+                x = graph.op("Add", x, writer.attend(query, keys, values, layer, positions, mask))
+                new_channel.append(writer.last(context, a.left_context, axis=1))
+            cache = graph.op("Gather", time_cache, graph.constant(layer), axis=0)
+            x, conv_cache = writer.convolution(x, layer, graph.op("Transpose", cache, perm=[0, 2, 1]))
+            new_time.append(graph.op("Transpose", conv_cache, perm=[0, 2, 1]))
+            x = writer.feed_forward(x, layer, 2)
+            x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
+    with graph.scoped("prompt"):
+        row = graph.op("MatMul", language, writer.prompt_table())
+        x = writer.prompt(x, graph.op("Unsqueeze", row, graph.constant([1])))
+
+    seen = graph.op("Add", cache_length, encoded_length)
+    limit = graph.constant(np.array([a.left_context], np.int32))
+    graph.output(x, "encoded_output", float32, [1, FRAMES, a.width])
+    graph.output(encoded_length, "encoded_length", int32, [1])
+    graph.output(writer.last(joined, PRE_CACHE, axis=2), "new_pre_cache", float32, pre_shape)
+    graph.output(_stack(graph, new_channel), "new_cache_last_channel", float32, channel_shape)
+    graph.output(_stack(graph, new_time), "new_cache_last_time", float32, time_shape)
+    graph.output(graph.op("Min", seen, limit), "new_cache_last_channel_len", int32, [1])
+    return graph.model("Streaming encoder in the published layout")
+
+
+def _stack(graph: GraphWriter, layers: list[ir.Value]) -> ir.Value:
+    return graph.op("Concat", *(graph.op("Unsqueeze", layer, graph.constant([0])) for layer in layers), axis=0)
+
+
+def _int32(values: list[int]) -> "np.ndarray[tuple[int, ...], np.dtype[np.int32]]":
+    return np.array(values, np.int32)
+
+
+def _lengths(graph: GraphWriter, length: ir.Value) -> list[ir.Value]:
+    """Valid frames of cache and window together: mel, and behind each of the three strides of 2."""
+    lengths = [graph.op("Add", length, graph.constant(_int32([PRE_CACHE])))]
+    for _ in range(3):
+        half = graph.op("Div", lengths[-1], graph.constant(_int32([2])))
+        lengths.append(graph.op("Add", half, graph.constant(_int32([1]))))
+    return lengths
+
+
+def _encoded_length(graph: GraphWriter, length: ir.Value) -> ir.Value:
+    frames = graph.op("Sub", _lengths(graph, length)[3], graph.constant(_int32([DROPPED])))
+    return graph.op("Max", graph.op("Min", frames, graph.constant(_int32([FRAMES]))), graph.constant(_int32([0])))
+
+
+def _subsampling_masks(graph: GraphWriter, length: ir.Value) -> list[ir.Value]:
+    """Zeros behind the end of a short window; before its start the cache holds frames, or the app's zeros."""
+    masks = []
+    # The last 8n + 7, 4n + 3 and 2n + 1 of the frames that cache and window have at each stage (41, 21, 11).
+    for first, count, valid in zip((2, 2, 2), (39, 19, 9), _lengths(graph, length), strict=False):
+        index = graph.constant(np.arange(first, first + count, dtype=np.int32))
+        inside = graph.op("Cast", graph.op("Less", index, valid), to=int(ir.DataType.FLOAT))
+        masks.append(graph.op("Reshape", inside, graph.constant([1, 1, count, 1])))
+    return masks
+
+
+def _positions(graph: GraphWriter, left: int) -> RelativePositions:
+    nearest, farthest = -RIGHT_CONTEXT, left + RIGHT_CONTEXT
+    count, keys = farthest - nearest + 1, left + FRAMES
+    query, key = np.arange(FRAMES)[:, None], np.arange(keys)[None]
+    index = query * count + (query + left - key) - nearest
+    return RelativePositions(nearest, farthest, graph.constant(index.reshape(-1)), graph.constant([0, 0, FRAMES, keys]))
+
+
+def _mask(graph: GraphWriter, left: int, cache_length: ir.Value, encoded_length: ir.Value) -> ir.Value:
+    """float32[1, 1, 1, left + FRAMES]: the filled part of the cache in whole chunks, and the valid new frames."""
+    key = graph.constant(np.arange(left + FRAMES, dtype=np.int32))
+    used = graph.op("Min", cache_length, graph.constant(_int32([left // FRAMES * FRAMES])))
+    first = graph.op("Sub", graph.constant(_int32([left])), used)
+    end = graph.op("Add", encoded_length, graph.constant(_int32([left])))
+    seen = graph.op("And", graph.op("GreaterOrEqual", key, first), graph.op("Less", key, end))
+    mask = graph.op("Where", seen, graph.constant(0.0), graph.constant(MASKED))
+    return graph.op("Reshape", mask, graph.constant([1, 1, 1, left + FRAMES]))

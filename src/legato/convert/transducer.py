@@ -1,0 +1,98 @@
+"""The prediction net and the joint: the same two graphs in both layouts, with dynamic batch in the native one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from legato.convert.checkpoint import Checkpoint
+from legato.convert.graph import GraphWriter
+from legato.convert.precision import Precision
+
+
+def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str) -> ir.Model:
+    """Write the prediction net: one token in, one step of its LSTM.
+
+    Inputs: token int64[B, 1]; h and c float32[layers, B, hidden]. Outputs: decoder_output float32[B, 1, hidden]; new h
+    and c. Blank (the id after the last token) has a row of its own in the embedding and starts a stream.
+    """
+    a = checkpoint.architecture
+    graph = GraphWriter("decoder")
+    hidden, layers = a.prediction_hidden, a.prediction_layers
+    token = graph.input("token", ir.DataType.INT64, [batch, 1])
+    state_shape: Sequence[int | str] = [layers, batch, hidden]
+    h, c = (graph.input(name, ir.DataType.FLOAT, state_shape) for name in ("h", "c"))
+    name = "decoder.prediction.embed.weight"
+    table = precision.parameter(graph, name, (a.vocabulary + 1, hidden), lambda: checkpoint.read(name))
+    x = graph.op("Transpose", graph.op("Gather", table, token, axis=0), perm=[1, 0, 2])
+    states = []
+    hs, cs = (_split(graph, state, layers) for state in (h, c))
+    for layer in range(layers):
+        weights = _lstm_weights(graph, checkpoint, precision, layer)
+        y, new_h, new_c = graph.ops("LSTM", x, *weights, None, hs[layer], cs[layer], outputs=3, hidden_size=hidden)
+        x = graph.op("Squeeze", y, graph.constant([1]))
+        states.append((new_h, new_c))
+    graph.output(graph.op("Transpose", x, perm=[1, 0, 2]), "decoder_output", ir.DataType.FLOAT, [batch, 1, hidden])
+    for number, output in enumerate(("h_out", "c_out")):
+        graph.output(
+            graph.op("Concat", *(state[number] for state in states), axis=0), output, ir.DataType.FLOAT, state_shape
+        )
+    return graph.model("RNN-T prediction net")
+
+
+def _split(graph: GraphWriter, state: ir.Value, layers: int) -> Sequence[ir.Value]:
+    if layers == 1:
+        return [state]
+    return graph.ops("Split", state, outputs=layers, axis=0, num_outputs=layers)
+
+
+def _lstm_weights(graph: GraphWriter, checkpoint: Checkpoint, precision: Precision, layer: int) -> list[ir.Value]:
+    hidden = checkpoint.architecture.prediction_hidden
+    lstm = "decoder.prediction.dec_rnn.lstm"
+
+    def read(name: str) -> NDArray[np.float32]:
+        return _onnx_gates(checkpoint.read(f"{lstm}.{name}_l{layer}"))
+
+    def read_biases() -> NDArray[np.float32]:
+        return np.concatenate([read("bias_ih"), read("bias_hh")])[None]
+
+    return [
+        precision.parameter(
+            graph, f"{lstm}.weight_ih_l{layer}", (1, 4 * hidden, hidden), lambda: read("weight_ih")[None]
+        ),
+        precision.parameter(
+            graph, f"{lstm}.weight_hh_l{layer}", (1, 4 * hidden, hidden), lambda: read("weight_hh")[None]
+        ),
+        graph.weight(f"{lstm}.bias_l{layer}", ir.DataType.FLOAT, (1, 8 * hidden), read_biases),
+    ]
+
+
+def _onnx_gates(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Torch orders an LSTM's gates input, forget, cell, output; ONNX input, output, forget, cell."""
+    i, f, g, o = np.split(weight, 4)
+    return np.concatenate([i, o, f, g])
+
+
+def write_joint(checkpoint: Checkpoint, precision: Precision, batch: int | str, frames: int | str) -> ir.Model:
+    """Write the joint.
+
+    Inputs: encoder_output float32[B, T, width]; decoder_output float32[B, 1, hidden]. Output: logits float32[B, T,
+    vocabulary + 1], blank last, for every frame with the one state of the prediction net.
+    """
+    a = checkpoint.architecture
+    graph = GraphWriter("joint")
+    encoder = graph.input("encoder_output", ir.DataType.FLOAT, [batch, frames, a.width])
+    decoder = graph.input("decoder_output", ir.DataType.FLOAT, [batch, 1, a.prediction_hidden])
+
+    def linear(x: ir.Value, name: str) -> ir.Value:
+        outputs, inputs = a.weight_shapes()[f"{name}.weight"]
+        product = precision.linear(
+            graph, x, f"{name}.weight", inputs, outputs, lambda: checkpoint.read(f"{name}.weight").T
+        )
+        bias = graph.weight(f"{name}.bias", ir.DataType.FLOAT, (outputs,), lambda: checkpoint.read(f"{name}.bias"))
+        return graph.op("Add", product, bias)
+
+    joined = graph.op("Relu", graph.op("Add", linear(encoder, "joint.enc"), linear(decoder, "joint.pred")))
+    graph.output(linear(joined, "joint.joint_net.out"), "logits", ir.DataType.FLOAT, [batch, frames, a.vocabulary + 1])
+    return graph.model("RNN-T joint")

@@ -1,0 +1,47 @@
+"""Shared fixtures: bundles converted from the recorded reference checkpoints, and speech to run them on."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from legato.audio import read_audio
+from legato.convert import convert
+
+REFERENCES = Path(__file__).parent / "references"
+
+MakeBundle = Callable[..., Path]
+
+
+def checkpoint_path(name: str) -> Path:
+    folder = REFERENCES / name
+    return folder / "model.nemo" if (folder / "model.nemo").is_file() else folder
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> MakeBundle:
+    """`make_bundle(checkpoint name, precision=..., layout=...)`: folder of a bundle, converted once a session."""
+
+    @cache
+    def make(name: str, precision: str = "fp32", layout: str = "native") -> Path:
+        out = tmp_path_factory.mktemp("bundles") / f"{name}-{layout}-{precision}"
+        convert(checkpoint_path(name), out, precision=precision, layout=layout)
+        return out
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fox() -> NDArray[np.float32]:
+    """2.9 s of English speech, float32 at 16 kHz."""
+    return read_audio(REFERENCES / "audio" / "fox16k.wav")
+
+
+@pytest.fixture(scope="session")
+def speech(fox: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Longer than any left context: the clips of the reference set in a row."""
+    clips = [read_audio(path) for path in sorted((REFERENCES / "audio").glob("*.flac"))]
+    return np.concatenate([fox, *clips, fox])

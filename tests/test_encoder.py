@@ -1,0 +1,83 @@
+"""The native encoder's promises: rows of a batch are independent, and many chunks in one call change nothing."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import legato
+from legato.encoder import EncoderState
+from legato.features import MelState
+from tests.conftest import MakeBundle
+
+Samples = NDArray[np.float32]
+
+
+def started(recognizer: legato.Recognizer, samples: Samples, chunk_ms: int, language: str) -> EncoderState:
+    """State with a whole utterance accepted."""
+    mel, _ = recognizer.front_end.accept(samples, MelState(), last=True)
+    return recognizer.start(language=language, chunk_ms=chunk_ms).encoder.accept(mel, last=True)
+
+
+def alone(recognizer: legato.Recognizer, state: EncoderState, frames: int) -> NDArray[np.float32]:
+    collected = []
+    while ready := recognizer.encoder.ready(state):
+        [(encoded, state)] = recognizer.encoder.step([state], min(ready, frames))
+        collected.append(encoded)
+    return np.concatenate(collected)
+
+
+@pytest.mark.parametrize("chunk_ms", [80, 320, 1120])
+def test_many_chunks_in_a_call(make_bundle: MakeBundle, speech: Samples, chunk_ms: int) -> None:
+    recognizer = legato.load(make_bundle("transformers-a"))
+    chunk = chunk_ms // 80
+    state = started(recognizer, speech, chunk_ms, "auto")
+    single = alone(recognizer, state, chunk)
+    for chunks in (2, 5, 1000):
+        np.testing.assert_allclose(alone(recognizer, state, chunks * chunk), single, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["nemo-r3", "transformers-b"])
+def test_rows_join_and_leave(make_bundle: MakeBundle, speech: Samples, name: str) -> None:
+    """Four streams of other ages, prompts and chunk sizes in one batch; one of them ends on the way."""
+    recognizer = legato.load(make_bundle(name))
+    ages = [("auto", 320, 0), ("de-DE", 80, 24), ("en-US", 160, 64), ("fr-FR", 320, 4)]
+    states, expected = [], []
+    for number, (language, chunk_ms, age) in enumerate(ages):
+        clip = speech[number * 7000 :] if number < 3 else speech[: 16000 + 777]
+        state = started(recognizer, clip, chunk_ms, language)
+        expected.append(alone(recognizer, state, 4)[age:])
+        for _ in range(age // 4):
+            [(_, state)] = recognizer.encoder.step([state], 4)
+        states.append(state)
+    collected: list[list[NDArray[np.float32]]] = [[] for _ in ages]
+    rows = list(range(len(ages)))
+    while rows := [row for row in rows if recognizer.encoder.ready(states[row])]:
+        results = recognizer.encoder.step([states[row] for row in rows], 4)
+        for row, (encoded, state) in zip(rows, results, strict=True):
+            states[row] = state
+            collected[row].append(encoded)
+    for got, want in zip(collected, expected, strict=True):
+        np.testing.assert_allclose(np.concatenate(got), want, atol=2e-5)
+
+
+def test_the_prompt_can_change_between_chunks(make_bundle: MakeBundle, speech: Samples) -> None:
+    recognizer = legato.load(make_bundle("nemo-r3"))
+    english, german = (recognizer.encode(speech, language=language) for language in ("en-US", "de-DE"))
+    assert np.abs(english - german).max() > 0.01
+
+
+def test_state_does_not_grow(make_bundle: MakeBundle, speech: Samples) -> None:
+    recognizer = legato.load(make_bundle("transformers-a"))
+    stream = recognizer.stream()
+
+    def size() -> int:
+        state = stream.state
+        return state.mel.pending.nbytes + state.encoder.mel.nbytes + sum(c.nbytes for c in state.encoder.caches)
+
+    stream.accept(speech)
+    sizes = set()
+    for _ in range(5):
+        for start in range(0, 51200, 5120):
+            stream.accept(speech[start : start + 5120])
+        sizes.add(size())
+    assert len(sizes) == 1

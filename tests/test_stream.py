@@ -1,0 +1,158 @@
+"""Live streams through the public API."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import legato
+from tests.conftest import MakeBundle
+
+Samples = NDArray[np.float32]
+
+
+def events_of(recognizer: legato.Recognizer, samples: Samples, cuts: list[int], **options: object) -> list[legato.Event]:
+    events: list[legato.Event] = []
+    with recognizer.stream(**options) as stream:  # type: ignore[arg-type]
+        for start, end in zip([0, *cuts], [*cuts, len(samples)], strict=True):
+            events += stream.accept(samples[start:end])
+        return events + stream.finish()
+
+
+@pytest.mark.parametrize(("layout", "precision"), [("native", "fp32"), ("native", "int8"), ("reference", "fp32")])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_cut_gives_the_same_events(
+    make_bundle: MakeBundle, speech: Samples, layout: str, precision: str, data: st.DataObject
+) -> None:
+    recognizer = legato.load(make_bundle("nemo-r3", precision, layout))
+    samples = speech[: data.draw(st.integers(1, 60000), label="length")]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(samples)), max_size=20), label="cuts"))
+    whole = events_of(recognizer, samples, [], language="de-DE")
+    assert events_of(recognizer, samples, cuts, language="de-DE") == whole
+
+
+@pytest.mark.parametrize("chunk_ms", [80, 160, 320, 560, 1120])
+def test_stream_gives_what_the_file_gives(make_bundle: MakeBundle, speech: Samples, chunk_ms: int) -> None:
+    recognizer = legato.load(make_bundle("transformers-a"))
+    *partials, final = events_of(recognizer, speech, list(range(0, len(speech), 4321)), chunk_ms=chunk_ms)
+    assert isinstance(final, legato.Final)
+    assert final.transcript == recognizer.transcribe(speech, chunk_ms=chunk_ms)
+    tokens = [token for event in partials if isinstance(event, legato.Partial) for token in event.tokens]
+    assert tuple(tokens) == final.transcript.tokens
+
+
+def test_text_only_grows(make_bundle: MakeBundle, speech: Samples) -> None:
+    recognizer = legato.load(make_bundle("nemo-r3"))
+    texts = [e.text for e in events_of(recognizer, speech, []) if isinstance(e, legato.Partial)]
+    assert len(texts) > 3
+    for before, after in zip(texts, texts[1:], strict=False):
+        assert after.startswith(before)
+
+
+def test_an_event_comes_with_the_chunk_that_brought_it(make_bundle: MakeBundle, speech: Samples) -> None:
+    recognizer = legato.load(make_bundle("nemo-r3"))
+    with recognizer.stream(chunk_ms=320) as stream:
+        heard = 0.0
+        for start in range(0, len(speech), 160):
+            heard += 0.01
+            for event in stream.accept(speech[start : start + 160]):
+                assert isinstance(event, legato.Partial)
+                assert heard - 0.01 <= event.time <= heard + 0.0005
+                assert all(event.time - 0.35 < token.time < event.time for token in event.tokens)
+
+
+def test_a_copy_of_the_state_continues_bit_for_bit(make_bundle: MakeBundle, speech: Samples) -> None:
+    recognizer = legato.load(make_bundle("transformers-b"))
+    stream = recognizer.stream()
+    stream.accept(speech[:40000])
+    resumed = legato.Stream(recognizer, copy.deepcopy(stream.state))
+    assert resumed.accept(speech[40000:]) == stream.accept(speech[40000:])
+    assert resumed.finish() == stream.finish()
+
+
+def test_bad_samples_leave_the_stream_as_it_was(make_bundle: MakeBundle, fox: Samples) -> None:
+    recognizer = legato.load(make_bundle("nemo-r3"))
+    stream = recognizer.stream()
+    stream.accept(fox[:20000])
+    broken = fox[20000:21000].copy()
+    broken[7] = np.nan
+    with pytest.raises(legato.AudioError, match="NaN"):
+        stream.accept(broken)
+    stream.accept(fox[20000:])
+    assert stream.finish()[-1] == events_of(recognizer, fox, [])[-1]
+
+
+def test_a_finished_stream_says_so(make_bundle: MakeBundle, fox: Samples) -> None:
+    stream = legato.load(make_bundle("nemo-r3")).stream()
+    stream.accept(fox)
+    stream.finish()
+    with pytest.raises(legato.LegatoError, match="finished"):
+        stream.accept(fox)
+    with pytest.raises(legato.LegatoError, match="finished"):
+        stream.finish()
+
+
+@pytest.mark.parametrize("samples", [0, 1, 159, 160, 1000])
+def test_very_short_streams(make_bundle: MakeBundle, fox: Samples, samples: int) -> None:
+    recognizer = legato.load(make_bundle("nemo-r3"))
+    final = events_of(recognizer, fox[:samples], [])[-1]
+    assert isinstance(final, legato.Final)
+    assert final.transcript.duration == round(samples / 16000, 3)
+
+
+def test_threads_share_a_recognizer(make_bundle: MakeBundle, speech: Samples) -> None:
+    recognizer = legato.load(make_bundle("nemo-r3"), threads=1)
+    clips = [speech[i * 9000 : i * 9000 + 60000] for i in range(8)]
+    alone = [recognizer.transcribe(clip) for clip in clips]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(recognizer.transcribe, clips)) == alone
+
+
+def test_unknown_language_names_the_nearest(make_bundle: MakeBundle) -> None:
+    recognizer = legato.load(make_bundle("transformers-a"))
+    with pytest.raises(legato.LanguageError, match=r"'de-XX'.*de-DE"):
+        recognizer.stream(language="de-XX")
+    with pytest.raises(legato.LanguageError, match="auto"):
+        recognizer.stream(language="klingon")
+    recognizer.stream(language="DE_de")
+
+
+def test_language_tags_are_reported_and_kept_out_of_the_text(make_bundle: MakeBundle, fox: Samples) -> None:
+    transcript = legato.load(make_bundle("nemo-r3")).transcribe(fox, language="de-DE")
+    assert "<en-US>" in [token.piece for token in transcript.tokens]
+    assert transcript.language == "en-US"
+    assert "<" not in transcript.text
+    assert all("<" not in word.text for word in transcript.words)
+    assert " ".join(word.text for word in transcript.words) == transcript.text
+
+
+def test_impossible_chunk_sizes(make_bundle: MakeBundle) -> None:
+    native = legato.load(make_bundle("nemo-r3"))
+    for chunk_ms in (0, 100, -80, 240):
+        with pytest.raises(legato.ChunkSizeError):
+            native.stream(chunk_ms=chunk_ms)
+    with pytest.raises(legato.ChunkSizeError, match="320 ms only"):
+        legato.load(make_bundle("nemo-r3", "fp32", "reference")).stream(chunk_ms=80)
+
+
+def test_an_untrained_chunk_size_is_said_once(
+    make_bundle: MakeBundle, fox: Samples, caplog: pytest.LogCaptureFixture
+) -> None:
+    recognizer = legato.load(make_bundle("transformers-a"))
+    for _ in range(3):
+        recognizer.transcribe(fox, chunk_ms=160)
+    assert [record.message for record in caplog.records if "160 ms" in record.message] == [
+        f"The model {recognizer.bundle.name} was not trained with chunks of 160 ms (but with 80, 320, 560, 1120 ms): "
+        "more errors are to be expected."
+    ]
+
+
+def test_empty_audio_is_an_error(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    with pytest.raises(legato.AudioError, match="empty"):
+        legato.load(make_bundle("nemo-r3")).transcribe(np.zeros(0, np.float32))

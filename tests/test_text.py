@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from legato.text import SPACE, TextBuilder, decode, split_words
+from legato.transcript import Token
+
+PIECES = ["▁", "▁the", "er", "n", "▁vingt▁et▁un", "世界", "こん", "สวัสดี", ",", "。", "<unk>", "<s>", "<0xE4>", "<0xB8>",
+          "<0x96>", "ते", "▁नम"]  # fmt: skip
+
+
+def tokens(*pieces: str) -> list[Token]:
+    return [Token(i, piece, round(i * 0.08, 3), i) for i, piece in enumerate(pieces)]
+
+
+@given(st.lists(st.sampled_from(PIECES)))
+def test_growing_text_is_the_text_of_all_pieces(pieces: list[str]) -> None:
+    builder = TextBuilder()
+    for number, piece in enumerate(pieces, 1):
+        builder.add(piece)
+        settled = [p for p in pieces[:number]]
+        if not any(p.startswith("<0x") for p in settled):
+            assert builder.text == decode(settled)
+
+
+def test_bytes_become_characters_when_they_are_complete() -> None:
+    assert decode(["▁", "<0xE4>", "<0xB8>"]) == ""
+    assert decode(["▁", "<0xE4>", "<0xB8>", "<0x96>"]) == "世"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words"),
+    [
+        (["▁hel", "lo", ",", "▁world", "."], ["hello,", "world."]),
+        (["hel", "lo"], ["hello"]),
+        (["▁vingt▁et▁un", "▁deux"], ["vingt", "et", "un", "deux"]),
+        (["▁", "こん", "にちは", "。", "世界"], ["こん", "にちは。", "世界"]),
+        (["▁नम", "स्", "ते", "▁दो"], ["नमस्ते", "दो"]),
+        (["▁", "▁", "a"], ["a"]),
+        ([], []),
+    ],
+)
+def test_words(pieces: list[str], words: list[str]) -> None:
+    assert [word.text for word in split_words(tokens(*pieces), 0.08)] == words
+
+
+def test_word_times_run_from_the_first_token_to_the_end_of_the_last() -> None:
+    first, second = split_words(tokens(f"{SPACE}a", "b", "c", f"{SPACE}d"), 0.08)
+    assert (first.start, first.end) == (0.0, 0.24)
+    assert (second.start, second.end) == (0.24, 0.32)
