@@ -1,4 +1,4 @@
-"""`python -m legato` is the command `legato`."""
+"""`python -m legato` is `legato`."""
 
 from legato.cli import main
 

@@ -1,0 +1,59 @@
+"""`legato convert`: a checkpoint to a model folder."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from legato.cli.errors import guarded, say
+from legato.errors import LegatoError
+
+_EXTRA = {"onnx", "onnx_ir", "onnxscript", "safetensors", "sentencepiece", "yaml", "ml_dtypes"}
+
+
+class Precision(StrEnum):
+    """Kinds of weights."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Layout(StrEnum):
+    """Kinds of graphs."""
+
+    NATIVE = "native"
+    REFERENCE = "reference"
+
+
+@guarded
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A .nemo archive or a transformers folder.")],
+    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    precision: Annotated[Precision, typer.Option(help="Kind of weights.")] = Precision.INT8,
+    layout: Annotated[
+        Layout, typer.Option(help="native: what Legato runs best; reference: for apps made for the published model.")
+    ] = Layout.NATIVE,
+) -> None:
+    """Convert a checkpoint to a model folder."""
+    try:
+        from legato.convert import convert as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _EXTRA:
+            raise
+        raise LegatoError(
+            f"Converting needs packages that are not installed ({error.name}). "
+            "Install them with: pip install 'legato[convert]'"
+        ) from None
+    if sys.stderr.isatty():
+        from legato.cli.progress import steps_bar
+
+        with steps_bar() as update:
+            report = run(checkpoint, out, precision=precision, layout=layout, progress=update)
+    else:
+        report = run(checkpoint, out, precision=precision, layout=layout)
+    for line in report.lines():
+        say(line)
+    print(out)

@@ -1,0 +1,159 @@
+"""A hub of one's own: a local HTTP server that answers the requests huggingface_hub makes for downloads."""
+
+import hashlib
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar, Self
+from urllib.parse import urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    range: str | None
+    token: str | None
+    sent: int = 0
+
+
+@dataclass
+class Hub:
+    """Repositories to serve, the faults to show, and what was asked.
+
+    Attributes:
+        repos: `owner/name` -> file name -> content.
+        stop_after: file name -> bytes after which the server falls silent.
+        spoiled: names of files whose bytes are sent with one bit turned.
+        refusals: repository -> (status, X-Error-Code) for its files.
+        requests: every request, in order.
+    """
+
+    repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    stop_after: dict[str, int] = field(default_factory=dict)
+    spoiled: set[str] = field(default_factory=set)
+    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    silent: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+    commit: str = COMMIT
+
+    def __enter__(self) -> Self:
+        hub = self
+
+        class Handler(_Handler):
+            serves: ClassVar[Hub] = hub
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def store_url(self) -> str:
+        """Where large files are: the same server under another name, as content stores are other hosts."""
+        return f"http://localhost:{self._server.server_port}/store"
+
+    def gets(self, name: str) -> list[Request]:
+        return [r for r in self.requests if r.method == "GET" and r.path.endswith("/" + name)]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    serves: ClassVar[Hub]
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        hub = self.serves
+        path = urlsplit(self.path).path
+        self.request_ = Request(self.command, path, self.headers.get("Range"), self.headers.get("Authorization"))
+        hub.requests.append(self.request_)
+        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", path):
+            self._info(match[1])
+        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+            self._resolve(match[1], match[2])
+        elif match := re.fullmatch(r"/store/([^/]+/[^/]+)/(.+)", path):
+            self._content(match[2], hub.repos[match[1]][match[2]])
+        else:
+            self._plain(404, {"X-Error-Code": "EntryNotFound"})
+
+    def _info(self, repo: str) -> None:
+        hub = self.serves
+        if repo not in hub.repos:
+            self._plain(401, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
+            return
+        siblings = [{"rfilename": name} for name in hub.repos[repo]]
+        self._plain(200, {}, json.dumps({"id": repo, "sha": hub.commit, "siblings": siblings}).encode())
+
+    def _resolve(self, repo: str, name: str) -> None:
+        hub = self.serves
+        if repo in hub.refusals:
+            status, code = hub.refusals[repo]
+            self._plain(status, {"X-Error-Code": code} if code else {})
+            return
+        content = hub.repos[repo][name]
+        headers = {"X-Repo-Commit": hub.commit}
+        if len(content) > 1000:  # large file storage: a redirect to the store, named by SHA-256
+            headers["X-Linked-Size"] = str(len(content))
+            headers["X-Linked-Etag"] = f'"{hashlib.sha256(content).hexdigest()}"'
+            headers["Location"] = f"{hub.store_url}/{repo}/{name}"
+            self._plain(302, headers)
+            return
+        headers["ETag"] = f'"{hashlib.sha1(b"blob %d" % len(content) + bytes(1) + content).hexdigest()}"'
+        self._content(name, content, headers)
+
+    def _content(self, name: str, content: bytes, headers: dict[str, str] | None = None) -> None:
+        hub = self.serves
+        start = 0
+        if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or ""):
+            start = int(match[1])
+        self.send_response(206 if start else 200)
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        body = bytearray(content)
+        if name in hub.spoiled:
+            body[-1] ^= 1
+        stop = hub.stop_after.get(name)
+        part = body[start:] if stop is None else body[start : max(start, stop)]
+        self.wfile.write(part)
+        self.wfile.flush()
+        self.request_.sent = len(part)
+        if stop is not None:
+            hub.silent.set()
+            hub.released.wait(60)
+            self.close_connection = True
+
+    def _plain(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)

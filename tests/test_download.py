@@ -1,0 +1,208 @@
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import environment, failed, legato
+from hub import Hub
+
+REPO = "someone/streaming-model"
+FOLDER = "someone--streaming-model"
+
+
+def bundle_files() -> dict[str, bytes]:
+    """A model folder in the published layout; its graphs are noise, which a download does not look into."""
+    noise = np.random.default_rng(0)
+    config = {
+        "numMelBins": 128, "sampleRate": 16000, "nFFT": 512, "hopLength": 160, "winLength": 400, "preEmphasis": 0.97,
+        "encoderHidden": 64, "encoderLayers": 2, "subsamplingFactor": 8, "attentionLeftContext": 56, "convCacheSize": 8,
+        "decoderHidden": 32, "decoderLayers": 2, "vocabSize": 3, "blankTokenId": 3, "numPrompts": 128,
+        "streaming": {"chunkMs": 320, "chunkSize": 4, "rightContext": 3, "melFrames": 32, "preCacheSize": 9,
+                      "outputFrames": 4},
+    }  # fmt: skip
+    languages = {"numPrompts": 128, "autoSlot": 101, "promptDictionary": {"en-US": 0, "auto": 101}}
+    files = {
+        "README.md": b"about",
+        "config.json": json.dumps(config).encode(),
+        "languages.json": json.dumps(languages).encode(),
+        "vocab.json": json.dumps({"0": "a", "1": "b", "2": "<en-US>", "3": "<blank>"}).encode(),
+        "other/config.json": b"{}",
+    }
+    for graph, size in (("encoder", 3_000_000), ("decoder", 50_000), ("joint", 20_000)):
+        files[f"{graph}.onnx"] = noise.bytes(2000)
+        files[f"{graph}.onnx.data"] = noise.bytes(size)
+    return files
+
+
+WANTED = {name for name in bundle_files() if "/" not in name and name != "README.md"}
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(repos={REPO: bundle_files()}) as server:
+        yield server
+
+
+def models(home: Path) -> Path:
+    return home / "legato" / "models"
+
+
+def published(home: Path) -> list[str]:
+    folder = models(home)
+    return [path.name for path in folder.iterdir() if path.name != ".partial"] if folder.is_dir() else []
+
+
+def test_a_model_is_downloaded_listed_and_checked(tmp_path: Path, hub: Hub) -> None:
+    result = legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN="hf_secret")
+    assert result.returncode == 0, result.stderr.decode()
+    folder = models(tmp_path) / FOLDER
+    assert result.stdout.decode().strip() == str(folder)
+    assert {path.name for path in folder.iterdir()} == WANTED | {"download.json"}
+    for name in WANTED:
+        assert (folder / name).read_bytes() == hub.repos[REPO][name]
+    assert {r.token for r in hub.requests if not r.path.startswith("/store")} == {"Bearer hf_secret"}
+    assert {r.token for r in hub.requests if r.path.startswith("/store")} == {None}
+
+    listed = legato("models", home=tmp_path).stdout.decode()
+    assert re.search(rf"{REPO}\t3\.\d MB\tunknown\treference\t", listed)
+    assert legato("models", "path", REPO, home=tmp_path).stdout.decode().strip() == str(folder)
+    assert legato("models", "check", REPO, home=tmp_path).returncode == 0
+
+    asked = len(hub.requests)
+    assert legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
+    assert len(hub.requests) == asked  # it is there and whole: nothing is asked
+
+    (folder / "joint.onnx.data").write_bytes(bytes(20_000))
+    message = failed(legato("models", "check", REPO, home=tmp_path))
+    assert "joint.onnx.data" in message
+    assert f"legato models download --force {REPO}" in message
+    assert legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
+    assert legato("models", "check", REPO, home=tmp_path).returncode == 0
+    assert published(tmp_path) == [FOLDER]
+
+
+def interrupt_after(hub: Hub, home: Path, size: int) -> str:
+    """Start a download, press Ctrl-C when the server has sent so much of the encoder's weights."""
+    hub.stop_after["encoder.onnx.data"] = size
+    process = subprocess.Popen(
+        [sys.executable, "-m", "legato", "models", "download", REPO],
+        env=environment(home, HF_ENDPOINT=hub.url, HF_HUB_DOWNLOAD_TIMEOUT="300"),
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    assert hub.silent.wait(60)
+    partial = models(home) / ".partial" / FOLDER
+    for _ in range(600):
+        if any(p.stat().st_size >= size // 2 for p in partial.glob("encoder.onnx.data.*.part")):
+            break
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    message = process.stderr.read().decode()
+    assert process.wait(60) == 130, message
+    hub.released.set()
+    hub.stop_after.clear()
+    return message
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
+    message = interrupt_after(hub, tmp_path, 2_000_000)
+    assert "Traceback" not in message
+    assert published(tmp_path) == []
+    assert "not downloaded" in failed(legato("models", "path", REPO, home=tmp_path))
+    there = next((models(tmp_path) / ".partial" / FOLDER).glob("encoder.onnx.data.*.part")).stat().st_size
+    before = len(hub.requests)
+
+    result = legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url)
+    assert result.returncode == 0, result.stderr.decode()
+    second = [r for r in hub.requests[before:] if r.method == "GET" and "api" not in r.path]
+    assert [r.path.rsplit("/", 1)[1] for r in second] == ["encoder.onnx.data"]  # the others were complete
+    assert second[0].range == f"bytes={there}-"
+    assert second[0].sent == 3_000_000 - there
+    folder = models(tmp_path) / FOLDER
+    assert (folder / "encoder.onnx.data").read_bytes() == hub.repos[REPO]["encoder.onnx.data"]
+    assert {path.name for path in folder.iterdir()} == WANTED | {"download.json"}
+
+
+def test_the_hub_changed_between_two_tries(tmp_path: Path, hub: Hub) -> None:
+    interrupt_after(hub, tmp_path, 2_000_000)
+    hub.commit = "f" * 40
+    hub.repos[REPO]["encoder.onnx.data"] = np.random.default_rng(9).bytes(2_500_000)
+    before = len(hub.requests)
+    assert legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
+    assert [r.range for r in hub.requests[before:] if r.path.endswith("encoder.onnx.data") and r.method == "GET"] == [
+        None
+    ]
+    assert (models(tmp_path) / FOLDER / "encoder.onnx.data").read_bytes() == hub.repos[REPO]["encoder.onnx.data"]
+    assert not list((models(tmp_path) / ".partial").glob("*/*"))
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx.data", "vocab.json"])
+def test_altered_bytes_are_not_published(tmp_path: Path, hub: Hub, name: str) -> None:
+    hub.spoiled.add(name)
+    message = failed(legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url))
+    assert name in message
+    assert "hash" in message
+    assert published(tmp_path) == []
+    hub.spoiled.clear()
+    assert legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
+
+
+def test_a_failed_update_leaves_the_old_model(tmp_path: Path, hub: Hub) -> None:
+    assert legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
+    hub.spoiled.add("joint.onnx.data")
+    failed(legato("models", "download", "--force", REPO, home=tmp_path, HF_ENDPOINT=hub.url))
+    assert legato("models", "check", REPO, home=tmp_path).returncode == 0
+
+
+def test_what_the_hub_refuses(tmp_path: Path, hub: Hub) -> None:
+    hub.repos |= {
+        "someone/gated": bundle_files(),
+        "someone/forbidden": bundle_files(),
+        "someone/expired": bundle_files(),
+    }
+    hub.refusals = {"someone/gated": (403, "GatedRepo"), "someone/forbidden": (403, ""), "someone/expired": (401, "")}
+    expected = {
+        "someone/missing": "no such repository",
+        "someone/gated": "Accept its terms",
+        "someone/forbidden": "403",
+        "someone/expired": "HF_TOKEN",
+    }
+    for repo, words in expected.items():
+        message = failed(legato("models", "download", repo, home=tmp_path, HF_ENDPOINT=hub.url))
+        assert repo in message
+        assert words in message
+    assert published(tmp_path) == []
+
+
+def test_a_repository_that_is_no_model(tmp_path: Path, hub: Hub) -> None:
+    hub.repos["someone/checkpoint"] = {"model.safetensors": b"", "config.json": b"{}"}
+    message = failed(legato("models", "download", "someone/checkpoint", home=tmp_path, HF_ENDPOINT=hub.url))
+    assert "encoder.onnx is missing" in message
+    assert "legato convert" in message
+
+    hub.repos["someone/other"] = {**bundle_files(), "config.json": b'{"model_type": "other"}'}
+    message = failed(legato("models", "download", "someone/other", home=tmp_path, HF_ENDPOINT=hub.url))
+    assert "not a model that Legato can run" in message
+    assert published(tmp_path) == []
+
+
+def test_no_network_and_names_that_are_none(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:1"
+    message = failed(legato("models", "download", "nemotron-3.5-int8", home=tmp_path, HF_ENDPOINT=nowhere))
+    assert "no connection" in message
+    assert "Unknown model 'nemotron'" in failed(legato("models", "download", "nemotron", home=tmp_path))
+    assert "Unknown model" in failed(legato("models", "download", "../../etc", home=tmp_path))
+    assert "HF_HUB_OFFLINE" in failed(legato("models", "download", REPO, home=tmp_path, HF_HUB_OFFLINE="1"))
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, hub: Hub) -> None:
+    (tmp_path / "legato").write_text("a file where the cache should be")
+    message = failed(legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url))
+    assert "LEGATO_HOME" in message
