@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sounds import encode, tone, video_without_sound
+from tests.sounds import encode, tone, video_without_sound
 
 from legato.audio import check_samples, open_audio, pcm_blocks, read_audio
 from legato.errors import AudioError

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import environment, failed, legato
-from hub import Hub
+from tests.command import environment, failed, legato
+from tests.hub import Hub
 
 REPO = "someone/streaming-model"
 FOLDER = "someone--streaming-model"
