@@ -45,7 +45,9 @@ def mel_of(samples: Samples, config: dict[str, Any]) -> NDArray[np.float32]:
     margin = (config["nFFT"] - window) // 2
     taper = np.pad(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / (window - 1)), margin)
     frames = len(samples) // config["hopLength"]
-    spectra = [np.abs(np.fft.rfft(padded[i * config["hopLength"] :][: config["nFFT"]] * taper)) ** 2 for i in range(frames)]
+    spectra = [
+        np.abs(np.fft.rfft(padded[i * config["hopLength"] :][: config["nFFT"]] * taper)) ** 2 for i in range(frames)
+    ]
     hertz = np.linspace(0, config["sampleRate"] / 2, half + 1)
     top = 15 + 27 * np.log(config["sampleRate"] / 2000) / np.log(6.4)
     mels = np.linspace(0, top, config["numMelBins"] + 2)

@@ -28,9 +28,7 @@ def textbook(recognizer: legato.Recognizer, frames: NDArray[np.float32], limit: 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("limit", [1, 2, 10])
-def test_equals_the_textbook_loop(
-    make_bundle: MakeBundle, speech: NDArray[np.float32], name: str, limit: int
-) -> None:
+def test_equals_the_textbook_loop(make_bundle: MakeBundle, speech: NDArray[np.float32], name: str, limit: int) -> None:
     recognizer = legato.load(make_bundle(name))
     frames = recognizer.encode(speech)
     state = start_search(recognizer.transducer)

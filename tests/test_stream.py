@@ -1,6 +1,7 @@
 """Live streams through the public API."""
 
 import copy
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from tests.conftest import MakeBundle
 Samples = NDArray[np.float32]
 
 
-def events_of(recognizer: legato.Recognizer, samples: Samples, cuts: list[int], **options: object) -> list[legato.Event]:
+def events_of(
+    recognizer: legato.Recognizer, samples: Samples, cuts: list[int], **options: object
+) -> list[legato.Event]:
     events: list[legato.Event] = []
     with recognizer.stream(**options) as stream:  # type: ignore[arg-type]
         for start, end in zip([0, *cuts], [*cuts, len(samples)], strict=True):
@@ -51,7 +54,7 @@ def test_text_only_grows(make_bundle: MakeBundle, speech: Samples) -> None:
     recognizer = legato.load(make_bundle("nemo-r3"))
     texts = [e.text for e in events_of(recognizer, speech, []) if isinstance(e, legato.Partial)]
     assert len(texts) > 3
-    for before, after in zip(texts, texts[1:], strict=False):
+    for before, after in itertools.pairwise(texts):
         assert after.startswith(before)
 
 

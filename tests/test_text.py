@@ -18,7 +18,7 @@ def test_growing_text_is_the_text_of_all_pieces(pieces: list[str]) -> None:
     builder = TextBuilder()
     for number, piece in enumerate(pieces, 1):
         builder.add(piece)
-        settled = [p for p in pieces[:number]]
+        settled = pieces[:number]
         if not any(p.startswith("<0x") for p in settled):
             assert builder.text == decode(settled)
 

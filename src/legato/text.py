@@ -1,5 +1,6 @@
 """From tokens to text and words."""
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -16,14 +17,15 @@ _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 
 def decode(pieces: Iterable[str]) -> str:
-    """Join SentencePiece pieces as SentencePiece does: byte pieces become UTF-8, unknown becomes U+2047.
+    """Join SentencePiece pieces as SentencePiece does.
 
-    Bytes at the end that are no whole character yet are left out until the rest comes.
+    Byte pieces become UTF-8, every byte that fits nowhere U+FFFD, unknown U+2047. Bytes at the end that may still
+    become a character are left out until the rest comes.
     """
     return _join(pieces).strip()
 
 
-def _join(pieces: Iterable[str]) -> str:
+def _join(pieces: Iterable[str], *, complete: bool = False) -> str:
     data = bytearray()
     for piece in pieces:
         if piece in _CONTROL:
@@ -32,7 +34,16 @@ def _join(pieces: Iterable[str]) -> str:
             data.append(int(match[1], 16))
         else:
             data += (" \u2047 " if piece == _UNKNOWN else piece.replace(SPACE, " ")).encode()
-    return data.decode("utf-8", "ignore")
+    return codecs.getincrementaldecoder("utf-8")(_REPLACE_EACH).decode(bytes(data), complete)
+
+
+def _replace_each(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return "\ufffd" * (error.end - error.start), error.end
+
+
+_REPLACE_EACH = "legato.replace_each"
+codecs.register_error(_REPLACE_EACH, _replace_each)
 
 
 class TextBuilder:
@@ -45,7 +56,7 @@ class TextBuilder:
     def add(self, piece: str) -> None:
         """Append one piece. A leading space ends the word before it, which cannot change any more."""
         if piece.startswith(SPACE):
-            self._settled += _join(self._open)
+            self._settled += _join(self._open, complete=True)
             self._open = []
         self._open.append(piece)
 
