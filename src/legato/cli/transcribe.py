@@ -64,8 +64,9 @@ def transcribe(
     recognizer = load(resolved.path, threads=threads)
     with recognizer.stream(language=language, chunk_ms=chunk_ms):
         pass  # a language or chunk size that the model does not have is told once, not for every file
+    name = recognizer.bundle.name if resolved.source == "path" else resolved.name
     if files == ["-"]:
-        _live(recognizer, resolved.name, targets[0], kind, language=language, chunk_ms=chunk_ms)
+        _live(recognizer, name, targets[0], kind, language=language, chunk_ms=chunk_ms)
         return
     failed = False
     for file, target in zip(files, targets, strict=True):
@@ -73,9 +74,9 @@ def transcribe(
             with _progress(file) as progress:
                 transcript = recognizer.transcribe(file, language=language, chunk_ms=chunk_ms, progress=progress)
             if target is None:
-                print_result(transcript, kind, name=file, model=resolved.name, several=several)
+                print_result(transcript, kind, name=file, model=name, several=several)
             else:
-                write_result(target, transcript, kind, name=file, model=resolved.name)
+                write_result(target, transcript, kind, name=file, model=name)
         except LegatoError as error:
             say_error(error)
             failed = True

@@ -1,0 +1,369 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import srt
+import webvtt
+
+import legato as library
+from legato.cli.output import result_paths
+from legato.models import ALIASES, embedded_path
+from tests.command import environment, failed, legato
+from tests.conftest import REFERENCES, MakeBundle
+from tests.sounds import encode, tone, video_without_sound
+
+FOX = REFERENCES / "audio" / "fox16k.wav"
+FRENCH = ("--language", "fr-FR")  # the language in which this random model says something
+
+
+@pytest.fixture(scope="session")
+def bundle(make_bundle: MakeBundle) -> Path:
+    return make_bundle("transformers-a")
+
+
+@pytest.fixture(scope="session")
+def expected(bundle: Path) -> library.Transcript:
+    transcript = library.load(bundle).transcribe(FOX, language="fr-FR")
+    assert len(transcript.text) > 10
+    return transcript
+
+
+def pcm() -> bytes:
+    with wave.open(str(FOX), "rb") as file:
+        return file.readframes(file.getnframes())
+
+
+def start(*arguments: str | Path, home: Path, **streams: int) -> subprocess.Popen[bytes]:
+    """Start `legato`; all three streams are pipes unless given."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes.update(streams)
+    command = [sys.executable, "-m", "legato", *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=environment(home), stdin=pipes["stdin"], stdout=pipes["stdout"], stderr=pipes["stderr"]
+    )
+
+
+def read_until(descriptor: int, done: Callable[[bytes], bool]) -> bytes:
+    """Read a stream until the condition holds or it ends."""
+    data = b""
+    while not done(data):
+        try:
+            piece = os.read(descriptor, 65536)
+        except OSError:  # a terminal whose other side is closed
+            break
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert legato("--version", home=tmp_path).stdout.decode() == f"legato {library.__version__}\n"
+    help_text = legato("transcribe", "--help", home=tmp_path).stdout.decode()
+    assert all(option in help_text for option in ("--model", "--language", "--chunk-ms", "--format", "--output"))
+
+
+def test_one_file_gives_its_text_and_nothing_else(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    result = legato("transcribe", "--model", bundle, *FRENCH, FOX, home=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.decode() == expected.text + "\n"
+    assert result.stderr == b""
+
+
+def test_formats(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    def run(kind: str) -> str:
+        result = legato("transcribe", "--model", bundle, *FRENCH, "--format", kind, FOX, home=tmp_path)
+        assert result.returncode == 0
+        return result.stdout.decode()
+
+    data = json.loads(run("json"))
+    assert data["text"] == expected.text
+    assert data["language"] == "fr-FR"
+    assert data["file"] == str(FOX)
+    assert data["tokens"] == [{"id": t.id, "piece": t.piece, "time": round(t.time, 3)} for t in expected.tokens]
+    squeezed = expected.text.replace(" ", "")
+    subtitles = srt.parse(run("srt"))
+    assert "".join(s.content for s in subtitles).replace("\n", "").replace(" ", "") == squeezed
+    captions = webvtt.from_buffer(StringIO(run("vtt"))).captions
+    assert "".join(c.text for c in captions).replace("\n", "").replace(" ", "") == squeezed
+
+
+def test_bad_files_do_not_keep_the_others_from_being_done(
+    tmp_path: Path, bundle: Path, expected: library.Transcript
+) -> None:
+    (tmp_path / "words.txt").write_text("No sound here.\n" * 20)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    nan = tone(1, 16000)
+    nan[5] = float("nan")
+    bad = [
+        tmp_path / "missing.wav",
+        tmp_path / "words.txt",
+        tmp_path / "empty.wav",
+        video_without_sound(tmp_path / "film.mp4"),
+        encode(tmp_path / "nan.wav", nan, 16000, "pcm_f32le", "flt"),
+        tmp_path,
+    ]
+    result = legato("transcribe", "--model", bundle, *FRENCH, *bad, FOX, home=tmp_path)
+    lines = failed(result).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["legato"] * len(bad)
+    for line, path in zip(lines, bad, strict=True):
+        assert str(path) in line
+        assert line.endswith((".", "/*."))
+    assert result.stdout.decode() == f"{FOX}: {expected.text}\n"
+
+
+def test_a_cut_off_file_is_transcribed_and_said_to_be(tmp_path: Path, bundle: Path) -> None:
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(FOX.read_bytes()[:60000])
+    result = legato("transcribe", "--model", bundle, *FRENCH, cut, home=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.strip()
+    assert "cut.wav" in result.stderr.decode()
+    assert "cut off at 1.87 s" in result.stderr.decode()
+
+
+def test_json_of_several_files_is_one_object_a_line(tmp_path: Path, bundle: Path) -> None:
+    result = legato("transcribe", "--model", bundle, "--format", "json", FOX, FOX, home=tmp_path)
+    assert [json.loads(line)["file"] for line in result.stdout.decode().splitlines()] == [str(FOX)] * 2
+
+
+def test_a_file_for_each_input(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    inputs = [tmp_path / "a" / "fox.wav", tmp_path / "b" / "fox.wav", tmp_path / "a" / "other.wav"]
+    for path in inputs:
+        shutil.copy(FOX, path)
+    out = tmp_path / "deep" / "out"
+    result = legato("transcribe", "--model", bundle, *FRENCH, "--output", out, *inputs, home=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout == b""
+    assert {path.name: path.read_text("utf-8") for path in out.iterdir()} == dict.fromkeys(
+        ["fox.wav.txt", "fox.wav-2.txt", "other.txt"], expected.text + "\n"
+    )
+    (tmp_path / "file").write_text("")
+    message = failed(legato("transcribe", "--model", bundle, "--output", tmp_path / "file", FOX, home=tmp_path))
+    assert "is a file" in message
+
+
+def test_result_names_never_clash() -> None:
+    names = ["x/a.wav", "y/a.wav", "a.mp3", "A.flac", "b.wav", "-", "a.wav-2.ogg"]
+    paths = result_paths(names, Path("out"), "srt")
+    assert len({str(path).casefold() for path in paths}) == len(names)
+    assert paths[4].name == "b.srt"
+    assert paths[5].name == "stdin.srt"
+
+
+def test_what_the_whole_call_is_refused_for(tmp_path: Path, bundle: Path) -> None:
+    def run(*arguments: str | Path) -> str:
+        result = legato("transcribe", "--model", bundle, *arguments, home=tmp_path)
+        assert result.stdout == b""
+        return failed(result)
+
+    message = run("--language", "frr", FOX, FOX)
+    assert "fr-FR" in message
+    assert message.count("Unknown language") == 1
+    assert "320" in run("--chunk-ms", "100", FOX)
+    assert "--output" in run("--format", "srt", FOX, FOX)
+    assert "mp3" in run("--format", "mp3", FOX)
+    assert "threads" in run("--threads", "0", FOX)
+    assert "standard input" in run("-", FOX)
+    message = failed(legato("transcribe", "--model", "nemotron-3.5-int9", FOX, home=tmp_path))
+    assert "Did you mean nemotron-3.5-int8?" in message
+    message = failed(legato("transcribe", "--model", "nemotron-3.5-int8", FOX, home=tmp_path))
+    assert "legato models download nemotron-3.5-int8" in message
+
+
+def test_a_chunk_size_that_was_not_trained_runs_and_is_said_once(tmp_path: Path, bundle: Path) -> None:
+    result = legato("transcribe", "--model", bundle, "--chunk-ms", "160", FOX, FOX, home=tmp_path)
+    assert result.returncode == 0
+    assert result.stderr.decode().count("160 ms") == 1
+
+
+def test_live_input_is_shown_while_it_comes(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    process = start("transcribe", "--model", bundle, *FRENCH, "-", home=tmp_path)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    data = pcm()
+    process.stdin.write(data[:60001])
+    process.stdin.flush()
+    first = read_until(process.stdout.fileno(), lambda seen: len(seen) > 0)  # the input is still open
+    assert first
+    rest, _ = process.communicate(data[60001:], timeout=100)
+    assert process.returncode == 0
+    assert (first + rest).decode() == expected.text + "\n"
+
+
+def test_live_input_in_another_format(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    result = legato("transcribe", "--model", bundle, *FRENCH, "--format", "json", "-", home=tmp_path, stdin=pcm())
+    assert json.loads(result.stdout)["text"] == expected.text
+    result = legato("transcribe", "--model", bundle, *FRENCH, "--output", tmp_path, "-", home=tmp_path, stdin=pcm())
+    assert (tmp_path / "stdin.txt").read_text("utf-8") == expected.text + "\n"
+
+
+def test_ctrl_c_ends_live_input_with_what_was_heard(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    process = start("transcribe", "--model", bundle, *FRENCH, "-", home=tmp_path)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(pcm())
+    process.stdin.flush()
+    seen = read_until(process.stdout.fileno(), lambda seen: len(seen) > 20)
+    process.send_signal(signal.SIGINT)
+    rest = read_until(process.stdout.fileno(), lambda _: False)
+    assert process.wait(100) == 130
+    text = (seen + rest).decode()
+    assert text.endswith("\n")
+    assert expected.text.startswith(text.strip()[:20])
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
+
+
+def test_ctrl_c_between_files_keeps_what_was_done(tmp_path: Path, bundle: Path) -> None:
+    long = tmp_path / "long.wav"
+    with wave.open(str(long), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        for _ in range(60):
+            file.writeframes(bytes(16000 * 2 * 60))
+    process = start("transcribe", "--model", bundle, *FRENCH, FOX, long, home=tmp_path)
+    assert process.stdout is not None
+    seen = read_until(process.stdout.fileno(), lambda seen: seen.endswith(b"\n"))
+    process.send_signal(signal.SIGINT)
+    rest, message = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert seen.decode().startswith(f"{FOX}: ")
+    assert rest == b""
+    assert b"Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"", "0 samples"), (b"\x00", "0 samples"), (FOX.read_bytes(), "is an audio file")]
+)
+def test_live_input_that_is_refused(tmp_path: Path, bundle: Path, data: bytes, words: str) -> None:
+    message = failed(legato("transcribe", "--model", bundle, "-", home=tmp_path, stdin=data))
+    assert words in message
+    assert "ffmpeg" in message
+
+
+def test_a_reader_that_has_enough(tmp_path: Path, bundle: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start("transcribe", "--model", bundle, *FRENCH, FOX, home=tmp_path, stdout=writing)
+    os.close(writing)
+    _, message = process.communicate(timeout=100)
+    assert process.returncode == 141
+    assert message == b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_on_a_terminal_a_bar_is_drawn_beside_the_result(tmp_path: Path, bundle: Path) -> None:
+    import pty
+
+    long = encode(tmp_path / "long.wav", tone(120, 16000), 16000, "pcm_s16le")
+    ours, theirs = pty.openpty()
+    process = start("transcribe", "--model", bundle, *FRENCH, long, home=tmp_path, stderr=theirs)
+    os.close(theirs)
+    drawn = read_until(ours, lambda _: False).decode()
+    assert process.stdout is not None
+    text = process.stdout.read().decode()
+    assert process.wait(100) == 0
+    assert "long.wav" in drawn
+    assert "120 s" in drawn
+    assert "120 s" not in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_the_keyboard_is_no_microphone(tmp_path: Path, bundle: Path) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = start("transcribe", "--model", bundle, "-", home=tmp_path, stdin=theirs)
+    _, message = process.communicate(timeout=100)
+    os.close(theirs)
+    os.close(ours)
+    assert process.returncode == 2
+    assert b"keyboard" in message
+
+
+def test_the_best_downloaded_model_is_the_default(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    models = tmp_path / "legato" / "models"
+    models.mkdir(parents=True)
+    shutil.copytree(bundle, models / "aaa--other")
+    shutil.copytree(bundle, models / ALIASES["nemotron-3.5-fp16"].replace("/", "--"))
+    (models / ".partial").mkdir()
+    result = legato("transcribe", *FRENCH, FOX, home=tmp_path)
+    assert result.stdout.decode() == expected.text + "\n"
+    assert result.stderr.decode().startswith("Model: nemotron-3.5-fp16")
+    assert result.stderr.count(b"\n") == 1
+    shutil.copytree(bundle, models / ALIASES["nemotron-3.5-int8"].replace("/", "--"))
+    result = legato("transcribe", *FRENCH, FOX, home=tmp_path)
+    assert result.stderr.decode().startswith("Model: nemotron-3.5-int8")
+    listed = [line.split("\t")[0] for line in legato("models", home=tmp_path).stdout.decode().splitlines()]
+    assert listed[:3] == ["nemotron-3.5-int8", "nemotron-3.5-fp16", "aaa/other"]
+    (models / "aaa--other" / "joint.onnx.data").unlink()
+    result = legato("models", home=tmp_path)
+    assert "joint.onnx.data" in failed(result)
+    assert len(result.stdout.splitlines()) >= 3
+
+
+def test_without_a_download_the_embedded_model_is_the_default(tmp_path: Path) -> None:
+    result = legato("transcribe", FOX, home=tmp_path)
+    if embedded_path() is None:
+        assert "legato models download nemotron-3.5-int8" in failed(result)
+        pytest.skip("this checkout has no embedded model")
+    assert result.returncode == 0
+    assert result.stderr.decode().startswith("Model: embedded")
+    assert result.stderr.count(b"\n") == 1
+    assert b"legato models download nemotron-3.5-int8" in result.stderr
+    named = legato("transcribe", "--model", "embedded", FOX, home=tmp_path)
+    assert named.stdout == result.stdout
+    assert "embedded\t" in legato("models", home=tmp_path).stdout.decode()
+
+
+def test_models_check_names_the_altered_file(tmp_path: Path, bundle: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    result = legato("models", "check", copy, home=tmp_path)
+    assert result.returncode == 0
+    assert "complete (fp32, native layout" in result.stdout.decode()
+    data = bytearray((copy / "encoder.onnx.data").read_bytes())
+    data[1000] ^= 1
+    (copy / "encoder.onnx.data").write_bytes(data)
+    assert "encoder.onnx.data" in failed(legato("models", "check", copy, home=tmp_path))
+    assert "encoder.onnx.data" in failed(legato("transcribe", "--model", copy, FOX, home=tmp_path))
+
+
+def test_convert(tmp_path: Path, expected: library.Transcript) -> None:
+    out = tmp_path / "model"
+    result = legato("convert", REFERENCES / "transformers-a", out, "--precision", "fp32", home=tmp_path)
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout.decode() == f"{out}\n"
+    assert "encoder.onnx.data" in result.stderr.decode()
+    text = legato("transcribe", "--model", out, *FRENCH, FOX, home=tmp_path).stdout.decode()
+    assert text == expected.text + "\n"
+    assert str(out) in failed(legato("convert", REFERENCES / "transformers-a", out, home=tmp_path))
+    assert str(FOX) in failed(legato("convert", FOX, tmp_path / "other", home=tmp_path))
+    assert "gone" in failed(legato("convert", tmp_path / "gone", tmp_path / "other", home=tmp_path))
+    assert not (tmp_path / "other").exists()
+
+
+def test_convert_without_its_packages(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.modules['onnx_ir'] = None; sys.argv = ['legato', 'convert', 'a', 'b'];"
+            "from legato.cli import main; main()",
+        ],
+        env=environment(tmp_path),
+        capture_output=True,
+        check=False,
+    )
+    assert "pip install 'legato[convert]'" in failed(result)
