@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.bundle import Bundle
+from legato.caches import Caches, batch_of
 from legato.errors import ChunkSizeError
 from legato.features import Frames
 from legato.sessions import open_session
@@ -29,7 +30,7 @@ class EncoderState:
         mel: float32[m, bins], the mel frames that are still needed, the oldest first.
         accepted: mel frames accepted so far.
         ended: no more mel frames will come.
-        caches: the graph's caches, without their batch axis.
+        caches: the graph's caches.
     """
 
     prompt: int
@@ -38,7 +39,7 @@ class EncoderState:
     mel: Frames
     accepted: int
     ended: bool
-    caches: tuple[NDArray[np.generic], ...]
+    caches: Caches
 
     def accept(self, mel: Frames, *, last: bool = False) -> "EncoderState":
         """Add mel frames float32[k, bins]; `last` says that they are the end of the utterance."""
@@ -105,7 +106,7 @@ class NativeEncoder:
         s = bundle.sizes
         attention = np.zeros((s.heads, s.left_context, s.width // s.heads), np.float32)
         convolution = np.zeros((s.conv_cache, s.width), np.float32)
-        self._empty = (attention, attention, convolution) * s.layers
+        self._empty = Caches.of((attention, attention, convolution) * s.layers)
         self._chunks = {r + 1 for r in (0, 1, 3, 6, 13, *bundle.right_contexts)}
 
     def start(self, prompt: int, chunk: int) -> EncoderState:
@@ -141,9 +142,9 @@ class NativeEncoder:
             "chunk": column([state.chunk for state in states]),
             "prompt": column([state.prompt for state in states]),
         }
-        for number, name in enumerate(self._inputs):
-            feeds[name] = np.stack([state.caches[number] for state in states])
-        encoded, *caches = self._session.run(None, feeds)
+        feeds.update(zip(self._inputs, batch_of([state.caches for state in states]), strict=True))
+        encoded, *new_caches = self._session.run(None, feeds)
+        arrays = tuple(new_caches)
         results = []
         for number, state in enumerate(states):
             count = min(frames, self.ready(state)) if state.ended else frames
@@ -151,7 +152,7 @@ class NativeEncoder:
                 state,
                 done=state.done + count,
                 mel=state.mel[FACTOR * frames :].copy(),
-                caches=tuple(cache[number] for cache in caches),
+                caches=Caches(arrays, number),
             )
             results.append((encoded[number, :count], after))
         return results
@@ -169,11 +170,14 @@ class ReferenceEncoder:
         self._mel_bins, self._prompts = bundle.mel.mel_bins, bundle.sizes.prompts
         s = bundle.sizes
         pre_cache = next(v.shape[2] for v in self._session.get_inputs() if v.name == "pre_cache")
-        self._empty: tuple[NDArray[np.generic], ...] = (
-            np.zeros((bundle.mel.mel_bins, pre_cache), np.float32),
-            np.zeros((s.layers, s.left_context, s.width), np.float32),
-            np.zeros((s.layers, s.width, s.conv_cache), np.float32),
-            np.zeros((), np.int32),
+        self._width = s.width
+        self._empty = Caches.of(
+            (
+                np.zeros((1, bundle.mel.mel_bins, pre_cache), np.float32),
+                np.zeros((s.layers, 1, s.left_context, s.width), np.float32),
+                np.zeros((s.layers, 1, s.width, s.conv_cache), np.float32),
+                np.zeros(1, np.int32),
+            )
         )
 
     def start(self, prompt: int, chunk: int) -> EncoderState:
@@ -195,7 +199,7 @@ class ReferenceEncoder:
         return [self._windows(state, frames // self._FRAMES) for state in states]
 
     def _windows(self, state: EncoderState, windows: int) -> tuple[Frames, EncoderState]:
-        encoded = [np.zeros((0, self._empty[1].shape[2]), np.float32)]
+        encoded = [np.zeros((0, self._width), np.float32)]
         for _ in range(windows):
             frames, state = self._window(state)
             encoded.append(frames)
@@ -209,18 +213,18 @@ class ReferenceEncoder:
             "audio_signal": np.ascontiguousarray(state.mel[: self._WINDOW].T)[None],
             "audio_length": np.array([self._WINDOW], np.int32),
             "language_mask": language,
-            "pre_cache": pre_cache[None],
-            "cache_last_channel": channel[:, None],
-            "cache_last_time": time[:, None],
-            "cache_last_channel_len": length[None],
+            "pre_cache": pre_cache,
+            "cache_last_channel": channel,
+            "cache_last_time": time,
+            "cache_last_channel_len": length,
         }
-        encoded, counts, pre_cache, channel, time, length = self._session.run(None, feeds)
+        encoded, counts, *caches = self._session.run(None, feeds)
         count = int(counts[0])
         after = replace(
             state,
             done=state.done + count,
             mel=state.mel[self._WINDOW :].copy(),
-            caches=(pre_cache[0], channel[:, 0], time[:, 0], length[0]),
+            caches=Caches.of(caches),
         )
         return encoded[0, :count], after
 
