@@ -1,12 +1,16 @@
 """Legato: streaming multilingual speech recognition on an ordinary CPU."""
 
+from legato.engine import Engine
+from legato.engine_streams import AsyncEngineStream, EngineStream
 from legato.errors import (
     AudioError,
     BundleError,
+    BusyError,
     CheckpointError,
     ChunkSizeError,
     ConversionError,
     DownloadError,
+    EngineError,
     LanguageError,
     LegatoError,
 )
@@ -17,12 +21,17 @@ from legato.transcript import Event, Final, Partial, Token, Transcript, Word
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncEngineStream",
     "AudioError",
     "BundleError",
+    "BusyError",
     "CheckpointError",
     "ChunkSizeError",
     "ConversionError",
     "DownloadError",
+    "Engine",
+    "EngineError",
+    "EngineStream",
     "Event",
     "Final",
     "LanguageError",

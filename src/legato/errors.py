@@ -34,3 +34,19 @@ class ConversionError(LegatoError):
 
 class DownloadError(LegatoError):
     """A model that could not be downloaded, or arrived altered."""
+
+
+class EngineError(LegatoError):
+    """A stream of an engine that cannot go on: closed, or its engine is closed."""
+
+
+class BusyError(EngineError):
+    """The engine has no room now: for another stream, or for more audio of this one. Try again later.
+
+    Attributes:
+        accepted: samples of the refused piece that were taken all the same, from its start.
+    """
+
+    def __init__(self, message: str, accepted: int = 0) -> None:
+        super().__init__(message)
+        self.accepted = accepted

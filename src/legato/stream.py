@@ -1,5 +1,6 @@
 """One utterance stream: samples in, events out. Its whole state is one dataclass."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from legato.audio import check_samples
 from legato.encoder import EncoderState
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
-from legato.search import SearchState, greedy_search
+from legato.search import Emission, SearchState, greedy_search
 from legato.text import TextBuilder, split_words
 from legato.transcript import Event, Final, Partial, Token, Transcript
 
@@ -97,19 +98,44 @@ class Stream:
         feed(recognizer, state, samples, last=last)
         events: list[Event] = []
         while frames := min(recognizer.encoder.ready(state.encoder), state.encoder.chunk):
-            encoded = encode(recognizer, state, frames)
-            if new := search(recognizer, state, encoded):
-                events.append(Partial(state.text.text, tuple(new), used(recognizer, state)))
+            events += advance(recognizer, [state], frames)[0]
         return events
 
 
 def feed(recognizer: "Recognizer", state: StreamState, samples: Samples, *, last: bool) -> None:
     """Samples to mel frames, and those to the encoder's state."""
     state.samples += len(samples)
-    if last and (missing := -state.mel.samples % recognizer.encoder.window_samples):
+    if last and (missing := -state.samples % recognizer.encoder.window_samples):
         samples = np.concatenate([samples, np.zeros(missing, np.float32)])
     mel, state.mel = recognizer.front_end.accept(samples, state.mel, last=last)
     state.encoder = state.encoder.accept(mel, last=last)
+
+
+def advance(recognizer: "Recognizer", states: Sequence[StreamState], frames: int) -> list[list[Event]]:
+    """One step of the encoder and of the search over several streams in one batch.
+
+    Args:
+        recognizer: the model.
+        states: streams with `frames` frames ready, or ended with fewer left. When the step raises, they are unchanged.
+        frames: encoder frames to compute.
+
+    Returns:
+        For every stream the `Partial` that came of it, if there are new tokens.
+    """
+    stepped = recognizer.encoder.step([state.encoder for state in states], frames)
+    found = greedy_search(
+        recognizer.transducer,
+        [encoded for encoded, _ in stepped],
+        [state.search for state in states],
+        recognizer.bundle.sizes.max_symbols,
+    )
+    events: list[list[Event]] = []
+    for state, (_, encoder), (emissions, place) in zip(states, stepped, found, strict=True):
+        first = state.encoder.done
+        state.encoder, state.search = encoder, place
+        new = _note(recognizer, state, emissions, first)
+        events.append([Partial(state.text.text, tuple(new), used(recognizer, state))] if new else [])
+    return events
 
 
 def encode(recognizer: "Recognizer", state: StreamState, frames: int) -> Frames:
@@ -118,13 +144,17 @@ def encode(recognizer: "Recognizer", state: StreamState, frames: int) -> Frames:
     return encoded
 
 
-def search(recognizer: "Recognizer", state: StreamState, encoded: Frames) -> list[Token]:
-    """Search encoder frames, note the new tokens in the state, and return them."""
-    bundle = recognizer.bundle
-    first = state.encoder.done - len(encoded)
+def search(recognizer: "Recognizer", state: StreamState, encoded: Frames) -> None:
+    """Search the encoder frames that `encode` returned, and note the new tokens in the state."""
     [(emissions, state.search)] = greedy_search(
-        recognizer.transducer, [encoded], [state.search], bundle.sizes.max_symbols
+        recognizer.transducer, [encoded], [state.search], recognizer.bundle.sizes.max_symbols
     )
+    _note(recognizer, state, emissions, state.encoder.done - len(encoded))
+
+
+def _note(recognizer: "Recognizer", state: StreamState, emissions: Sequence[Emission], first: int) -> list[Token]:
+    """Note the emissions of a search that began at encoder frame `first`, and return their tokens."""
+    bundle = recognizer.bundle
     new = []
     for emission in emissions:
         frame = first + emission.frame
