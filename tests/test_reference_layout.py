@@ -147,7 +147,7 @@ def test_graphs_follow_the_contract_to_the_letter(make_bundle: MakeBundle, name:
     assert sorted(map(int, app.vocab)) == list(range(outputs - 1))
 
 
-@pytest.mark.parametrize("name", ["nemo-r3", "transformers-a", "transformers-b"])
+@pytest.mark.parametrize("name", ["nemo-r3", "transformers-a", "transformers-heads5"])
 def test_an_app_gets_what_our_runtime_gets(make_bundle: MakeBundle, speech: Samples, name: str) -> None:
     folder = make_bundle(name, "fp32", "reference")
     app = App(folder)
