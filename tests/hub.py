@@ -28,6 +28,7 @@ class Hub:
     Attributes:
         repos: `owner/name` -> file name -> content.
         stop_after: file name -> bytes after which the server falls silent.
+        steps: count `stop_after` from where a request starts, not from the file's beginning.
         spoiled: names of files whose bytes are sent with one bit turned.
         refusals: repository -> (status, X-Error-Code) for its files.
         requests: every request, in order.
@@ -35,6 +36,7 @@ class Hub:
 
     repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
     stop_after: dict[str, int] = field(default_factory=dict)
+    steps: bool = False
     spoiled: set[str] = field(default_factory=set)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
@@ -140,11 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
         if name in hub.spoiled:
             body[-1] ^= 1
         stop = hub.stop_after.get(name)
-        part = body[start:] if stop is None else body[start : max(start, stop)]
+        part = body[start:] if stop is None else body[start : start + stop if hub.steps else max(start, stop)]
         self.wfile.write(part)
         self.wfile.flush()
         self.request_.sent = len(part)
-        if stop is not None:
+        if stop is not None and len(part) < len(body) - start:
             hub.silent.set()
             hub.released.wait(60)
             self.close_connection = True

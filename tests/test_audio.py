@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import struct
 import threading
 import tracemalloc
@@ -145,7 +146,12 @@ def test_damage_in_the_middle_is_reported_and_the_rest_heard(tmp_path: Path, nam
     assert len(samples) > 140000
     assert len(audio.warnings) == 1
     assert "damaged" in audio.warnings[0]
-    assert f"{len(samples) / 16000:.2f} s of 10.00 s" in audio.warnings[0]
+    second = re.search(r"damaged at (\d\.\d\d) s", audio.warnings[0])
+    if codec == "flac":  # its reader leaves damaged frames out; only their number tells
+        assert f"{len(samples) / 16000:.2f} s of 10.00 s" in audio.warnings[0]
+    else:
+        assert second is not None
+        assert 4.5 < float(second[1]) < 5.5
 
 
 def refusal(path: Path) -> str:

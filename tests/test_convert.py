@@ -114,8 +114,7 @@ def test_builtins_are_refused(tmp_path: Path, name: str) -> None:
         ("encoder", "att_context_style", "regular"),
         ("encoder", "conv_norm_type", "batch_norm"),
         ("encoder", "causal_downsampling", False),
-        ("encoder", "xscaling", True),
-        ("encoder", "use_bias", True),
+        ("encoder", "untie_biases", False),
         ("preprocessor", "normalize", "per_feature"),
     ],
 )
@@ -133,8 +132,7 @@ def test_a_nemo_model_without_prompt(tmp_path: Path) -> None:
     ("file", "change", "word"),
     [
         ("config.json", lambda c: c.update(model_type="whisper"), "whisper"),
-        ("config.json", lambda c: c["encoder_config"].update(scale_input=True), "scale_input"),
-        ("config.json", lambda c: c["encoder_config"].update(attention_bias=True), "attention_bias"),
+        ("config.json", lambda c: c["encoder_config"].update(num_key_value_heads=2), "num_key_value_heads"),
         ("config.json", lambda c: c["encoder_config"].update(hidden_act="relu"), "hidden_act"),
         ("processor_config.json", lambda c: c.pop("prompt_dictionary"), "prompt_dictionary"),
     ],

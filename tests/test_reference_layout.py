@@ -58,7 +58,8 @@ def mel_of(samples: Samples, config: dict[str, Any]) -> NDArray[np.float32]:
             for low, centre, high in zip(edges, edges[1:], edges[2:], strict=False)
         ]
     )
-    return np.log(np.array(spectra) @ bank.T + 2**-24).astype(np.float32)
+    mel: NDArray[np.float32] = np.log(np.array(spectra) @ bank.T + 2**-24).astype(np.float32)
+    return mel
 
 
 class App:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio import read_audio
-from legato.convert import convert
 from legato.convert.checkpoint import open_checkpoint
 from legato.features import MelState
 from tests.conftest import REFERENCES, MakeBundle, checkpoint_path
@@ -20,8 +18,8 @@ from tests.conftest import REFERENCES, MakeBundle, checkpoint_path
 TOLERANCE = 1e-4
 CLIPS = ("en-kathleen-a0419", "de-kerstin-2316", "fox16k")
 NEW = (
-    "nemo-contexts", "nemo-kernel31", "nemo-ctc",
-    "transformers-sharded", "transformers-bfloat16", "transformers-heads5",
+    "nemo-contexts", "nemo-kernel31", "nemo-ctc", "nemo-bias",
+    "transformers-sharded", "transformers-bfloat16", "transformers-heads5", "transformers-bias",
 )  # fmt: skip
 OLD = {"nemo-r3": "de-DE", "nemo-r13": "de-DE", "transformers-a": "fr-FR", "transformers-b": "fr-FR"}
 
@@ -138,12 +136,6 @@ def test_text_is_nemos_text(make_bundle: MakeBundle, checkpoint: str) -> None:
                 assert got == wanted
                 compared += 1
     assert compared
-
-
-@pytest.mark.parametrize("name", ["nemo-bias", "transformers-bias"])
-def test_biases_and_input_scaling_are_refused_by_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(legato.CheckpointError, match=r"another architecture: the encoder has (xscaling|scale_input)"):
-        convert(checkpoint_path(name), tmp_path / "out")
 
 
 def test_an_auxiliary_ctc_head_is_dropped(make_bundle: MakeBundle) -> None:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 from huggingface_hub import HfApi, get_hf_file_metadata, get_session, hf_hub_url
@@ -49,7 +48,6 @@ _GRAPHS = ("encoder.onnx", "decoder.onnx", "joint.onnx")
 _REQUIRED = (*_GRAPHS, "config.json", "vocab.json", "languages.json")
 _WANTED = re.compile(r"[\w.-]+\.(onnx|data|onnx_data|json)")
 _SPARE_BYTES = 32 << 20
-_PIECE_BYTES = 1 << 18
 _TRIES = 3
 _NETWORK_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2"}
 
@@ -62,15 +60,14 @@ class _Remote:
         name: in the repository and in our folder.
         size: in bytes.
         hash: SHA-256 (64 digits), or a git blob's SHA-1 (40 digits) for files outside large file storage.
-        url: where its bytes are.
-        auth: whether that address may see the user's token.
+        url: where to ask for its bytes. The hub redirects to a signed address that does not live long, so it is asked
+            anew each time; the user's token does not go with a redirect to another host.
     """
 
     name: str
     size: int
     hash: str
     url: str
-    auth: bool
 
     @property
     def partial_name(self) -> str:
@@ -155,8 +152,7 @@ def _remote_file(repo: str, name: str, commit: str) -> _Remote:
     metadata = get_hf_file_metadata(url)
     if metadata.size is None or metadata.etag is None:
         raise DownloadError(f"{repo}: the hub does not say size and hash of {name}. Try again later.")
-    auth = urlsplit(metadata.location).netloc == urlsplit(url).netloc
-    return _Remote(name, metadata.size, metadata.etag, metadata.location, auth)
+    return _Remote(name, metadata.size, metadata.etag, url)
 
 
 def _fetch(repo: str, file: _Remote, folder: Path, progress: Callable[[int], object]) -> None:
@@ -194,8 +190,6 @@ def _receive(file: _Remote, start: int, sink: BinaryIO, progress: Callable[[int]
     """Append a file's bytes from `start` on to `sink`, until the end or until the connection breaks."""
     headers = build_hf_headers()
     headers["Accept-Encoding"] = "identity"
-    if not file.auth:
-        headers.pop("authorization", None)
     if start:
         headers["Range"] = f"bytes={start}-"
     with get_session().stream("GET", file.url, headers=headers, timeout=HF_HUB_DOWNLOAD_TIMEOUT) as response:
@@ -205,7 +199,7 @@ def _receive(file: _Remote, start: int, sink: BinaryIO, progress: Callable[[int]
         if start and response.status_code != 206:  # the whole file is coming
             sink.seek(0)
             sink.truncate()
-        for piece in response.iter_bytes(_PIECE_BYTES):
+        for piece in response.iter_bytes():
             sink.write(piece)
             progress(min(sink.tell(), file.size))
         if sink.tell() < file.size:

@@ -31,6 +31,9 @@ class Architecture:
         vocabulary: number of tokens without blank; blank's id equals it.
         max_symbols: tokens that greedy search may emit on one frame.
         mel: the front end.
+        input_scale: factor on the subsampled frames: 1, or the square root of the width (NeMo's `xscaling`).
+        attention_bias: linear layers of attention and feed-forward modules have biases.
+        convolution_bias: the convolution modules have biases.
     """
 
     layers: int
@@ -49,6 +52,9 @@ class Architecture:
     vocabulary: int
     max_symbols: int
     mel: MelConfig
+    input_scale: float
+    attention_bias: bool
+    convolution_bias: bool
 
     @property
     def head_width(self) -> int:
@@ -118,6 +124,16 @@ class Architecture:
         shapes |= {f"self_attn.linear_{name}.weight": (d, d) for name in ("q", "k", "v", "out", "pos")}
         for module in ("feed_forward1", "feed_forward2"):
             shapes |= {f"{module}.linear1.weight": (f, d), f"{module}.linear2.weight": (d, f)}
+        if self.attention_bias:
+            shapes |= {f"self_attn.linear_{name}.bias": (d,) for name in ("q", "k", "v", "out")}
+            for module in ("feed_forward1", "feed_forward2"):
+                shapes |= {f"{module}.linear1.bias": (f,), f"{module}.linear2.bias": (d,)}
+        if self.convolution_bias:
+            shapes |= {
+                "conv.pointwise_conv1.bias": (2 * d,),
+                "conv.depthwise_conv.bias": (d,),
+                "conv.pointwise_conv2.bias": (d,),
+            }
         norms = ("norm_feed_forward1", "norm_self_att", "norm_conv", "norm_feed_forward2", "norm_out")
         for norm in (*norms, "conv.batch_norm"):
             shapes |= {f"{norm}.weight": (d,), f"{norm}.bias": (d,)}
@@ -131,12 +147,14 @@ def measure(
     right_contexts: tuple[int, ...],
     max_symbols: int,
     mel: MelConfig,
+    scaled_input: bool,
 ) -> Architecture:
     """Read the sizes off the shapes of the weights, which cannot disagree with the model as a configuration can.
 
     Args:
         shapes: name (as NeMo names it) -> shape.
         left_context, right_contexts, max_symbols, mel: what no shape tells.
+        scaled_input: the subsampled frames are multiplied by the square root of the width.
 
     Raises:
         KeyError: a weight that every model of this architecture has is missing.
@@ -160,4 +178,7 @@ def measure(
         vocabulary=shapes["decoder.prediction.embed.weight"][0] - 1,
         max_symbols=max_symbols,
         mel=mel,
+        input_scale=float(width**0.5) if scaled_input else 1.0,
+        attention_bias="encoder.layers.0.self_attn.linear_q.bias" in shapes,
+        convolution_bias="encoder.layers.0.conv.depthwise_conv.bias" in shapes,
     )

@@ -1,6 +1,6 @@
 """A checkpoint as the converter sees it: sizes, vocabulary, prompts, and weights that are read one at a time."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Checkpoint:
     architecture: Architecture
     pieces: list[str]
     prompt_dictionary: dict[str, int]
-    weights: dict[str, Callable[[], Weight]]
+    weights: Mapping[str, Callable[[], Weight]]
     nbytes: int
     release: Callable[[], None]
 

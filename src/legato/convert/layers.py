@@ -37,15 +37,25 @@ class EncoderWriter:
         shape = self.architecture.weight_shapes()[name]
         return self.graph.weight(name, ir.DataType.FLOAT, shape, lambda: self.checkpoint.read(name))
 
-    def linear(self, x: ir.Value, name: str, *, scale: float = 1.0, bias: str | None = None) -> ir.Value:
-        """`x @ W.T * scale + b` for a weight stored as [outputs, inputs], a 1x1 convolution's with a third axis."""
+    def linear(self, x: ir.Value, name: str, *, scale: float = 1.0) -> ir.Value:
+        """`(x @ W.T + b) * scale` for a weight stored as [outputs, inputs], a 1x1 convolution's with a third axis.
+
+        The bias is there if the architecture has one for this layer.
+        """
         outputs, inputs = self.architecture.weight_shapes()[name][:2]
 
         def read() -> NDArray[np.float32]:
             return self.checkpoint.read(name).reshape(outputs, inputs).T * np.float32(scale)
 
         product = self.precision.linear(self.graph, x, name, inputs, outputs, read)
-        return self.graph.op("Add", product, self.vector(bias)) if bias else product
+        bias = f"{name.removesuffix('.weight')}.bias"
+        if bias not in self.architecture.weight_shapes():
+            return product
+
+        def read_bias() -> NDArray[np.float32]:
+            return self.checkpoint.read(bias) * np.float32(scale)
+
+        return self.graph.op("Add", product, self.graph.weight(bias, ir.DataType.FLOAT, (outputs,), read_bias))
 
     def layer_norm(self, x: ir.Value, name: str) -> ir.Value:
         """LayerNorm over the channels."""
@@ -81,7 +91,7 @@ class EncoderWriter:
         x = self._conv2d(self._conv2d(x, 5, strides=[2, 2], group=channels), 6)
         x = graph.op("Transpose", graph.op("Relu", x), perm=[0, 2, 1, 3])
         x = graph.op("Reshape", x, graph.constant([0, 0, channels * a.subsampled_bins]))
-        return self.linear(x, "encoder.pre_encode.out.weight", bias="encoder.pre_encode.out.bias")
+        return self.linear(x, "encoder.pre_encode.out.weight", scale=a.input_scale)
 
     def _conv2d(self, x: ir.Value, number: int, *, strides: list[int] | None = None, group: int = 1) -> ir.Value:
         name = f"encoder.pre_encode.conv.{number}"
@@ -133,7 +143,8 @@ class EncoderWriter:
         width, _, kernel = self.architecture.weight_shapes()[name]
         weight = self.precision.parameter(self.graph, name, (width, 1, kernel), lambda: self.checkpoint.read(name))
         x = self.graph.op("Transpose", x, perm=[0, 2, 1])
-        x = self.graph.op("Conv", x, weight, group=width, kernel_shape=[kernel])
+        bias = self.vector(f"{name.removesuffix('.weight')}.bias") if self.architecture.convolution_bias else None
+        x = self.graph.op("Conv", x, weight, bias, group=width, kernel_shape=[kernel])
         return self.graph.op("Transpose", x, perm=[0, 2, 1])
 
     def heads(self, x: ir.Value) -> ir.Value:
@@ -209,7 +220,7 @@ class EncoderWriter:
 
         inner = self.precision.linear(graph, x, name, a.width, a.prompt_hidden, read)
         inner = graph.op("Relu", graph.op("Add", inner, prompt_bias))
-        return self.linear(inner, "prompt_kernel.2.weight", bias="prompt_kernel.2.bias")
+        return self.linear(inner, "prompt_kernel.2.weight")
 
     def prompt_table(self) -> ir.Value:
         """Row of every prompt slot, bias included: float32[prompts, prompt hidden]."""

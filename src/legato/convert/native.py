@@ -82,6 +82,14 @@ def _project(writer: EncoderWriter, x: ir.Value, layer: int) -> tuple[ir.Value, 
 
     normed = writer.layer_norm(x, f"encoder.layers.{layer}.norm_self_att")
     product = writer.precision.linear(writer.graph, normed, f"{name}qkv.weight", a.width, 3 * a.width, read)
+    if a.attention_bias:
+
+        def read_biases() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+            q, k, v = (writer.checkpoint.read(f"{name}{part}.bias") for part in "qkv")
+            return np.concatenate([q * scale, k, v])
+
+        biases = writer.graph.weight(f"{name}qkv.bias", ir.DataType.FLOAT, (3 * a.width,), read_biases)
+        product = writer.graph.op("Add", product, biases)
     query, key, value = writer.graph.ops("Split", product, outputs=3, axis=-1, num_outputs=3)
     return query, key, value
 

@@ -59,6 +59,7 @@ def _open(path: Path, folder: Path) -> Checkpoint:
             right_contexts=rights,
             max_symbols=int((config.get("decoding") or {}).get("greedy", {}).get("max_symbols") or 10),
             mel=mel,
+            scaled_input=bool(config["encoder"].get("xscaling", True)),
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: another architecture: it has no weight {error}.") from error
@@ -123,9 +124,7 @@ def _check_config(path: Path, config: Mapping[str, Any]) -> None:
                 ("att_context_style", "regular", "chunked_limited"),
                 ("conv_context_size", None, "causal"),
                 ("conv_norm_type", "batch_norm", "layer_norm"),
-                ("xscaling", True, False),
                 ("untie_biases", True, True),
-                ("use_bias", True, False),
             )
         ),
     )

@@ -66,6 +66,7 @@ def open_transformers(path: Path) -> Checkpoint:
             right_contexts=(default, *(right for right in rights if right != default)),
             max_symbols=int(config.get("max_symbols_per_step") or 10),
             mel=_mel_config(path, processor),
+            scaled_input=bool(encoder.get("scale_input", False)),
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: another architecture: it has no {error}.") from error
@@ -120,9 +121,6 @@ def _check_config(path: Path, config: dict[str, Any], encoder: dict[str, Any]) -
             ("subsampling_factor", encoder.get("subsampling_factor", 8), 8),
             ("subsampling_conv_kernel_size", encoder.get("subsampling_conv_kernel_size", 3), 3),
             ("subsampling_conv_stride", encoder.get("subsampling_conv_stride", 2), 2),
-            ("scale_input", bool(encoder.get("scale_input", False)), False),
-            ("attention_bias", bool(encoder.get("attention_bias", False)), False),
-            ("convolution_bias", bool(encoder.get("convolution_bias", False)), False),
             (
                 "num_key_value_heads",
                 encoder.get("num_key_value_heads", encoder.get("num_attention_heads")),
