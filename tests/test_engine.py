@@ -302,7 +302,7 @@ def test_a_stream_with_much_audio_takes_turns(recognizer: legato.Recognizer, spe
 def test_no_chunk_size_starves(recognizer: legato.Recognizer) -> None:
     turns = Turns()
     lanes = {
-        name: Lane(recognizer.start(chunk_ms=size), 16000, threading.Lock())
+        name: Lane(recognizer.start(chunk_ms=size), 16000, 5000, threading.Lock())
         for name, size in [("a", 80), ("b", 320), ("c", 80), ("d", 320), ("e", 80)]
     }
     for now, lane in enumerate(lanes.values()):
@@ -316,7 +316,7 @@ def test_no_chunk_size_starves(recognizer: legato.Recognizer) -> None:
 
 def test_waiting_for_company(recognizer: legato.Recognizer) -> None:
     turns = Turns()
-    lanes = [Lane(recognizer.start(), 16000, threading.Lock()) for _ in range(3)]
+    lanes = [Lane(recognizer.start(), 16000, 5000, threading.Lock()) for _ in range(3)]
     assert turns.due_in(100, 5, {4: 3}, 16) is None
     turns.add(lanes[0], 100)
     assert turns.due_in(102, 5, {4: 3}, 16) == 3

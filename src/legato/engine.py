@@ -25,7 +25,7 @@ from legato.engine_streams import AsyncEngineStream, EngineStream
 from legato.errors import BusyError, EngineError
 from legato.lane import Lane
 from legato.recognizer import Recognizer
-from legato.stream import advance, feed, transcript_of
+from legato.stream import advance, feed, samples_for, transcript_of
 from legato.transcript import Event, Final
 from legato.turns import Turns
 
@@ -161,7 +161,8 @@ class Engine:
     def _admit(self, language: str, chunk_ms: int) -> Lane:
         state = self.recognizer.start(language=language, chunk_ms=chunk_ms)
         seconds = max(self._queued_seconds, 2 * chunk_ms / 1000)
-        lane = Lane(state, round(seconds * self.recognizer.sample_rate), self._lock)
+        wanted = samples_for(self.recognizer, state.encoder.chunk)
+        lane = Lane(state, round(seconds * self.recognizer.sample_rate), wanted, self._lock)
         with self._lock:
             if self._closing:
                 raise EngineError("The engine is closed.")
@@ -221,7 +222,9 @@ class Engine:
                     self._deliver(lane, [Final(transcript_of(self.recognizer, state))])
                     break
                 with self._lock:
-                    samples, last = lane.next_audio(state.encoder.chunk * self._frame_samples)
+                    if not lane.is_due:  # small pieces go through the front end together
+                        return
+                    samples, last = lane.next_audio(_chunk(lane) * self._frame_samples)
                 if not last and not len(samples):
                     return
                 feed(self.recognizer, state, samples, last=last)
@@ -286,9 +289,11 @@ class Engine:
                 lane.group = [lane]
 
     def _deliver(self, lane: Lane, events: list[Event]) -> None:
+        done = lane.state.encoder.done
+        wanted = samples_for(self.recognizer, done + _chunk(lane))
         with self._lock:
             if not lane.closed:
-                lane.deliver(events, min(lane.accepted, lane.state.encoder.done * self._frame_samples))
+                lane.deliver(events, min(lane.accepted, done * self._frame_samples), wanted)
 
     def _fail(self, lane: Lane, error: Exception) -> None:
         logger.error("A stream failed: %s", error, exc_info=error)

@@ -63,7 +63,7 @@ class _Common:
     def _offer(self, samples: Samples) -> Samples:
         """Queue what there is room for, and return the rest; the caller holds the lock."""
         taken = self._lane.offer(samples)
-        if taken:
+        if taken and self._lane.is_due:
             self._engine.tell(self._lane)
         return samples[taken:]
 

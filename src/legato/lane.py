@@ -22,19 +22,21 @@ class Lane:
         changed: is notified when there is room, an event or an error.
         listener: is called at the same times, from the worker's thread.
         limit: samples that may wait.
-        accepted, done: samples that came, and samples that are recognised or in the encoder frames' future.
+        accepted, done: samples that came, and samples that are recognised.
+        wanted: samples that must have come before the next chunk can be ready.
         ended: no more audio will come.
         error: why the stream cannot go on.
         closed: the stream holds no place any more: its `Final` is there, or it failed, or its caller closed it.
     """
 
-    def __init__(self, state: StreamState, limit: int, lock: threading.Lock) -> None:
+    def __init__(self, state: StreamState, limit: int, wanted: int, lock: threading.Lock) -> None:
         self.state = state
         self.group: list[Lane] = [self]
         self.changed = threading.Condition(lock)
         self.listener: Callable[[], None] | None = None
         self.limit = limit
         self.accepted = self.done = 0
+        self.wanted = wanted
         self.ended = self.closed = False
         self.error: EngineError | None = None
         self._pieces: deque[Samples] = deque()
@@ -65,10 +67,15 @@ class Lane:
         samples = np.concatenate(taken) if taken else np.zeros(0, np.float32)
         return samples, self.ended and not self._pieces
 
-    def deliver(self, events: list[Event], done: int) -> None:
-        """Hand over events, and note how many samples are done."""
+    @property
+    def is_due(self) -> bool:
+        """Whether the worker should look at what is queued."""
+        return self.ended or self.closed or self.accepted >= self.wanted
+
+    def deliver(self, events: list[Event], done: int, wanted: int) -> None:
+        """Hand over events, and note how many samples are done and wanted."""
         self._events.extend(events)
-        self.done = done
+        self.done, self.wanted = done, wanted
         if events and isinstance(events[-1], Final):
             self.closed = True
         self.tell()

@@ -8,10 +8,14 @@ import onnxruntime as ort
 from legato.errors import BundleError
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_threads() -> int:
     """Threads for one recogniser when nothing else is said: the cores this process may use, at most 4."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 4)
+    return min(available_cores(), 4)
 
 
 def open_session(path: Path, threads: int, *, prepack: bool = True) -> ort.InferenceSession:

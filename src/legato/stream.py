@@ -170,10 +170,15 @@ def _note(recognizer: "Recognizer", state: StreamState, emissions: Sequence[Emis
 
 def used(recognizer: "Recognizer", state: StreamState) -> float:
     """Seconds of audio that the encoder frames so far depend on; the same however the audio was cut."""
+    seconds = samples_for(recognizer, state.encoder.done) / recognizer.sample_rate
+    return round(min(seconds, duration(recognizer, state)), 3)
+
+
+def samples_for(recognizer: "Recognizer", frames: int) -> int:
+    """Samples from the start of a stream that its first `frames` encoder frames depend on."""
     mel = recognizer.bundle.mel
-    newest_mel_frame = 8 * (state.encoder.done - 1)
-    samples = newest_mel_frame * mel.hop_length + mel.window_length // 2
-    return round(min(samples / mel.sample_rate, duration(recognizer, state)), 3)
+    newest_mel_frame = 8 * (frames - 1)
+    return newest_mel_frame * mel.hop_length + mel.window_length // 2
 
 
 def duration(recognizer: "Recognizer", state: StreamState) -> float:

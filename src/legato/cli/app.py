@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from legato.cli.bench import bench
 from legato.cli.convert import convert
 from legato.cli.models import models_app
 from legato.cli.transcribe import transcribe
@@ -36,4 +37,5 @@ def _root(
 
 app.command()(transcribe)
 app.command()(convert)
+app.command()(bench)
 app.add_typer(models_app)
