@@ -53,6 +53,19 @@ class Engine:
     A stream's events are the same as without the engine. Streams cannot harm each other: what is wrong with one is
     told to its caller alone.
 
+        with Engine(legato.load()) as engine:
+            with engine.stream(language="de") as stream:  # a thread for each stream
+                for samples in microphone:
+                    stream.accept(samples)
+                    show(stream.poll())
+                show(stream.finish())
+
+            async with engine.open_async() as stream:  # or a coroutine for each, here inside a function of asyncio
+                await stream.accept(samples)
+                stream.end()
+                async for event in stream:
+                    show([event])
+
     Args:
         recognizer: the model; others may go on using it.
         max_streams: streams that may be open at a time.

@@ -79,7 +79,8 @@ class _Common:
 class EngineStream(_Common):
     """A live stream of an engine, for threads: `Engine.stream` makes it.
 
-    One thread may send audio while another takes events. Leaving the `with` block closes it.
+    One thread may send audio while another takes events. Events that nobody takes are kept, each with the whole text so
+    far. Leaving the `with` block closes the stream.
     """
 
     def __enter__(self) -> Self:
@@ -137,7 +138,8 @@ class EngineStream(_Common):
 class AsyncEngineStream(_Common):
     """A live stream of an engine, for coroutines of one event loop: `Engine.open_async` makes it.
 
-    One coroutine may send audio while another takes events. Leaving the `async with` block closes it.
+    One coroutine may send audio while another takes events. Events that nobody takes are kept, each with the whole text
+    so far. Leaving the `async with` block closes the stream.
     """
 
     def __init__(self, engine: "Engine", lane: Lane) -> None:
