@@ -4,6 +4,7 @@ Activations are float32[batch, frames, channels] throughout; weights are named a
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from legato.convert.architecture import Architecture
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph import GraphWriter
-from legato.convert.precision import Precision
+from legato.convert.precision import Precision, ReadMatrix
 
 LAYER_NORM_EPSILON = 1e-5
 #: Added to the attention scores of keys that a query must not see. NeMo adds -10000 and then clears what is left.
@@ -43,11 +44,7 @@ class EncoderWriter:
         The bias is there if the architecture has one for this layer.
         """
         outputs, inputs = self.architecture.weight_shapes()[name][:2]
-
-        def read() -> NDArray[np.float32]:
-            return self.checkpoint.read(name).reshape(outputs, inputs).T * np.float32(scale)
-
-        product = self.precision.linear(self.graph, x, name, inputs, outputs, read)
+        product = self.precision.linear(self.graph, x, name, inputs, outputs, self.matrix(name, scale=scale))
         bias = f"{name.removesuffix('.weight')}.bias"
         if bias not in self.architecture.weight_shapes():
             return product
@@ -61,6 +58,30 @@ class EncoderWriter:
         """LayerNorm over the channels."""
         scale, bias = self.vector(f"{name}.weight"), self.vector(f"{name}.bias")
         return self.graph.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
+
+    def norm_before(self, x: ir.Value, norm: str, name: str, read: ReadMatrix) -> ir.Value:
+        """LayerNorm `norm` in front of the linear layer with weight `name`, its only consumer.
+
+        Between the two the precision may scale the channels.
+        """
+        smoothing = self.precision.smoothing(name, read)
+        if smoothing is None:
+            return self.layer_norm(x, norm)
+        scale, bias = (
+            self.graph.weight(
+                f"{norm}.{part}.smoothed",
+                ir.DataType.FLOAT,
+                (self.architecture.width,),
+                partial(lambda weight: self.checkpoint.read(weight) / smoothing(), f"{norm}.{part}"),
+            )
+            for part in ("weight", "bias")
+        )
+        return self.graph.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
+
+    def matrix(self, name: str, *, scale: float = 1.0) -> ReadMatrix:
+        """Reads a linear layer's or a 1x1 convolution's weight as float32[inputs, outputs], times `scale`."""
+        outputs, inputs = self.architecture.weight_shapes()[name][:2]
+        return lambda: self.checkpoint.read(name).reshape(outputs, inputs).T * np.float32(scale)
 
     def silu(self, x: ir.Value) -> ir.Value:
         """X * sigmoid(x); ONNX Runtime fuses the two."""
@@ -110,8 +131,9 @@ class EncoderWriter:
         """X + half of a feed-forward module; the half is folded into the weights, where it is exact."""
         name = f"encoder.layers.{layer}"
         with self.graph.scoped(f"feed_forward{number}"):
-            inner = self.layer_norm(x, f"{name}.norm_feed_forward{number}")
-            inner = self.silu(self.linear(inner, f"{name}.feed_forward{number}.linear1.weight"))
+            linear1 = f"{name}.feed_forward{number}.linear1.weight"
+            inner = self.norm_before(x, f"{name}.norm_feed_forward{number}", linear1, self.matrix(linear1))
+            inner = self.silu(self.linear(inner, linear1))
             return self.graph.op("Add", x, self.linear(inner, f"{name}.feed_forward{number}.linear2.weight", scale=0.5))
 
     def convolution(self, x: ir.Value, layer: int, cache: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -128,7 +150,9 @@ class EncoderWriter:
         graph, a = self.graph, self.architecture
         name = f"encoder.layers.{layer}"
         with graph.scoped("conv"):
-            inner = self.linear(self.layer_norm(x, f"{name}.norm_conv"), f"{name}.conv.pointwise_conv1.weight")
+            pointwise = f"{name}.conv.pointwise_conv1.weight"
+            inner = self.norm_before(x, f"{name}.norm_conv", pointwise, self.matrix(pointwise))
+            inner = self.linear(inner, pointwise)
             value, gate = graph.ops("Split", inner, outputs=2, axis=-1, num_outputs=2)
             inner = graph.op("Mul", value, graph.op("Sigmoid", gate))
             inner = graph.op("Concat", cache, inner, axis=1)

@@ -80,7 +80,7 @@ def _project(writer: EncoderWriter, x: ir.Value, layer: int) -> tuple[ir.Value, 
         q, k, v = (writer.checkpoint.read(f"{name}{part}.weight") for part in "qkv")
         return np.concatenate([q * scale, k, v]).T
 
-    normed = writer.layer_norm(x, f"encoder.layers.{layer}.norm_self_att")
+    normed = writer.norm_before(x, f"encoder.layers.{layer}.norm_self_att", f"{name}qkv.weight", read)
     product = writer.precision.linear(writer.graph, normed, f"{name}qkv.weight", a.width, 3 * a.width, read)
     if a.attention_bias:
 
