@@ -168,8 +168,9 @@ class EncoderWriter:
         weight = self.precision.parameter(self.graph, name, (width, 1, kernel), lambda: self.checkpoint.read(name))
         x = self.graph.op("Transpose", x, perm=[0, 2, 1])
         bias = self.vector(f"{name.removesuffix('.weight')}.bias") if self.architecture.convolution_bias else None
-        x = self.graph.op("Conv", x, weight, bias, group=width, kernel_shape=[kernel])
-        return self.graph.op("Transpose", x, perm=[0, 2, 1])
+        # One frame more than is needed: products with a single column are summed in another order than wider ones.
+        x = self.graph.op("Conv", x, weight, bias, group=width, kernel_shape=[kernel], pads=[0, 1])
+        return self._without_last(self.graph.op("Transpose", x, perm=[0, 2, 1]))
 
     def heads(self, x: ir.Value) -> ir.Value:
         """float32[batch, n, width] -> float32[batch, heads, n, head width]."""
@@ -193,23 +194,45 @@ class EncoderWriter:
             keys, values: float32[batch, heads, m, head width], the m - n cached frames first.
             layer: number of the conformer layer.
             positions: where queries and keys lie.
-            mask: float32[batch, 1, n, m], 0 or `MASKED`.
+            mask: float32[batch, 1, n, m], 0 or `MASKED`, with a query more where `positions.ones` is given.
 
         Returns:
             float32[batch, n, width].
         """
         graph, a = self.graph, self.architecture
         scale = np.float32(a.head_width**-0.5)
+        if positions.ones is not None:
+            query = graph.op("Pad", query, graph.constant([0, 0, 0, 0, 1, 0]))
         by_content, by_position = (
             self.heads(graph.op("Add", query, self._position_bias(layer, bias, scale))) for bias in ("u", "v")
         )
         scores = graph.op("MatMul", by_content, graph.op("Transpose", keys, perm=[0, 1, 3, 2]))
         distances = graph.op("MatMul", by_position, self._position_table(layer, positions))
         scores = graph.op("Add", scores, positions.pick(graph, distances))
-        weights = graph.op("Softmax", graph.op("Add", scores, mask), axis=-1)
-        context = graph.op("Transpose", graph.op("MatMul", weights, values), perm=[0, 2, 1, 3])
+        context = self._weighted(graph.op("Add", scores, mask), values, positions)
+        context = graph.op("Transpose", context, perm=[0, 2, 1, 3])
         context = graph.op("Reshape", context, graph.constant([0, 0, a.width]))
+        if positions.ones is not None:
+            context = self._without_last(context)
         return self.linear(context, f"encoder.layers.{layer}.self_attn.linear_out.weight")
+
+    def _weighted(self, scores: ir.Value, values: ir.Value, positions: "RelativePositions") -> ir.Value:
+        """`softmax(scores) @ values`: float32[batch, heads, queries, head width]."""
+        graph = self.graph
+        if positions.ones is None:
+            return graph.op("MatMul", graph.op("Softmax", scores, axis=-1), values)
+        # Softmax sums the keys in an order that depends on where the seen ones stand among all; a product takes them
+        # one after another, and zeros in front and behind leave its sum as it is.
+        highest = graph.op("ReduceMax", scores, graph.constant([-1]), keepdims=1)
+        weights = graph.op("Exp", graph.op("Sub", scores, highest))
+        total = graph.op("MatMul", weights, positions.ones)
+        total = graph.op("Slice", total, graph.constant([0]), graph.constant([1]), graph.constant([-1]))
+        return graph.op("Div", graph.op("MatMul", weights, values), total)
+
+    def _without_last(self, x: ir.Value) -> ir.Value:
+        """All frames but the last."""
+        constant = self.graph.constant
+        return self.graph.op("Slice", x, constant([0]), constant([-1]), constant([1]))
 
     def _position_bias(self, layer: int, bias: str, scale: np.float32) -> ir.Value:
         name = f"encoder.layers.{layer}.self_attn.pos_bias_{bias}"
@@ -271,12 +294,16 @@ class RelativePositions:
         farthest: the largest distance in the table.
         index: int64[n * m], for the pair (i, j) the index `i * count + column` into a row of n * count scores.
         shape: int64[4], `[0, 0, n, m]` for Reshape.
+        ones: float32[m, any], where a frame's bits must not depend on how many are computed with it: sums over the keys
+            are products with it, and index, shape and mask have one query more than there are frames, because products
+            of a single row are summed in another order.
     """
 
     nearest: int
     farthest: int
     index: ir.Value
     shape: ir.Value
+    ones: ir.Value | None = None
 
     @property
     def count(self) -> int:

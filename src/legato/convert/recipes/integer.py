@@ -117,7 +117,7 @@ def _column_sums(graph: GraphWriter, weight: IntegerWeight) -> ir.Value:
     """Sums over the inputs, of the weight before it was rounded: float32[outputs]."""
 
     def read() -> NDArray[np.float32]:
-        return weight.read().sum(axis=0, dtype=np.float64).astype(np.float32)
+        return np.asarray(weight.read().sum(axis=0, dtype=np.float64), np.float32)
 
     return graph.weight(f"{weight.name}.sums", ir.DataType.FLOAT, (weight.outputs,), read)
 

@@ -5,7 +5,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from legato.convert.graph import MICROSOFT, GraphWriter
-from legato.convert.precision import Float32, ReadMatrix
+from legato.convert.precision import Float32, Precision, ReadMatrix
+from legato.convert.recipes.per_row import PerRow
 from legato.errors import ConversionError
 
 BLOCK = 32
@@ -25,6 +26,11 @@ class WeightOnly(Float32):
     def __init__(self, bits: int) -> None:
         self._bits = bits
         self.recipe = "weight-only" if bits == 8 else f"weight-only-{bits}bit"
+
+    @property
+    def transducer(self) -> Precision:
+        """INT8 a row: the joint's layers are narrow, and need no blocks."""
+        return PerRow()
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
@@ -69,5 +75,4 @@ def pack(values: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """Two 4-bit values a byte, the first in the low half; 8-bit values as they are."""
     if bits == 8:
         return values
-    packed: NDArray[np.uint8] = values[..., ::2] | (values[..., 1::2] << 4)
-    return packed
+    return np.asarray(values[..., ::2] | (values[..., 1::2] << 4), np.uint8)
