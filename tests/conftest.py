@@ -23,12 +23,12 @@ def checkpoint_path(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> MakeBundle:
-    """`make_bundle(checkpoint name, precision=..., layout=...)`: folder of a bundle, converted once a session."""
+    """`make_bundle(checkpoint, precision=..., layout=..., recipe=...)`: a bundle's folder, converted once a session."""
 
     @cache
-    def make(name: str, precision: str = "fp32", layout: str = "native") -> Path:
+    def make(name: str, precision: str = "fp32", layout: str = "native", recipe: str | None = None) -> Path:
         out = tmp_path_factory.mktemp("bundles") / f"{name}-{layout}-{precision}"
-        convert(checkpoint_path(name), out, precision=precision, layout=layout)
+        convert(checkpoint_path(name), out, precision=precision, layout=layout, recipe=recipe)
         return out
 
     return make

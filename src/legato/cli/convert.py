@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,20 @@ def convert(
     layout: Annotated[
         Layout, typer.Option(help="native: what Legato runs best; reference: for apps made for the published model.")
     ] = Layout.NATIVE,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="How INT8 is done: reference, per-row, per-row-smooth, two-term, mixed, weight-only or "
+            "weight-only-4bit. By default the best one."
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recordings that calibrate a recipe with 'smooth' or 'mixed': a NeMo manifest, JSON lines with "
+            "audio_filepath and lang. By default the ones that Legato ships."
+        ),
+    ] = None,
 ) -> None:
     """Convert a checkpoint to a model folder."""
     try:
@@ -47,13 +62,14 @@ def convert(
             f"Converting needs packages that are not installed ({error.name}). "
             "Install them with: pip install 'legato[convert]'"
         ) from None
+    run = partial(run, checkpoint, out, precision=precision, layout=layout, recipe=recipe, calibration=calibration)
     if sys.stderr.isatty():
         from legato.cli.progress import steps_bar
 
         with steps_bar() as update:
-            report = run(checkpoint, out, precision=precision, layout=layout, progress=update)
+            report = run(progress=update)
     else:
-        report = run(checkpoint, out, precision=precision, layout=layout)
+        report = run()
     for line in report.lines():
         say(line)
     print(out)

@@ -11,6 +11,8 @@ from legato.bundle import open_bundle
 from legato.convert.architecture import Architecture
 from legato.convert.checkpoint import Checkpoint, open_checkpoint
 from legato.convert.precision import DynamicInt8, Float16, Float32, Precision
+from legato.convert.recipes import DEFAULT_RECIPE, RECIPES
+from legato.convert.recipes.calibration import Clip, input_ranges, read_manifest, sample_clips
 from legato.convert.verify import Difference, check_runs, compare
 from legato.convert.writer import write_bundle
 from legato.errors import BundleError, ConversionError
@@ -60,6 +62,8 @@ def convert(
     *,
     precision: str = "int8",
     layout: str = "native",
+    recipe: str | None = None,
+    calibration: Path | None = None,
     progress: Progress | None = None,
 ) -> ConversionReport:
     """Convert a checkpoint into a bundle.
@@ -72,22 +76,30 @@ def convert(
         out: the folder to make; it must not exist, or be empty.
         precision: one of `PRECISIONS`.
         layout: one of `LAYOUTS`.
+        recipe: how INT8 is done, one of `RECIPES`; by default `DEFAULT_RECIPE`, in the reference layout `reference`.
+        calibration: manifest of recordings for recipes that measure the activations (JSON lines with `audio_filepath`
+            and `lang`); by default the recordings that Legato ships.
         progress: is called after every weight.
 
     Raises:
         CheckpointError: the checkpoint cannot be converted.
-        ConversionError: the output exists, there is no room, or what was written does not do what it should.
+        ConversionError: the output exists, there is no room, the recipe or its calibration does not fit, or what was
+            written does not do what it should.
     """
     if precision not in PRECISIONS or layout not in LAYOUTS:
         raise ValueError(f"precision is one of {PRECISIONS} and layout one of {LAYOUTS}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConversionError(f"{out}: exists already. Remove it, or choose another output folder.")
+    recipe = _choose_recipe(precision, layout, recipe)
+    clips = _calibration_clips(recipe, calibration)
     source = open_checkpoint(checkpoint)
     staging = out.absolute().with_name(f".{out.absolute().name}.unfinished")
     try:
         shutil.rmtree(staging, ignore_errors=True)
         _check_room(staging, source, precision)
-        report = _write_and_check(source, staging, out, precision, layout, progress or (lambda *_: None))
+        progress = progress or (lambda *_: None)
+        written = _precision(source, precision, layout, recipe, clips, staging, progress)
+        report = _write_and_check(source, staging, out, written, layout, progress)
         if out.exists():
             out.rmdir()
         staging.rename(out)
@@ -102,16 +114,16 @@ def convert(
 
 
 def _write_and_check(
-    source: Checkpoint, staging: Path, out: Path, precision: str, layout: str, progress: Progress
+    source: Checkpoint, staging: Path, out: Path, precision: Precision, layout: str, progress: Progress
 ) -> ConversionReport:
     bundle, reference = staging, staging / "fp32"
-    write_bundle(source, bundle, _precision(precision, layout), layout, name=out.name, progress=progress)
-    if precision != "fp32":
+    write_bundle(source, bundle, precision, layout, name=out.name, progress=progress)
+    if precision.name != "fp32":
         write_bundle(source, reference, Float32(), layout, name="fp32", progress=progress)
     source.release()  # the checks below need the room in memory
     progress("checking", 0, 1)
     try:
-        if precision == "fp32":
+        if precision.name == "fp32":
             check_runs(open_bundle(bundle))
             difference = None
         else:
@@ -124,11 +136,58 @@ def _write_and_check(
     return ConversionReport(out, rows, source.nbytes, difference)
 
 
-def _precision(name: str, layout: str) -> Precision:
-    if name == "int8":
-        # The published bundle has signed weights; in our own the kernels must be exact on every CPU.
-        return DynamicInt8(unsigned=layout == "native")
-    return {"fp32": Float32, "fp16": Float16}[name]()
+def _choose_recipe(precision: str, layout: str, recipe: str | None) -> str | None:
+    """Name of the INT8 recipe, or None for another precision.
+
+    Raises:
+        ConversionError: the recipe is unknown, or not possible with this precision or layout.
+    """
+    if precision != "int8":
+        if recipe is not None:
+            raise ConversionError(f"the recipe {recipe} is a kind of INT8; it cannot be used with {precision}.")
+        return None
+    if layout == "reference":
+        if recipe not in (None, "reference"):
+            raise ConversionError(
+                f"the reference layout is for apps that expect the published graphs, which have the recipe 'reference' "
+                f"only. Use the native layout for the recipe {recipe}."
+            )
+        return "reference"
+    if recipe is not None and recipe not in RECIPES:
+        raise ConversionError(f"there is no recipe {recipe!r}. Choose one of: {', '.join(RECIPES)}.")
+    return recipe or DEFAULT_RECIPE
+
+
+def _calibration_clips(recipe: str | None, manifest: Path | None) -> list[Clip]:
+    """Recordings that the recipe is calibrated on; none for one that needs no calibration."""
+    calibrated = recipe is not None and RECIPES[recipe].calibrated
+    if not calibrated:
+        if manifest is not None:
+            raise ConversionError(f"{manifest}: {recipe or 'this precision'} takes no calibration.")
+        return []
+    return sample_clips() if manifest is None else read_manifest(manifest)
+
+
+def _precision(
+    source: Checkpoint,
+    name: str,
+    layout: str,
+    recipe: str | None,
+    clips: list[Clip],
+    folder: Path,
+    progress: Progress,
+) -> Precision:
+    if recipe is None:
+        return {"fp32": Float32, "fp16": Float16}[name]()
+    if layout == "reference":
+        return DynamicInt8(unsigned=False)  # the published bundle has signed weights
+    if not RECIPES[recipe].calibrated:
+        return RECIPES[recipe].make({})
+    progress("calibrating", 0, 1)
+    ranges = input_ranges(source, clips, folder)
+    shutil.rmtree(folder)
+    progress("calibrating", 1, 1)
+    return RECIPES[recipe].make(ranges)
 
 
 def _check_room(staging: Path, source: Checkpoint, precision: str) -> None:

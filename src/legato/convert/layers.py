@@ -4,6 +4,7 @@ Activations are float32[batch, frames, channels] throughout; weights are named a
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from legato.convert.architecture import Architecture
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph import GraphWriter
-from legato.convert.precision import Precision
+from legato.convert.precision import Precision, ReadMatrix
 
 LAYER_NORM_EPSILON = 1e-5
 #: Added to the attention scores of keys that a query must not see. NeMo adds -10000 and then clears what is left.
@@ -43,11 +44,7 @@ class EncoderWriter:
         The bias is there if the architecture has one for this layer.
         """
         outputs, inputs = self.architecture.weight_shapes()[name][:2]
-
-        def read() -> NDArray[np.float32]:
-            return self.checkpoint.read(name).reshape(outputs, inputs).T * np.float32(scale)
-
-        product = self.precision.linear(self.graph, x, name, inputs, outputs, read)
+        product = self.precision.linear(self.graph, x, name, inputs, outputs, self.matrix(name, scale=scale))
         bias = f"{name.removesuffix('.weight')}.bias"
         if bias not in self.architecture.weight_shapes():
             return product
@@ -61,6 +58,30 @@ class EncoderWriter:
         """LayerNorm over the channels."""
         scale, bias = self.vector(f"{name}.weight"), self.vector(f"{name}.bias")
         return self.graph.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
+
+    def norm_before(self, x: ir.Value, norm: str, name: str, read: ReadMatrix) -> ir.Value:
+        """LayerNorm `norm` in front of the linear layer with weight `name`, its only consumer.
+
+        Between the two the precision may scale the channels.
+        """
+        smoothing = self.precision.smoothing(name, read)
+        if smoothing is None:
+            return self.layer_norm(x, norm)
+        scale, bias = (
+            self.graph.weight(
+                f"{norm}.{part}.smoothed",
+                ir.DataType.FLOAT,
+                (self.architecture.width,),
+                partial(lambda weight: self.checkpoint.read(weight) / smoothing(), f"{norm}.{part}"),
+            )
+            for part in ("weight", "bias")
+        )
+        return self.graph.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
+
+    def matrix(self, name: str, *, scale: float = 1.0) -> ReadMatrix:
+        """Reads a linear layer's or a 1x1 convolution's weight as float32[inputs, outputs], times `scale`."""
+        outputs, inputs = self.architecture.weight_shapes()[name][:2]
+        return lambda: self.checkpoint.read(name).reshape(outputs, inputs).T * np.float32(scale)
 
     def silu(self, x: ir.Value) -> ir.Value:
         """X * sigmoid(x); ONNX Runtime fuses the two."""
@@ -110,8 +131,9 @@ class EncoderWriter:
         """X + half of a feed-forward module; the half is folded into the weights, where it is exact."""
         name = f"encoder.layers.{layer}"
         with self.graph.scoped(f"feed_forward{number}"):
-            inner = self.layer_norm(x, f"{name}.norm_feed_forward{number}")
-            inner = self.silu(self.linear(inner, f"{name}.feed_forward{number}.linear1.weight"))
+            linear1 = f"{name}.feed_forward{number}.linear1.weight"
+            inner = self.norm_before(x, f"{name}.norm_feed_forward{number}", linear1, self.matrix(linear1))
+            inner = self.silu(self.linear(inner, linear1))
             return self.graph.op("Add", x, self.linear(inner, f"{name}.feed_forward{number}.linear2.weight", scale=0.5))
 
     def convolution(self, x: ir.Value, layer: int, cache: ir.Value) -> tuple[ir.Value, ir.Value]:
@@ -128,7 +150,9 @@ class EncoderWriter:
         graph, a = self.graph, self.architecture
         name = f"encoder.layers.{layer}"
         with graph.scoped("conv"):
-            inner = self.linear(self.layer_norm(x, f"{name}.norm_conv"), f"{name}.conv.pointwise_conv1.weight")
+            pointwise = f"{name}.conv.pointwise_conv1.weight"
+            inner = self.norm_before(x, f"{name}.norm_conv", pointwise, self.matrix(pointwise))
+            inner = self.linear(inner, pointwise)
             value, gate = graph.ops("Split", inner, outputs=2, axis=-1, num_outputs=2)
             inner = graph.op("Mul", value, graph.op("Sigmoid", gate))
             inner = graph.op("Concat", cache, inner, axis=1)
@@ -144,8 +168,9 @@ class EncoderWriter:
         weight = self.precision.parameter(self.graph, name, (width, 1, kernel), lambda: self.checkpoint.read(name))
         x = self.graph.op("Transpose", x, perm=[0, 2, 1])
         bias = self.vector(f"{name.removesuffix('.weight')}.bias") if self.architecture.convolution_bias else None
-        x = self.graph.op("Conv", x, weight, bias, group=width, kernel_shape=[kernel])
-        return self.graph.op("Transpose", x, perm=[0, 2, 1])
+        # One frame more than is needed: products with a single column are summed in another order than wider ones.
+        x = self.graph.op("Conv", x, weight, bias, group=width, kernel_shape=[kernel], pads=[0, 1])
+        return self._without_last(self.graph.op("Transpose", x, perm=[0, 2, 1]))
 
     def heads(self, x: ir.Value) -> ir.Value:
         """float32[batch, n, width] -> float32[batch, heads, n, head width]."""
@@ -169,23 +194,45 @@ class EncoderWriter:
             keys, values: float32[batch, heads, m, head width], the m - n cached frames first.
             layer: number of the conformer layer.
             positions: where queries and keys lie.
-            mask: float32[batch, 1, n, m], 0 or `MASKED`.
+            mask: float32[batch, 1, n, m], 0 or `MASKED`, with a query more where `positions.ones` is given.
 
         Returns:
             float32[batch, n, width].
         """
         graph, a = self.graph, self.architecture
         scale = np.float32(a.head_width**-0.5)
+        if positions.ones is not None:
+            query = graph.op("Pad", query, graph.constant([0, 0, 0, 0, 1, 0]))
         by_content, by_position = (
             self.heads(graph.op("Add", query, self._position_bias(layer, bias, scale))) for bias in ("u", "v")
         )
         scores = graph.op("MatMul", by_content, graph.op("Transpose", keys, perm=[0, 1, 3, 2]))
         distances = graph.op("MatMul", by_position, self._position_table(layer, positions))
         scores = graph.op("Add", scores, positions.pick(graph, distances))
-        weights = graph.op("Softmax", graph.op("Add", scores, mask), axis=-1)
-        context = graph.op("Transpose", graph.op("MatMul", weights, values), perm=[0, 2, 1, 3])
+        context = self._weighted(graph.op("Add", scores, mask), values, positions)
+        context = graph.op("Transpose", context, perm=[0, 2, 1, 3])
         context = graph.op("Reshape", context, graph.constant([0, 0, a.width]))
+        if positions.ones is not None:
+            context = self._without_last(context)
         return self.linear(context, f"encoder.layers.{layer}.self_attn.linear_out.weight")
+
+    def _weighted(self, scores: ir.Value, values: ir.Value, positions: "RelativePositions") -> ir.Value:
+        """`softmax(scores) @ values`: float32[batch, heads, queries, head width]."""
+        graph = self.graph
+        if positions.ones is None:
+            return graph.op("MatMul", graph.op("Softmax", scores, axis=-1), values)
+        # Softmax sums the keys in an order that depends on where the seen ones stand among all; a product takes them
+        # one after another, and zeros in front and behind leave its sum as it is.
+        highest = graph.op("ReduceMax", scores, graph.constant([-1]), keepdims=1)
+        weights = graph.op("Exp", graph.op("Sub", scores, highest))
+        total = graph.op("MatMul", weights, positions.ones)
+        total = graph.op("Slice", total, graph.constant([0]), graph.constant([1]), graph.constant([-1]))
+        return graph.op("Div", graph.op("MatMul", weights, values), total)
+
+    def _without_last(self, x: ir.Value) -> ir.Value:
+        """All frames but the last."""
+        constant = self.graph.constant
+        return self.graph.op("Slice", x, constant([0]), constant([-1]), constant([1]))
 
     def _position_bias(self, layer: int, bias: str, scale: np.float32) -> ir.Value:
         name = f"encoder.layers.{layer}.self_attn.pos_bias_{bias}"
@@ -247,12 +294,16 @@ class RelativePositions:
         farthest: the largest distance in the table.
         index: int64[n * m], for the pair (i, j) the index `i * count + column` into a row of n * count scores.
         shape: int64[4], `[0, 0, n, m]` for Reshape.
+        ones: float32[m, any], where a frame's bits must not depend on how many are computed with it: sums over the keys
+            are products with it, and index, shape and mask have one query more than there are frames, because products
+            of a single row are summed in another order.
     """
 
     nearest: int
     farthest: int
     index: ir.Value
     shape: ir.Value
+    ones: ir.Value | None = None
 
     @property
     def count(self) -> int:

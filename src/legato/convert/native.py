@@ -2,6 +2,8 @@
 
 Every row of the batch says where it is in its own stream, so rows may join, leave and end at any call, and one call may
 hold several chunks: under the chunked mask a frame's result does not depend on how many frames are computed with it.
+With linear layers that treat every row by itself (see `legato.convert.recipes`) that holds to the last bit, as long as
+left context and frames of a call make at most 128 keys, the block in which ONNX Runtime sums FP32 products.
 """
 
 import numpy as np
@@ -11,6 +13,9 @@ from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph import GraphWriter
 from legato.convert.layers import MASKED, EncoderWriter, RelativePositions
 from legato.convert.precision import Precision
+
+#: Columns of `RelativePositions.ones`: one vector register.
+_ONES = 16
 
 
 def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
@@ -80,7 +85,7 @@ def _project(writer: EncoderWriter, x: ir.Value, layer: int) -> tuple[ir.Value, 
         q, k, v = (writer.checkpoint.read(f"{name}{part}.weight") for part in "qkv")
         return np.concatenate([q * scale, k, v]).T
 
-    normed = writer.layer_norm(x, f"encoder.layers.{layer}.norm_self_att")
+    normed = writer.norm_before(x, f"encoder.layers.{layer}.norm_self_att", f"{name}qkv.weight", read)
     product = writer.precision.linear(writer.graph, normed, f"{name}qkv.weight", a.width, 3 * a.width, read)
     if a.attention_bias:
 
@@ -135,26 +140,32 @@ def _positions(graph: GraphWriter, frames: ir.Value, left: int, max_right: int) 
     """Key j of a call lies `i + left - j` frames before query i; farther than any mask allows, the value is unused."""
     constant = graph.constant
     nearest, farthest = -max_right, left + max_right
-    keys = graph.op("Add", frames, constant([left]))
-    query = _column(graph, _range(graph, frames))
+    keys, queries = graph.op("Add", frames, constant([left])), _queries(graph, frames)
+    query = _column(graph, _range(graph, queries))
     distance = graph.op("Sub", graph.op("Add", query, constant([left])), _range(graph, keys))
     column = graph.op("Sub", graph.op("Clip", distance, constant(nearest), constant(farthest)), constant([nearest]))
     row = graph.op("Mul", query, constant([farthest - nearest + 1]))
     index = graph.op("Reshape", graph.op("Add", row, column), constant([-1]))
-    shape = graph.op("Concat", constant([0, 0]), frames, keys, axis=0)
-    return RelativePositions(nearest, farthest, index, shape)
+    shape = graph.op("Concat", constant([0, 0]), queries, keys, axis=0)
+    ones = graph.op("Expand", constant(1.0), graph.op("Concat", keys, constant([_ONES]), axis=0))
+    return RelativePositions(nearest, farthest, index, shape, ones)
+
+
+def _queries(graph: GraphWriter, frames: ir.Value) -> ir.Value:
+    """Queries of a call: its frames, and the spare one that `RelativePositions.ones` asks for."""
+    return graph.op("Add", frames, graph.constant([1]))
 
 
 def _attention_mask(
     graph: GraphWriter, frames: ir.Value, start: ir.Value, mel_length: ir.Value, chunk: ir.Value, left: int
 ) -> ir.Value:
-    """NeMo's `chunked_limited` mask for frames that start anywhere in their stream: float32[B, 1, n, left + n].
+    """NeMo's `chunked_limited` mask for frames that start anywhere in their stream: float32[B, 1, n + 1, left + n].
 
     A query sees its own chunk and the `left // chunk` chunks before it, as far as they lie within the utterance.
     """
     constant = graph.constant
     length = _halve(graph, _halve(graph, _halve(graph, mel_length)))
-    query = graph.op("Add", _column(graph, start), _range(graph, frames))
+    query = graph.op("Add", _column(graph, start), _range(graph, _queries(graph, frames)))
     keys = graph.op("Add", frames, constant([left]))
     key = graph.op("Sub", graph.op("Add", _column(graph, start), _range(graph, keys)), constant([left]))
     # Integer division rounds toward zero here; keys before the stream are cut off by `_within`, so that is no matter.

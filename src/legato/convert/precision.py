@@ -13,10 +13,25 @@ from legato.convert.graph import GraphWriter
 ReadMatrix = Callable[[], NDArray[np.float32]]
 
 
+#: Computes float32[inputs], the factors by which the inputs of a linear layer come divided.
+Smoothing = Callable[[], NDArray[np.float32]]
+
+
 class Precision(Protocol):
-    """Writes weights in one precision. A recipe is a class with these two methods."""
+    """Writes weights in one precision.
+
+    Attributes:
+        name: `fp32`, `fp16` or `int8`.
+        recipe: name of the INT8 recipe, empty for other precisions.
+    """
 
     name: str
+    recipe: str
+
+    @property
+    def transducer(self) -> "Precision":
+        """Precision of the prediction net and the joint beside an encoder in this one."""
+        ...
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
@@ -28,11 +43,24 @@ class Precision(Protocol):
         """Give any other large weight (convolution, embedding, table) as a float32 value."""
         ...
 
+    def smoothing(self, name: str, read: ReadMatrix) -> Smoothing | None:
+        """Factors by which `linear` expects the input of weight `name` divided, where a LayerNorm makes that input.
+
+        The LayerNorm takes them into its scale and bias, so that they cost nothing.
+        """
+        ...
+
 
 class Float32:
     """Weights as they are."""
 
     name = "fp32"
+    recipe = ""
+
+    @property
+    def transducer(self) -> Precision:
+        """See `Precision.transducer`."""
+        return self
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
@@ -43,6 +71,10 @@ class Float32:
     def parameter(self, graph: GraphWriter, name: str, shape: tuple[int, ...], read: ReadMatrix) -> ir.Value:
         """See `Precision.parameter`."""
         return graph.weight(name, ir.DataType.FLOAT, shape, read)
+
+    def smoothing(self, name: str, read: ReadMatrix) -> Smoothing | None:
+        """See `Precision.smoothing`."""
+        return None
 
 
 class Float16(Float32):
@@ -67,9 +99,15 @@ class DynamicInt8(Float32):
     """
 
     name = "int8"
+    recipe = "reference"
 
     def __init__(self, *, unsigned: bool) -> None:
         self.unsigned = unsigned
+
+    @property
+    def transducer(self) -> Precision:
+        """FP32: the published recipe quantizes the encoder only."""
+        return Float32()
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
@@ -82,21 +120,22 @@ class DynamicInt8(Float32):
             f"{name}.quantized",
             dtype,
             (inputs, outputs),
-            lambda: _quantize(read(), zero).astype(numpy_dtype),
+            lambda: quantize_columns(read(), zero).astype(numpy_dtype),
         )
-        scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: _scales(read()))
+        scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read()))
         zeros = graph.weight(f"{name}.zero_point", dtype, (outputs,), lambda: np.full(outputs, zero, numpy_dtype))
         quantized, scale, zero_point = graph.ops("DynamicQuantizeLinear", x, outputs=3)
         product = graph.op("MatMulInteger", quantized, weight, zero_point, zeros)
         return graph.op("Mul", graph.op("Cast", product, to=int(ir.DataType.FLOAT)), graph.op("Mul", scale, scales))
 
 
-def _quantize(matrix: NDArray[np.float32], zero: int) -> NDArray[np.float32]:
-    quantized: NDArray[np.float32] = np.rint(matrix / _scales(matrix)) + np.float32(zero)
+def quantize_columns(matrix: NDArray[np.float32], zero: int) -> NDArray[np.float32]:
+    """Integers of a weight in -127..127 plus `zero`, one symmetric scale an output channel: [inputs, outputs]."""
+    quantized: NDArray[np.float32] = np.rint(matrix / column_scales(matrix)) + np.float32(zero)
     return quantized
 
 
-def _scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def column_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """Symmetric scale of every output channel: float32[outputs]."""
     largest = np.abs(matrix).max(axis=0)
     return np.where(largest > 0, largest / np.float32(127), np.float32(1)).astype(np.float32)

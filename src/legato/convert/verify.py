@@ -63,7 +63,8 @@ def compare(reference: Bundle, bundle: Bundle) -> Difference:
     """
     samples = _sample()
     expected_frames, expected = _run(reference, samples)
-    frames, emissions = _run(bundle, samples)
+    # Block-wise weights are 45 times slower where they are not rearranged; a rearranged copy of INT8 weights is small.
+    frames, emissions = _run(bundle, samples, prepack=bundle.precision == "int8")
     difference = float(np.sqrt(np.mean((frames - expected_frames) ** 2) / np.mean(expected_frames**2)))
     both, either = set(expected) & set(emissions), set(expected) | set(emissions)
     share = len(both) / len(either) if either else 1.0
@@ -75,8 +76,8 @@ def _sample() -> Samples:
         return read_audio(Path(file))
 
 
-def _run(bundle: Bundle, samples: Samples) -> tuple[Frames, list[Emission]]:
-    recognizer = load_bundle(bundle, threads=default_threads(), prepack=False)
+def _run(bundle: Bundle, samples: Samples, *, prepack: bool = False) -> tuple[Frames, list[Emission]]:
+    recognizer = load_bundle(bundle, threads=default_threads(), prepack=prepack)
     language = "auto" if "auto" in bundle.prompts else min(bundle.prompts)
     frames = recognizer.encode(samples, language=language, chunk_ms=_CHUNK_MS)
     if not np.isfinite(frames).all():

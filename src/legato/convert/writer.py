@@ -11,7 +11,7 @@ from legato.bundle import AUTO, file_sha256
 from legato.convert.architecture import SUBSAMPLING_FACTOR
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.native import write_native_encoder
-from legato.convert.precision import Float16, Float32, Precision
+from legato.convert.precision import Precision
 from legato.convert.reference import FRAMES, PRE_CACHE, RIGHT_CONTEXT, WINDOW, write_reference_encoder
 from legato.convert.transducer import write_decoder, write_joint
 
@@ -25,11 +25,11 @@ def write_bundle(
 ) -> None:
     """Write a whole bundle into a new folder, a weight at a time.
 
-    INT8 covers the encoder; prediction net and joint stay FP32 beside it, as in the published recipe.
+    Prediction net and joint take the precision that goes with the encoder's.
     """
     folder.mkdir(parents=True)
     native = layout == "native"
-    small: Precision = precision if isinstance(precision, Float16) else Float32()
+    small = precision.transducer
     batch: int | str = "batch" if native else 1
     frames: int | str = "frames" if native else 1
     encoder = (write_native_encoder if native else write_reference_encoder)(checkpoint, precision)
@@ -44,6 +44,7 @@ def write_bundle(
         "name": name,
         "layout": layout,
         "precision": precision.name,
+        **({"recipe": precision.recipe} if precision.recipe else {}),
         "attentionHeads": checkpoint.architecture.heads,
         "rightContexts": list(checkpoint.architecture.right_contexts),
         "maxSymbols": checkpoint.architecture.max_symbols,

@@ -1,0 +1,126 @@
+"""Exact integer products in stock ONNX Runtime operators.
+
+Weights are U8 with zero point 128: CPUs without VNNI multiply U8 by S8 through 16-bit sums that saturate silently, U8
+by U8 exactly. All that is computed for a row depends on that row alone, bit by bit: its scale comes from its own
+values, and integer sums are exact in any order. `QuantizeLinear` takes one constant scale because rows are brought to
+the same range first; that, the reductions and the product are single operators over whole tensors, and next to the
+product they cost next to nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from legato.convert.graph import MICROSOFT, GraphWriter
+from legato.convert.precision import ReadMatrix, column_scales, quantize_columns
+
+ZERO = 128
+#: Keeps the scale of an all-zero row from being zero; far below anything that sound makes.
+_SMALLEST = 1e-20
+
+
+@dataclass(frozen=True)
+class IntegerWeight:
+    """One per-channel quantized weight in a graph.
+
+    Attributes:
+        name: name of the weight.
+        values: uint8[inputs, outputs] with zero point 128.
+        scales: float32[outputs].
+        zeros: uint8[outputs], all 128.
+        outputs: output channels.
+        read: reads what was quantized.
+    """
+
+    name: str
+    values: ir.Value
+    scales: ir.Value
+    zeros: ir.Value
+    outputs: int
+    read: ReadMatrix
+
+
+def integer_weight(graph: GraphWriter, name: str, inputs: int, outputs: int, read: ReadMatrix) -> IntegerWeight:
+    """Add a weight that is quantized when the graph is saved."""
+    values = graph.weight(
+        f"{name}.quantized",
+        ir.DataType.UINT8,
+        (inputs, outputs),
+        lambda: quantize_columns(read(), ZERO).astype(np.uint8),
+    )
+    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read()))
+    zeros = graph.weight(f"{name}.zero_point", ir.DataType.UINT8, (outputs,), lambda: np.full(outputs, ZERO, np.uint8))
+    return IntegerWeight(name, values, scales, zeros, outputs, read)
+
+
+def product(graph: GraphWriter, rows: ir.Value, step: float, zero: int, weight: IntegerWeight) -> ir.Value:
+    """`(rows - zero) * step @ W`, the sums in integers.
+
+    Args:
+        graph: where to write.
+        rows: uint8[..., n, inputs].
+        step: what one unit of `rows` stands for.
+        zero: the integer that stands for zero.
+        weight: the weight W.
+
+    Returns:
+        float32[..., n, outputs].
+    """
+    return graph.op(
+        "MatMulIntegerToFloat", rows, weight.values, graph.constant(step), weight.scales, _byte(graph, zero),
+        weight.zeros, domain=MICROSOFT,
+    )  # fmt: skip
+
+
+def quantize(graph: GraphWriter, x: ir.Value, step: float, zero: int) -> ir.Value:
+    """Round x / step + zero to uint8."""
+    return graph.op("QuantizeLinear", x, graph.constant(step), _byte(graph, zero))
+
+
+def dequantize(graph: GraphWriter, x: ir.Value, step: float, zero: int) -> ir.Value:
+    """(x - zero) * step for x uint8."""
+    return graph.op("DequantizeLinear", x, graph.constant(step), _byte(graph, zero))
+
+
+def largest_magnitude(graph: GraphWriter, x: ir.Value) -> ir.Value:
+    """Largest magnitude in every row, above zero: float32[..., n, 1]."""
+    largest = graph.op("ReduceMax", graph.op("Abs", x), graph.constant([-1]), keepdims=1)
+    return graph.op("Max", largest, graph.constant(_SMALLEST))
+
+
+def symmetric(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Value:
+    """`x @ W` with 127 steps to either side of zero in every row of x, for values that reach as far to both sides."""
+    scale = largest_magnitude(graph, x)
+    step = 1 / 127
+    rows = quantize(graph, graph.op("Div", x, scale), step, ZERO)
+    return graph.op("Mul", product(graph, rows, step, ZERO, weight), scale)
+
+
+def asymmetric(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Value:
+    """`x @ W` with 255 steps from the smallest to the largest value of every row.
+
+    `x = smallest + range * rows / 255`; the smallest value's share is a multiple of the sums of W's columns.
+    """
+    axis = graph.constant([-1])
+    smallest = graph.op("ReduceMin", x, axis, keepdims=1)
+    reach = graph.op("Sub", graph.op("ReduceMax", x, axis, keepdims=1), smallest)
+    reach = graph.op("Max", reach, graph.constant(_SMALLEST))
+    step = 1 / 255
+    rows = quantize(graph, graph.op("Div", graph.op("Sub", x, smallest), reach), step, 0)
+    scaled = graph.op("Mul", product(graph, rows, step, 0, weight), reach)
+    return graph.op("Add", scaled, graph.op("Mul", smallest, _column_sums(graph, weight)))
+
+
+def _column_sums(graph: GraphWriter, weight: IntegerWeight) -> ir.Value:
+    """Sums over the inputs, of the weight before it was rounded: float32[outputs]."""
+
+    def read() -> NDArray[np.float32]:
+        return np.asarray(weight.read().sum(axis=0, dtype=np.float64), np.float32)
+
+    return graph.weight(f"{weight.name}.sums", ir.DataType.FLOAT, (weight.outputs,), read)
+
+
+def _byte(graph: GraphWriter, value: int) -> ir.Value:
+    return graph.weight(f"byte_{value}", ir.DataType.UINT8, (), lambda: np.array(value, np.uint8))

@@ -1,0 +1,49 @@
+"""Where in the model a linear layer stands, and what its inputs look like."""
+
+import re
+from dataclasses import dataclass
+
+#: Pattern of a weight's name -> (group, what makes the input).
+_PLACES = (
+    (r"\.pre_encode\.", ("subsampling", "relu")),
+    (r"\.feed_forward\d\.linear1\.", ("feed_forward", "norm")),
+    (r"\.feed_forward\d\.linear2\.", ("feed_forward", "silu")),
+    (r"\.self_attn\.linear_out\.", ("attention", "context")),
+    (r"\.self_attn\.", ("attention", "norm")),
+    (r"\.conv\.pointwise_conv1\.", ("convolution", "norm")),
+    (r"\.conv\.pointwise_conv2\.", ("convolution", "silu")),
+    (r"^prompt_kernel\.0\.", ("prompt", "encoder")),
+    (r"^prompt_kernel\.", ("prompt", "relu")),
+    (r"^joint\.enc\.", ("joint", "encoder")),
+    (r"^joint\.pred\.", ("joint", "lstm")),
+    (r"^joint\.", ("joint", "relu")),
+)
+
+GROUPS = ("subsampling", "attention", "feed_forward", "convolution", "prompt", "joint")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of one linear layer.
+
+    Attributes:
+        group: one of `GROUPS`.
+        source: what makes its input: a LayerNorm that feeds nothing else (`norm`), the attention's `context`, the
+            `encoder`'s frames, the `lstm`, or an activation function (`silu`, `relu`).
+    """
+
+    group: str
+    source: str
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether values reach far to the positive side only; a symmetric scale would waste half its steps."""
+        return self.source in ("silu", "relu")
+
+
+def place_of(weight: str) -> Place:
+    """Place of the linear layer with this weight, named as NeMo names it."""
+    for pattern, (group, source) in _PLACES:
+        if re.search(pattern, weight):
+            return Place(group, source)
+    raise ValueError(f"no known linear layer has the weight {weight}")
