@@ -155,12 +155,14 @@ def main(say: Callable[[str], None] = print) -> None:
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
 
-    checkpoint = with_outliers(
-        open_checkpoint(arguments.checkpoint), arguments.layers, channels=arguments.channels, seed=arguments.seed
-    )
+    def checkpoint_with_outliers() -> Checkpoint:
+        opened_now = open_checkpoint(arguments.checkpoint)
+        return with_outliers(opened_now, arguments.layers, channels=arguments.channels, seed=arguments.seed)
+
+    checkpoint = checkpoint_with_outliers()
     clips = [Clip(path, "auto") for path in arguments.calibration] if arguments.calibration else sample_clips()
     shutil.rmtree(arguments.work / "calibration", ignore_errors=True)
-    ranges = input_ranges(checkpoint, clips, arguments.work / "calibration")
+    ranges = input_ranges(checkpoint_with_outliers(), clips, arguments.work / "calibration")
     shutil.rmtree(arguments.work / "calibration")
     streams = stream_set(arguments.audio, arguments.streams, 5120 * (arguments.chunks + 1))
 

@@ -98,7 +98,7 @@ def convert(
         shutil.rmtree(staging, ignore_errors=True)
         _check_room(staging, source, precision)
         progress = progress or (lambda *_: None)
-        written = _precision(source, precision, layout, recipe, clips, staging, progress)
+        written = _precision(checkpoint, precision, layout, recipe, clips, staging, progress)
         report = _write_and_check(source, staging, out, written, layout, progress)
         if out.exists():
             out.rmdir()
@@ -169,7 +169,7 @@ def _calibration_clips(recipe: str | None, manifest: Path | None) -> list[Clip]:
 
 
 def _precision(
-    source: Checkpoint,
+    source: Path,
     name: str,
     layout: str,
     recipe: str | None,
@@ -184,7 +184,7 @@ def _precision(
     if not RECIPES[recipe].calibrated:
         return RECIPES[recipe].make({})
     progress("calibrating", 0, 1)
-    ranges = input_ranges(source, clips, folder)
+    ranges = input_ranges(open_checkpoint(source), clips, folder)
     shutil.rmtree(folder)
     progress("calibrating", 1, 1)
     return RECIPES[recipe].make(ranges)

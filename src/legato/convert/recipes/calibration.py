@@ -85,7 +85,7 @@ def input_ranges(checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path) ->
     Memory does not grow with the audio: every call returns maxima only.
 
     Args:
-        checkpoint: the model.
+        checkpoint: the model, opened for this: it is released before the audio runs, to make room for the graph.
         clips: recordings; those that cannot be read are left out with a warning.
         folder: a new folder for the FP32 graph.
 
@@ -100,6 +100,8 @@ def input_ranges(checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path) ->
     precision = _Observing()
     model = write_native_encoder(checkpoint, precision)
     ir.save(model, folder / "encoder.onnx", external_data="encoder.onnx.data", alignment=1 << 16)
+    del model  # it still refers to the weights
+    checkpoint.release()
     runner = _Runner(checkpoint, folder / "encoder.onnx")
     ranges: dict[str, NDArray[np.float32]] = {}
     for clip in clips:
