@@ -66,7 +66,7 @@ class Composer:
         self.tokenizer = tokenizer
         self.dev = dev
         self.isolated: dict[str, dict[tuple[str, str], list[tuple[Bank, Clip]]]] = {}
-        self.phrases: dict[str, list[tuple[Bank, Clip]]] = {language: [] for language in words.LANGUAGES}
+        self.phrases: dict[str, dict[str, list[tuple[Bank, Clip]]]] = {}
         for bank in banks:
             for clip in bank:
                 if clip.dev != dev:
@@ -75,7 +75,8 @@ class Composer:
                     speakers = self.isolated.setdefault(clip.language, {})
                     speakers.setdefault((clip.source, clip.voice), []).append((bank, clip))
                 else:
-                    self.phrases[clip.language].append((bank, clip))
+                    sources = self.phrases.setdefault(clip.language, {})
+                    sources.setdefault(clip.source, []).append((bank, clip))
 
     def language(self) -> str:
         """Draw a language; English weighs more, as it has the most voices."""
@@ -128,7 +129,11 @@ class Composer:
 
     def add_phrase(self, utterance: Utterance, language: str) -> None:
         """Append one synthesised phrase; where its words lie is not known."""
-        bank, clip = self.phrases[language][self.rng.integers(len(self.phrases[language]))]
+        sources = list(self.phrases[language].values())
+        # By the square root of their size: a small bank of many voices is not lost among large ones.
+        weights = np.sqrt([len(clips) for clips in sources])
+        clips = sources[self.rng.choice(len(sources), p=weights / weights.sum())]
+        bank, clip = clips[self.rng.integers(len(clips))]
         narrow = not self.dev and self.rng.random() < 0.2
         utterance.parts.append(self._voiced(bank, clip, self._factor(clip.source), narrow))
         utterance.spans = None

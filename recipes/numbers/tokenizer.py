@@ -25,6 +25,15 @@ _LETTERS = (
 )
 
 
+def _joins_compound(merge: list[str]) -> bool:
+    """Tell whether a merge makes one piece of a German compound such as "einundzwanzig".
+
+    As two pieces ("ein", "undzwanzig") the compounds share what is learned; as 72 rare pieces they
+    do not. The pieces whose merges are dropped stay in the vocabulary, unused.
+    """
+    return merge[0].startswith("▁") and merge[1].startswith("und") and merge[1] != "und"
+
+
 def train_tokenizer(vocab_size: int, seed: int) -> Tokenizer:
     """Return a BPE tokenizer with ``vocab_size`` - 1 pieces and the blank as the last id."""
     rng = random.Random(seed)
@@ -45,6 +54,7 @@ def train_tokenizer(vocab_size: int, seed: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(corpus, trainer)
     state = json.loads(tokenizer.to_str())
+    state["model"]["merges"] = [merge for merge in state["model"]["merges"] if not _joins_compound(merge)]
     for token in state["added_tokens"]:
         # The tags are ordinary text for the processor: it strips them itself when asked to.
         token["special"] = token["content"] not in tags
