@@ -97,12 +97,11 @@ class Composer:
             return 1.0
         return float(np.exp(self.rng.uniform(-spread, spread)))
 
-    def _add_text(self, utterance: Utterance, text: str, language: str, tag: bool) -> None:
+    def _add_text(self, utterance: Utterance, text: str, language: str) -> None:
         utterance.tokens.extend(self.tokenizer.encode(text).ids)
         utterance.text.append(text)
         utterance.languages.add(language)
-        if tag:
-            utterance.tokens.append(self.tokenizer.token_to_id(f"<{words.LANGUAGES[language]}>"))
+        utterance.tokens.extend(self.tokenizer.encode(f"<{words.LANGUAGES[language]}>").ids)
 
     def add_isolated(self, utterance: Utterance, language: str, count: int, digits: bool = False) -> None:
         """Append ``count`` isolated words of one voice with short pauses, labelled frame by frame."""
@@ -125,7 +124,7 @@ class Composer:
             if utterance.spans is not None:
                 utterance.spans.append((start, utterance.samples, WORD_CLASSES[(language, clip.text)]))
             texts.append(clip.text)
-        self._add_text(utterance, " ".join(texts), language, tag=True)
+        self._add_text(utterance, " ".join(texts), language)
 
     def add_phrase(self, utterance: Utterance, language: str) -> None:
         """Append one synthesised phrase; where its words lie is not known."""
@@ -137,7 +136,7 @@ class Composer:
         narrow = not self.dev and self.rng.random() < 0.2
         utterance.parts.append(self._voiced(bank, clip, self._factor(clip.source), narrow))
         utterance.spans = None
-        self._add_text(utterance, clip.text, language, tag=True)
+        self._add_text(utterance, clip.text, language)
 
     def compose(self, kind: str) -> Utterance:
         """Return one utterance of ``kind``, with silence around it."""

@@ -160,7 +160,7 @@ def _positions(frames: int, size: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-def _attend(attention: nn.Module, hidden: Tensor, positions: Tensor, bias: Tensor) -> Tensor:
+def _attend(attention: Any, hidden: Tensor, positions: Tensor, bias: Tensor) -> Tensor:
     """Relative-position attention; hidden [B, T, D], positions [2T-1, D], bias [B, 1, T, T] (0 or -inf)."""
     batch, frames, size = hidden.shape
     heads, width = attention.bias_u.shape
@@ -173,10 +173,11 @@ def _attend(attention: nn.Module, hidden: Tensor, positions: Tensor, bias: Tenso
     by_position = shifted.reshape(batch, heads, frames, 2 * frames - 1)[..., :frames]
     by_content = (query + attention.bias_u[:, None]) @ key.transpose(2, 3)
     weights = torch.softmax((by_content + by_position) * attention.scaling + bias, dim=-1)
-    return attention.o_proj((weights @ value).transpose(1, 2).reshape(batch, frames, size))
+    output: Tensor = attention.o_proj((weights @ value).transpose(1, 2).reshape(batch, frames, size))
+    return output
 
 
-def _convolve(module: nn.Module, hidden: Tensor) -> Tensor:
+def _convolve(module: Any, hidden: Tensor) -> Tensor:
     """Pointwise, GLU, causal depthwise kernel 9, LayerNorm, SiLU, pointwise; hidden [B, T, D]."""
     hidden = F.glu(F.linear(hidden, module.pointwise_conv1.weight[:, :, 0]), dim=-1)
     weight = module.depthwise_conv.weight[:, 0]
@@ -184,8 +185,9 @@ def _convolve(module: nn.Module, hidden: Tensor) -> Tensor:
     return F.linear(F.silu(module.norm(hidden)), module.pointwise_conv2.weight[:, :, 0])
 
 
-def _feed_forward(module: nn.Module, hidden: Tensor) -> Tensor:
-    return module.linear2(F.silu(module.linear1(hidden)))
+def _feed_forward(module: Any, hidden: Tensor) -> Tensor:
+    output: Tensor = module.linear2(F.silu(module.linear1(hidden)))
+    return output
 
 
 def forward_features(
