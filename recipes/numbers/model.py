@@ -41,6 +41,8 @@ def build_config(settings: dict[str, Any], vocab_size: int) -> Nemotron3_5AsrCon
             "sliding_window": LEFT_CONTEXT + 1,
             "default_num_lookahead_tokens": 3,
             "scale_input": False,
+            "attention_bias": False,
+            "convolution_bias": False,
             # The defaults of 0.1 everywhere cost a model of this size more than they give.
             "dropout": 0.0,
             "activation_dropout": 0.0,
