@@ -1,10 +1,11 @@
 """Compose utterances from the banks, augment them, and store log-mel shards.
 
-    python -m recipes.numbers.features --data DATA --kind short|words|joined|phrases|long|dev --shards N
+    python -m recipes.numbers.features --data DATA --kind short|words|joined|phrases|compounds|long|dev --shards N
 
 Kinds: ``short`` one or two isolated words with little silence and little augmentation, for the
 first minutes; ``words`` the same with silence and full augmentation; ``joined`` up to six isolated words of one voice;
-``phrases`` one synthesised phrase; ``long`` phrases joined to 6 to 15 s, at times in several
+``phrases`` one synthesised phrase; ``compounds`` the same, rich in
+compounds; ``long`` phrases joined to 6 to 15 s, at times in several
 languages; ``dev`` phrases and joined digits of the dev part, lightly augmented. Shards that exist
 are left alone, so the command can be stopped and started again.
 
@@ -126,9 +127,10 @@ class Composer:
             texts.append(clip.text)
         self._add_text(utterance, " ".join(texts), language)
 
-    def add_phrase(self, utterance: Utterance, language: str) -> None:
+    def add_phrase(self, utterance: Utterance, language: str, compounds: bool = False) -> None:
         """Append one synthesised phrase; where its words lie is not known."""
-        sources = list(self.phrases[language].values())
+        banks = self.phrases[language].items()
+        sources = [clips for source, clips in banks if source.endswith("-compounds") == compounds]
         # By the square root of their size: a small bank of many voices is not lost among large ones.
         weights = np.sqrt([len(clips) for clips in sources])
         clips = sources[self.rng.choice(len(sources), p=weights / weights.sum())]
@@ -158,6 +160,8 @@ class Composer:
             self.add_isolated(utterance, language, int(rng.integers(1, 7)))
         elif kind == "phrases":
             self.add_phrase(utterance, language)
+        elif kind == "compounds":
+            self.add_phrase(utterance, language, compounds=True)
         elif kind == "dev":
             if rng.random() < 0.2:
                 self.add_isolated(utterance, "en", int(rng.integers(1, 7)), digits=True)
@@ -229,7 +233,9 @@ def main() -> None:
     """Write the missing shards of one kind."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--kind", choices=["short", "words", "joined", "phrases", "long", "dev"], required=True)
+    parser.add_argument(
+        "--kind", choices=["short", "words", "joined", "phrases", "compounds", "long", "dev"], required=True
+    )
     parser.add_argument("--shards", type=int, required=True)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("config.toml"))
     arguments = parser.parse_args()

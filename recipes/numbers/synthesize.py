@@ -86,11 +86,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--engine", choices=sorted(ENGINES), required=True)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("config.toml"))
+    parser.add_argument("--compounds", action="store_true", help="a bank of phrases rich in compounds")
     arguments = parser.parse_args()
     settings = tomllib.loads(arguments.config.read_text())["synthesis"]
     speak, languages = ENGINES[arguments.engine]
-    rng = random.Random(f"{settings['seed']} {arguments.engine}")
-    with BankWriter(arguments.data / "bank" / arguments.engine) as writer:
+    rng = random.Random(f"{settings['seed']} {arguments.engine} {arguments.compounds}")
+    source = arguments.engine + ("-compounds" if arguments.compounds else "")
+    with BankWriter(arguments.data / "bank" / source) as writer:
         for language in languages:
             factor = 2 if language == "hi" else 1
 
@@ -101,12 +103,16 @@ def main() -> None:
                     trim(audio),
                     language=language,
                     text=words.label(items),
-                    source=arguments.engine,
+                    source=source,
                     voice=voice,
                     isolated=isolated,
                     dev=dev,
                 )
 
+            if arguments.compounds:
+                for _ in range(settings["compound_phrases"]):
+                    add(words.random_phrase(language, rng, 4, compounds=0.7), isolated=False, dev=False)
+                continue
             vocabulary = words.core_words(language) * 2 + words.all_words(language)
             for index in range(settings["isolated"] * factor):
                 word = vocabulary[index % len(vocabulary)]

@@ -116,16 +116,16 @@ def _compound(language: str, rng: random.Random) -> list[Item]:
     return same(rng.choice(_HI_MULTIPLIERS), rng.choice(["सौ", "हज़ार"]))
 
 
-def random_phrase(language: str, rng: random.Random, max_words: int) -> list[Item]:
-    """Return 1 to ``max_words`` labelled words: mostly core words, some others, some compounds."""
+def random_phrase(language: str, rng: random.Random, max_words: int, compounds: float = 0.14) -> list[Item]:
+    """Return 1 to ``max_words`` labelled words: core words, some others, and a share of compounds."""
     count = rng.randint(1, max_words)
     items: list[Item] = []
     while len(items) < count:
         draw = rng.random()
-        if draw < 0.72:
+        if draw < 0.86 * (1 - compounds):
             word = rng.choice(core_words(language))
             items.append((word, word))
-        elif draw < 0.86:
+        elif draw < 1 - compounds:
             word = rng.choice(all_words(language))
             items.append((word, word))
         else:
