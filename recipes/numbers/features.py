@@ -1,11 +1,11 @@
 """Compose utterances from the banks, augment them, and store log-mel shards.
 
-    python -m recipes.numbers.features --data DATA --kind short|words|joined|phrases|compounds|long|dev --shards N
+    python -m recipes.numbers.features --data DATA --kind short|words|joined|phrases|compounds|chains|long|dev --shards N
 
 Kinds: ``short`` one or two isolated words with little silence and little augmentation, for the
 first minutes; ``words`` the same with silence and full augmentation; ``joined`` up to six isolated words of one voice;
 ``phrases`` one synthesised phrase; ``compounds`` the same, rich in
-compounds; ``long`` phrases joined to 6 to 15 s, at times in several
+compounds; ``chains`` phrases joined without a stop, one tag at the end; ``long`` phrases joined to 6 to 15 s, at times in several
 languages; ``dev`` phrases and joined digits of the dev part, lightly augmented. Shards that exist
 are left alone, so the command can be stopped and started again.
 
@@ -167,6 +167,17 @@ class Composer:
                 self.add_isolated(utterance, "en", int(rng.integers(1, 7)), digits=True)
             else:
                 self.add_phrase(utterance, language)
+        elif kind == "chains":
+            seconds = rng.uniform(5, 14)
+            while utterance.samples < seconds * SAMPLE_RATE:
+                # One text without a stop: drop the tag of what came before, and pause shortly.
+                if utterance.tokens:
+                    utterance.tokens.pop()
+                    utterance.pause(rng.uniform(0.0, 0.5))
+                if rng.random() < 0.4:
+                    self.add_isolated(utterance, language, int(rng.integers(1, 7)))
+                else:
+                    self.add_phrase(utterance, language)
         else:
             mixed = rng.random() < 0.3
             seconds = rng.uniform(6, 14)
@@ -234,7 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument(
-        "--kind", choices=["short", "words", "joined", "phrases", "compounds", "long", "dev"], required=True
+        "--kind", choices=["short", "words", "joined", "phrases", "compounds", "chains", "long", "dev"], required=True
     )
     parser.add_argument("--shards", type=int, required=True)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("config.toml"))
