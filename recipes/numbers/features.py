@@ -1,13 +1,19 @@
 """Compose utterances from the banks, augment them, and store log-mel shards.
 
-    python -m recipes.numbers.features --data DATA --kind short|words|joined|phrases|compounds|chains|long|dev --shards N
+    python -m recipes.numbers.features --data DATA --kind KIND --shards N
 
-Kinds: ``short`` one or two isolated words with little silence and little augmentation, for the
-first minutes; ``words`` the same with silence and full augmentation; ``joined`` up to six isolated words of one voice;
-``phrases`` one synthesised phrase; ``compounds`` the same, rich in
-compounds; ``chains`` phrases joined without a stop, one tag at the end; ``long`` phrases joined to 6 to 15 s, at times in several
-languages; ``dev`` phrases and joined digits of the dev part, lightly augmented. Shards that exist
-are left alone, so the command can be stopped and started again.
+Kinds:
+
+- ``short``: one or two isolated words, little silence, little augmentation, for the first minutes
+- ``words``: the same with silence and full augmentation
+- ``joined``: up to six isolated words of one voice
+- ``phrases``: one synthesised phrase
+- ``compounds``: the same, rich in compounds
+- ``chains``: phrases joined without a stop to 5 to 14 s, one tag at the end
+- ``long``: phrases joined with stops to 6 to 14 s, at times in several languages, a tag after each
+- ``dev``: phrases and joined digits of the dev part
+
+Shards that exist are left alone, so the command can be stopped and started again.
 
 Where isolated words are joined, the boundaries are known: each shard also holds a class for every
 80 ms frame (0 silence, 1.. the word, -100 not known) for the helper loss.
