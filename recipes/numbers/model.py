@@ -89,8 +89,8 @@ def initialise(model: Nemotron3_5AsrForRNNT, residual_scale: float, sample: Tens
 def _whiten(model: Nemotron3_5AsrForRNNT, sample: Tensor, lengths: Tensor) -> None:
     """Set the subsampling projection to the whitened principal components of its input.
 
-    Loudness makes nearly all of the variation of log-mel values. Left so, the first layers hear
-    little else, and training stays for thousands of steps where nothing acoustic is learned.
+    Loudness makes nearly all of the variation of log-mel values; whitened, the finer differences
+    between sounds reach the first layers at the same scale.
     """
     linear = model.encoder.subsampling.linear
     model.encoder.subsampling.linear = nn.Identity()
