@@ -1,0 +1,1 @@
+"""Recipes: how models shipped with or tested by the project were made."""

@@ -1,0 +1,1 @@
+"""Recipe: a small streaming recogniser of spoken numbers in six languages."""
