@@ -40,9 +40,12 @@ def test_any_cut_gives_the_same_events(
     assert events_of(recognizer, samples, cuts, language="de-DE") == whole
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("chunk_ms", [80, 160, 320, 560, 1120])
-def test_stream_gives_what_the_file_gives(make_bundle: MakeBundle, speech: Samples, chunk_ms: int) -> None:
-    recognizer = legato.load(make_bundle("transformers-a"))
+def test_stream_gives_what_the_file_gives(
+    make_bundle: MakeBundle, speech: Samples, chunk_ms: int, precision: str
+) -> None:
+    recognizer = legato.load(make_bundle("transformers-a", precision))
     *partials, final = events_of(recognizer, speech, list(range(0, len(speech), 4321)), chunk_ms=chunk_ms)
     assert isinstance(final, legato.Final)
     assert final.transcript == recognizer.transcribe(speech, chunk_ms=chunk_ms)

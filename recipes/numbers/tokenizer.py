@@ -9,7 +9,6 @@ dictionary is copied, not invented.
 import argparse
 import json
 import random
-import shutil
 import tomllib
 from pathlib import Path
 
@@ -90,7 +89,10 @@ def main() -> None:
             indent=2,
         )
     )
-    shutil.copyfile(arguments.processor_config, folder / "processor_config.json")
+    processor = json.loads(arguments.processor_config.read_text(encoding="utf-8"))
+    # The contexts that `train.py` draws from, the default first.
+    processor["supported_num_lookahead_tokens"] = [3, 0, 1, 6, 13]
+    (folder / "processor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
     split = {
         word: tokenizer.encode(word).tokens
         for language in words.LANGUAGES
