@@ -95,7 +95,7 @@ class Bundle:
         if wanted in folded:
             return self.prompts[folded[wanted]]
         same = [name for key, name in folded.items() if key.split("-")[0] == wanted.split("-")[0]]
-        near = same or [folded[key] for key in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.4)]
+        near = same or [folded[key] for key in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.0)]
         hint = f" Nearest: {', '.join(sorted(near)[:5])}." if near else ""
         raise LanguageError(f"Unknown language {language!r} for the model {self.name}.{hint} 'auto' detects it.")
 
