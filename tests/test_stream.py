@@ -53,6 +53,14 @@ def test_stream_gives_what_the_file_gives(
     assert tuple(tokens) == final.transcript.tokens
 
 
+def test_hours_in_one_piece_are_cut_inside(make_bundle: MakeBundle, speech: Samples) -> None:
+    recognizer = legato.load(make_bundle("nemo-r3"))
+    long = np.tile(speech, 4)
+    stream = recognizer.stream()
+    events = stream.accept(long)
+    assert [*events, *stream.finish()] == events_of(recognizer, long, list(range(0, len(long), 16000)))
+
+
 def test_text_only_grows(make_bundle: MakeBundle, speech: Samples) -> None:
     recognizer = legato.load(make_bundle("nemo-r3"))
     texts = [e.text for e in events_of(recognizer, speech, []) if isinstance(e, legato.Partial)]

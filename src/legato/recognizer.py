@@ -1,7 +1,6 @@
 """The recogniser: a loaded model that makes streams and transcribes files."""
 
 import logging
-import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from legato.features import Frames, LogMel, MelState, Samples
 from legato.models import resolve
 from legato.search import start_search
 from legato.sessions import default_threads
-from legato.stream import Stream, StreamState, duration, encode, feed, search, transcript_of
+from legato.stream import Stream, StreamState, blocks_of, duration, encode, feed, search, transcript_of
 from legato.transcript import Transcript
 from legato.transducer import OnnxTransducer, Transducer
 
@@ -25,8 +24,6 @@ logger = logging.getLogger("legato")
 FRAME_MS = 80
 #: Encoder frames of a file that one call computes at most (4.48 s): a whole number of chunks of every standard size.
 FILE_FRAMES = 56
-#: Seconds of an array that are taken at a time.
-_BLOCK_SECONDS = 10
 
 
 class Recognizer:
@@ -81,7 +78,7 @@ class Recognizer:
                 for warning in blocks.warnings:
                     logger.warning("%s: %s", audio, warning)
         else:
-            self._run(state, _cut(check_samples(audio), self.sample_rate), progress)
+            self._run(state, blocks_of(check_samples(audio), self.sample_rate), progress)
         return transcript_of(self, state)
 
     def stream(self, *, language: str = AUTO, chunk_ms: int = 320) -> Stream:
@@ -92,7 +89,7 @@ class Recognizer:
         """Encoder frames behind the language prompt, as the joint gets them: float32[T, width], T a frame per 80 ms."""
         state = self.start(language=language, chunk_ms=chunk_ms)
         collected = [np.zeros((0, self.bundle.sizes.width), np.float32)]
-        self._run(state, _cut(check_samples(samples), self.sample_rate), None, collect=collected.append)
+        self._run(state, blocks_of(check_samples(samples), self.sample_rate), None, collect=collected.append)
         return np.concatenate(collected)
 
     def start(self, *, language: str = AUTO, chunk_ms: int = 320) -> StreamState:
@@ -177,9 +174,3 @@ def load_bundle(bundle: Bundle, *, threads: int, prepack: bool = True) -> Recogn
         open_encoder(bundle, threads, prepack=prepack),
         OnnxTransducer(bundle, 1, prepack=prepack),
     )
-
-
-def _cut(samples: Samples, rate: int) -> Iterable[Samples]:
-    """Blocks of at most ten seconds."""
-    size = rate * _BLOCK_SECONDS
-    return (samples[i * size : (i + 1) * size] for i in range(math.ceil(len(samples) / size)))

@@ -1,6 +1,6 @@
 """One utterance stream: samples in, events out. Its whole state is one dataclass."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,10 @@ from legato.transcript import Event, Final, Partial, Token, Transcript
 
 if TYPE_CHECKING:
     from legato.recognizer import Recognizer
+
+
+#: Seconds of an array that go into a state at a time.
+_BLOCK_SECONDS = 10
 
 
 @dataclass
@@ -74,7 +78,10 @@ class Stream:
         """
         if self._finished:
             raise LegatoError("The stream is finished. Open a new one with recognizer.stream().")
-        return self._advance(check_samples(samples, allow_empty=True), last=False)
+        events: list[Event] = []
+        for block in blocks_of(check_samples(samples, allow_empty=True), self._recognizer.sample_rate):
+            events += self._advance(block, last=False)
+        return events
 
     def finish(self) -> list[Event]:
         """End the utterance: the rest of the audio is recognised.
@@ -100,6 +107,12 @@ class Stream:
         while frames := min(recognizer.encoder.ready(state.encoder), state.encoder.chunk):
             events += advance(recognizer, [state], frames)[0]
         return events
+
+
+def blocks_of(samples: Samples, rate: int) -> Iterable[Samples]:
+    """Cut a long array: what waits in a state is copied with every step, so it must not be hours."""
+    size = rate * _BLOCK_SECONDS
+    return (samples[start : start + size] for start in range(0, len(samples), size))
 
 
 def feed(recognizer: "Recognizer", state: StreamState, samples: Samples, *, last: bool) -> None:
