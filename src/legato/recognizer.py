@@ -99,14 +99,15 @@ class Recognizer:
             LanguageError, ChunkSizeError: the model has no such prompt, or cannot run such chunks.
         """
         slot = self.bundle.prompt_slot(language)
-        return StreamState(language, MelState(), self.encoder.start(slot, self._chunk(chunk_ms)), self._start)
-
-    def _chunk(self, chunk_ms: int) -> int:
-        """Encoder frames of a chunk; says once that a size was not trained."""
         chunk, rest = divmod(chunk_ms, FRAME_MS)
         if rest or chunk < 1:
             raise ChunkSizeError(f"A chunk of {chunk_ms} ms is impossible: give 80, 160, 320, 560 or 1120 ms.")
-        self.encoder.start(0, chunk)  # raises where the graph cannot run it
+        encoder = self.encoder.start(slot, chunk)
+        self._warn_untrained(chunk, chunk_ms)
+        return StreamState(language, MelState(), encoder, self._start)
+
+    def _warn_untrained(self, chunk: int, chunk_ms: int) -> None:
+        """Say once that the model was not trained with chunks of this size."""
         if chunk - 1 not in self.bundle.right_contexts and chunk not in self._untrained_said:
             self._untrained_said.add(chunk)
             trained = ", ".join(str((right + 1) * FRAME_MS) for right in sorted(self.bundle.right_contexts))
@@ -114,7 +115,6 @@ class Recognizer:
                 "The model %s was not trained with chunks of %d ms (but with %s ms): more errors are to be expected.",
                 self.bundle.name, chunk_ms, trained,
             )  # fmt: skip
-        return chunk
 
     def _run(
         self,

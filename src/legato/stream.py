@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.audio import check_samples
-from legato.encoder import EncoderState
+from legato.encoder import FACTOR, EncoderState
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
 from legato.search import Emission, SearchState, greedy_search
@@ -190,7 +190,7 @@ def used(recognizer: "Recognizer", state: StreamState) -> float:
 def samples_for(recognizer: "Recognizer", frames: int) -> int:
     """Samples from the start of a stream that its first `frames` encoder frames depend on."""
     mel = recognizer.bundle.mel
-    newest_mel_frame = 8 * (frames - 1)
+    newest_mel_frame = FACTOR * (frames - 1)
     return newest_mel_frame * mel.hop_length + mel.window_length // 2
 
 

@@ -1,6 +1,7 @@
 """The whole conversion: read, write, check, publish."""
 
 import errno
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -210,10 +211,4 @@ def _check_room(staging: Path, source: Checkpoint, precision: str) -> None:
 
 
 def _parameters(architecture: Architecture) -> int:
-    total = 0
-    for shape in architecture.weight_shapes().values():
-        count = 1
-        for size in shape:
-            count *= size
-        total += count
-    return total
+    return sum(math.prod(shape) for shape in architecture.weight_shapes().values())
