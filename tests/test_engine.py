@@ -328,14 +328,19 @@ def test_waiting_for_company(recognizer: legato.Recognizer) -> None:
 
 def test_a_ready_chunk_waits_for_all_open_streams(recognizer: legato.Recognizer, speech: Samples) -> None:
     steps: list[Step] = []
-    with Engine(recognizer, max_wait_ms=600_000, on_step=steps.append) as engine:
+    done = threading.Semaphore(0)
+
+    def note(step: Step) -> None:
+        steps.append(step)
+        done.release()
+
+    with Engine(recognizer, max_wait_ms=600_000, on_step=note) as engine:
         streams = [engine.stream() for _ in range(3)]
-        for stream in streams:
-            stream.accept(speech[:6000])
-        for stream in streams:
-            stream.accept(speech[6000:12000])
-    assert [step.rows for step in steps] == [3] * len(steps)
-    assert [step.frames for step in steps[:2]] == [4, 4]
+        for piece in (speech[:6000], speech[6000:12000]):
+            for stream in streams:
+                stream.accept(piece)
+            assert done.acquire(timeout=60)  # before the engine is closed, which ends all waiting
+    assert [(step.rows, step.frames) for step in steps[:2]] == [(3, 4), (3, 4)]
 
 
 # Limits
