@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from legato.segments import SENTENCE_ENDS, spaced
 from legato.transcript import Transcript, Word
 
 MAX_COLUMNS = 42
@@ -20,8 +21,6 @@ _SHORTEST_MS = 10
 
 _CLOSING = set(".,;:!?%)]}»”’…、。，．！？：；）］｝」』】〉》ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ")
 """Characters that do not begin a line, beside combining marks."""
-
-_SENTENCE_ENDS = tuple(".!?。！？।؟…")
 
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -90,7 +89,7 @@ def _starts_new_cue(group: list[_Unit], unit: _Unit) -> bool:
         return True
     if len(_lines([*group, unit])) > MAX_LINES:
         return True
-    sentence_over = last.text.endswith(_SENTENCE_ENDS) and unit.text[0] not in _CLOSING
+    sentence_over = last.text.endswith(SENTENCE_ENDS) and unit.text[0] not in _CLOSING
     return sentence_over and sum(columns(each.text) + each.spaced for each in group) >= MAX_COLUMNS // 2
 
 
@@ -112,18 +111,40 @@ def _lines(units: list[_Unit]) -> list[str]:
 def _units(transcript: Transcript) -> Iterator[_Unit]:
     times = _character_times(transcript)
     position = 0
-    for word in transcript.words:
+    for word, space in _runs(transcript):
         moments = times[position : position + len(word.text)]
         position += len(word.text)
         if not word.text:
             continue
         if _is_unspaced(word.text) or columns(word.text) > MAX_COLUMNS:
-            yield from _cut(word, moments)
+            yield from _cut(word, moments, space=space)
         else:
-            yield _Unit(word.text, _ms(word.start), max(_ms(word.end), _ms(word.start)), spaced=True)
+            yield _Unit(word.text, _ms(word.start), max(_ms(word.end), _ms(word.start)), spaced=space)
 
 
-def _cut(word: Word, moments: list[float | None]) -> Iterator[_Unit]:
+def _runs(transcript: Transcript) -> Iterator[tuple[Word, bool]]:
+    """Words, those of scripts without spaces joined to what stands between two spaces; and whether a space is before.
+
+    Where a line may break there is decided for the whole run.
+    """
+    run: list[Word] = []
+    before = False
+    for word, space in zip(transcript.words, spaced(transcript.text, transcript.words), strict=True):
+        if run and space:
+            yield _joined(run), before
+            run = []
+        if not run:
+            before = space
+        run.append(word)
+    if run:
+        yield _joined(run), before
+
+
+def _joined(words: list[Word]) -> Word:
+    return Word("".join(word.text for word in words), words[0].start, words[-1].end)
+
+
+def _cut(word: Word, moments: list[float | None], *, space: bool) -> Iterator[_Unit]:
     """Cut a word between characters, where a line may break."""
     begins = [0]
     for index, character in enumerate(word.text[1:], 1):
@@ -136,7 +157,7 @@ def _cut(word: Word, moments: list[float | None]) -> Iterator[_Unit]:
         start = _ms(starts[number])
         # A token sounds for a frame or a few; a long wait until the next one is a pause, not a long character.
         end = _ms(word.end) if last else min(_ms(starts[number + 1]), start + PAUSE_MS // 2)
-        yield _Unit(text, start, max(start, end), spaced=number == 0)
+        yield _Unit(text, start, max(start, end), spaced=space and number == 0)
 
 
 def _may_begin(character: str, before: str) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from legato.audio import check_samples, open_audio
 from legato.bundle import AUTO, Bundle, open_bundle
+from legato.confidence import Confidence
 from legato.encoder import Encoder, open_encoder
 from legato.errors import AudioError, ChunkSizeError
 from legato.features import Frames, LogMel, MelState, Samples
@@ -32,13 +33,22 @@ class Recognizer:
     Attributes:
         bundle: the model folder it was loaded from.
         front_end, encoder, transducer: the rooms that audio walks through.
+        confidence: which confidence tokens, words and segments get.
     """
 
-    def __init__(self, bundle: Bundle, front_end: LogMel, encoder: Encoder, transducer: Transducer) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        front_end: LogMel,
+        encoder: Encoder,
+        transducer: Transducer,
+        confidence: Confidence | None = None,
+    ) -> None:
         self.bundle = bundle
         self.front_end = front_end
         self.encoder = encoder
         self.transducer = transducer
+        self.confidence = confidence or Confidence()
         self._start = start_search(transducer)
         self._untrained_said: set[int] = set()
 
@@ -150,27 +160,34 @@ class Recognizer:
             search(self, state, encoded)
 
 
-def load(name_or_path: str | Path | None = None, *, threads: int | None = None) -> Recognizer:
+def load(
+    name_or_path: str | Path | None = None, *, threads: int | None = None, confidence: Confidence | None = None
+) -> Recognizer:
     """Load a model.
 
     Args:
         name_or_path: a model folder, the name of a downloaded model, or None for the best model at hand: a downloaded
             full model, else the small embedded one.
         threads: threads for the encoder; by default the cores this process may use, at most 4.
+        confidence: how the confidence of tokens, words and segments is measured; by default `max_prob` and `min`.
 
     Raises:
         BundleError: no such model, or it is incomplete or altered.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be 1 or more, not {threads}")
-    return load_bundle(open_bundle(resolve(name_or_path).path), threads=threads or default_threads())
+    bundle = open_bundle(resolve(name_or_path).path)
+    return load_bundle(bundle, threads=threads or default_threads(), confidence=confidence)
 
 
-def load_bundle(bundle: Bundle, *, threads: int, prepack: bool = True) -> Recognizer:
+def load_bundle(
+    bundle: Bundle, *, threads: int, prepack: bool = True, confidence: Confidence | None = None
+) -> Recognizer:
     """Load the graphs of an open bundle; without `prepack` weights stay in the file's pages, slower and smaller."""
     return Recognizer(
         bundle,
         LogMel(bundle.mel),
         open_encoder(bundle, threads, prepack=prepack),
         OnnxTransducer(bundle, 1, prepack=prepack),
+        confidence,
     )
