@@ -79,7 +79,7 @@ def test_words_and_segments_aggregate_their_tokens(
     for first, last in pairwise(borders):
         mine = spoken[first:last]
         text = decode(token.piece for token in mine)
-        taken = []
+        taken: list[legato.Word] = []
         while len("".join(word.text for word in taken)) < len(text):
             taken.append(words.pop(0))
         assert "".join(word.text for word in taken) == text

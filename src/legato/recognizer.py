@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio import check_samples, open_audio
+from legato.audio import channel_count, check_samples, one_channel, open_audio
 from legato.bundle import AUTO, Bundle, open_bundle
+from legato.channels import Channels, merge
 from legato.confidence import Confidence
 from legato.encoder import Encoder, open_encoder
 from legato.errors import AudioError, ChunkSizeError
@@ -68,27 +69,60 @@ class Recognizer:
         *,
         language: str = AUTO,
         chunk_ms: int = 320,
+        channels: Channels = "mix",
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
         """Transcribe a file of any format, or an array.
 
         Args:
-            audio: path of a file with an audio track, or mono audio at the model's sample rate, float32[n] or int16[n].
+            audio: path of a file with an audio track, or audio at the model's sample rate, float32 or int16, [n] or
+                [n, channels].
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
+            channels: `mix` averages them; a number hears only that one, counted from 0; `split` transcribes each and
+                joins the segments by time, with the channel as speaker.
             progress: is called with the seconds of audio done so far.
 
         Raises:
             AudioError, LanguageError, ChunkSizeError: what was wrong and what to do.
         """
+        if not isinstance(channels, int) and channels not in {"mix", "split"}:
+            raise ValueError(f"channels must be 'mix', 'split' or a number, not {channels!r}")
+        if channels != "split":
+            channel = None if channels == "mix" else channels
+            return self._transcribe(audio, channel, progress, language=language, chunk_ms=chunk_ms)
+        transcripts: list[Transcript] = []
+        count = channel_count(audio)
+
+        def part(seconds: float) -> None:
+            if progress:
+                progress((sum(each.duration for each in transcripts) + seconds) / count)
+
+        for channel in range(count):
+            transcript = self._transcribe(audio, channel, part, language=language, chunk_ms=chunk_ms)
+            transcripts.append(transcript)
+        return merge(transcripts)
+
+    def _transcribe(
+        self,
+        audio: str | Path | NDArray[np.generic],
+        channel: int | None,
+        progress: Callable[[float], None] | None,
+        *,
+        language: str,
+        chunk_ms: int,
+    ) -> Transcript:
+        """Transcribe one channel, or all averaged."""
         state = self.start(language=language, chunk_ms=chunk_ms)
         if isinstance(audio, str | Path):
-            with open_audio(Path(audio)) as blocks:
+            with open_audio(Path(audio), channel=channel) as blocks:
                 self._run(state, blocks, progress)
-                for warning in blocks.warnings:
-                    logger.warning("%s: %s", audio, warning)
+                if not channel:  # what is wrong with a file is the same for all its channels
+                    for warning in blocks.warnings:
+                        logger.warning("%s: %s", audio, warning)
         else:
-            self._run(state, blocks_of(check_samples(audio), self.sample_rate), progress)
+            samples = audio if channel is None else one_channel(audio, channel)
+            self._run(state, blocks_of(check_samples(samples), self.sample_rate), progress)
         return transcript_of(self, state)
 
     def stream(self, *, language: str = AUTO, chunk_ms: int = 320) -> Stream:
