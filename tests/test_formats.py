@@ -120,7 +120,7 @@ def test_words_of_one_character_each_are_laid_out_as_a_run() -> None:
     assert "".join(i.content.replace("\n", "") for i in items) == text
     assert not any(line[0] in "、。っょゃー" for i in items for line in i.content.split("\n"))
     check_vtt(transcript)
-    mixed = Transcript(f"Say {text[:4]} now", "ja-JP", (), (Word("Say", 0, 1), *words[:4], Word("now", 2, 3)), 60.0)
+    mixed = Transcript(f"Say {text[:4]} now", "ja-JP", (), (Word("Say", 0, 0.1), *words[:4], Word("now", 1, 2)), 9)
     assert [i.content for i in check_srt(mixed)] == [f"Say {text[:4]} now"]
 
 

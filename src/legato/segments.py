@@ -1,6 +1,7 @@
 """From words to segments: sentences, cut further at pauses and where they grow too long."""
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ SENTENCE_ENDS = tuple(".!?。！？।؟…")
 PAUSE_SECONDS = 2.0
 MAX_SECONDS = 30.0
 
-_ABBREVIATION = 3  # letters: a full stop behind so few and a capital is no sure end (Mr. Smith, U.S. Army)
+_ABBREVIATION = 2  # letters at most
 _QUOTES = "\"'”’»)]}」』）"
 
 
@@ -75,13 +76,15 @@ def _ends(first: Word, word: Word, following: Word) -> bool:
     bare = word.text.rstrip(_QUOTES)
     if not bare.endswith(SENTENCE_ENDS) or unicodedata.category(following.text[0]) in {"Po", "Pe", "Pf"}:
         return False
-    # `Mr.` and `e.g.` are short, and no pause follows them.
-    name = bare[:-1]
-    short = len(name) < _ABBREVIATION and name[:1].isalpha() and name[:1].isascii()
-    return not (bare.endswith(".") and (short or "." in name) and following.start - word.end < PAUSE_SECONDS / 4)
+    return not (bare.endswith(".") and _is_abbreviation(bare[:-1]) and following.start - word.end < PAUSE_SECONDS / 4)
+
+
+def _is_abbreviation(name: str) -> bool:
+    """Whether a full stop behind it need not end a sentence: Mr, U.S, e.g, and the ordinal numbers of German dates."""
+    return "." in name or (len(name) <= _ABBREVIATION and (name[:1].isupper() or name.isdigit()))
 
 
 def _language(end: float, tags: Sequence[tuple[float, str]]) -> str | None:
     """Give the tag that closes a segment: the first from its last word on, else the last one before."""
-    after = next((tag for time, tag in tags if time >= end - 0.1), None)
-    return after or (tags[-1][1] if tags else None)
+    after = bisect_left(tags, end - 0.1, key=lambda tag: tag[0])
+    return tags[min(after, len(tags) - 1)][1] if tags else None
