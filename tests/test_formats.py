@@ -72,7 +72,7 @@ def test_json_holds_everything() -> None:
         ),
         (words := (Word("grüß", 0.24, 0.32, 0.75), Word("Gott", 0.4, 0.48, 0.5))),
         1.23456,
-        (Segment("grüß Gott", 0.24, 0.48, words, "de-DE", 0.5),),
+        (Segment("grüß Gott", 0.24, 0.48, "de-DE", (), words, "end", 0.5),),
     )
     text = to_json(transcript, model="numbers", file="a.wav")
     assert "grüß" in text
@@ -82,7 +82,16 @@ def test_json_holds_everything() -> None:
         "language": "de-DE",
         "duration": 1.235,
         "text": "grüß Gott",
-        "segments": [{"text": "grüß Gott", "start": 0.24, "end": 0.48, "language": "de-DE", "confidence": 0.5}],
+        "segments": [
+            {
+                "text": "grüß Gott",
+                "start": 0.24,
+                "end": 0.48,
+                "language": "de-DE",
+                "reason": "end",
+                "confidence": 0.5,
+            }
+        ],
         "words": [
             {"text": "grüß", "start": 0.24, "end": 0.32, "confidence": 0.75},
             {"text": "Gott", "start": 0.4, "end": 0.48, "confidence": 0.5},

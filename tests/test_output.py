@@ -20,9 +20,9 @@ from legato.confidence import Confidence
 from legato.cues import columns
 from legato.errors import AudioError, LegatoError
 from legato.formats import WRITERS
-from legato.segments import split_segments
+from legato.sentences import split_segments
 from legato.template import compile_template
-from legato.transcript import Segment, Transcript, Word
+from legato.transcript import Segment, Token, Transcript, Word
 from tests.command import failed, legato
 from tests.test_words import NUMBERS, SAMPLES
 
@@ -212,7 +212,7 @@ def test_segments_hold_all_words(said: list[tuple[str, int]]) -> None:
         frame += wait
         words.append(Word(text, round(frame * 0.08, 3), round((frame + 1) * 0.08, 3), 0.5))
     text = " ".join(word.text for word in words)
-    segments = split_segments(text, words, [], "en", Confidence())
+    segments = split_segments(text, [], words, {}, "en", Confidence())
     assert [word for segment in segments for word in segment.words] == words
     assert " ".join(segment.text for segment in segments) == text
     for segment in segments:
@@ -224,17 +224,21 @@ def test_sentences_are_segments() -> None:
     text = 'Mr. Smith has 3.5 cats, i.e. many. Really? I like it. Yes! He said "go." Then 今日は晴れ。明日は雨。'
     pieces = [*text.split()[:15], "Then", *"今日は晴", "れ。", *"明日は", "雨。"]
     words = [Word(piece, at * 0.16, at * 0.16 + 0.08) for at, piece in enumerate(pieces)]
-    segments = split_segments(text, words, [(1.2, "en-US"), (9.0, "ja-JP")], None, Confidence())
+    tokens = [Token(7, "<en-US>", 1.2, 15), Token(8, "<ja-JP>", 9.04, 113)]
+    segments = split_segments(text, tokens, words, {7: "en-US", 8: "ja-JP"}, None, Confidence())
     assert [segment.text for segment in segments] == [
-        "Mr. Smith has 3.5 cats, i.e. many.", "Really?", "I like it.", "Yes!", 'He said "go."', "Then 今日は晴れ。", "明日は雨。",
+        "Mr. Smith has 3.5 cats, i.e. many.", "Really?", "I like it.", "Yes!",
+        'He said "go."', "Then 今日は晴れ。", "明日は雨。",
     ]  # fmt: skip
     assert segments[0].language == "en-US"
     assert segments[-1].language == "ja-JP"
+    assert {segment.reason for segment in segments[:-1]} == {"sentence"}
+    assert [segment.tokens for segment in segments if segment.tokens] == [(tokens[0],), (tokens[1],)]
 
 
 def test_a_speakers_label_leaves_room() -> None:
     words = tuple(Word("twenty", i * 0.4, i * 0.4 + 0.08) for i in range(40))
-    segment = Segment(" ".join(["twenty"] * 40), 0, 16, words, None, 1.0, "channel 0")
+    segment = Segment(" ".join(["twenty"] * 40), 0, 16, None, (), words, "end", 1.0, "channel 0")
     transcript = Transcript(segment.text, None, (), words, 20.0, (segment,))
     items = list(srt.parse(WRITERS["srt"](transcript)))
     assert max(columns(line) for item in items for line in item.content.split("\n")) <= 42

@@ -103,6 +103,7 @@ def checked(transcript: legato.Transcript) -> legato.Transcript:
     """What holds for every transcript's words and segments."""
     assert "".join(w.text for w in transcript.words) == transcript.text.replace(" ", "")
     assert tuple(w for s in transcript.segments for w in s.words) == transcript.words
+    assert tuple(t for s in transcript.segments for t in s.tokens) == transcript.tokens
     assert "".join(s.text for s in transcript.segments).replace(" ", "") == transcript.text.replace(" ", "")
     assert all(s.text in transcript.text for s in transcript.segments)
     for before, after in pairwise(transcript.words):

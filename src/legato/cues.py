@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from legato.segments import SENTENCE_ENDS, spaced
+from legato.sentences import SENTENCE_ENDS, spaced
 from legato.transcript import Transcript, Word
 
 MAX_COLUMNS = 42

@@ -145,6 +145,7 @@ def _segment(segment: Segment, *, words: bool = False) -> dict[str, object]:
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
         "language": segment.language,
+        "reason": segment.reason,
         "confidence": segment.confidence,
     }
     if segment.speaker is not None:

@@ -12,7 +12,7 @@ from legato.encoder import FACTOR, EncoderState
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
 from legato.search import Emission, SearchState, greedy_search
-from legato.segments import split_segments
+from legato.sentences import split_segments
 from legato.text import TextBuilder, split_words
 from legato.transcript import Event, Final, Partial, Token, Transcript
 
@@ -208,12 +208,13 @@ def transcript_of(recognizer: "Recognizer", state: StreamState) -> Transcript:
     asked = None if state.language == "auto" else state.language
     spoken = [token for token in state.tokens if token.id not in bundle.language_tags]
     words = split_words(spoken, bundle.frame_seconds, recognizer.confidence)
-    tags = [(token.time, bundle.language_tags[token.id]) for token in state.tokens if token.id in bundle.language_tags]
     return Transcript(
         text=state.text.text,
         language=state.detected or asked,
         tokens=tuple(state.tokens),
         words=words,
         duration=round(duration(recognizer, state), 3),
-        segments=split_segments(state.text.text, words, tags, asked, recognizer.confidence),
+        segments=split_segments(
+            state.text.text, state.tokens, words, bundle.language_tags, asked, recognizer.confidence
+        ),
     )

@@ -38,7 +38,7 @@ def compile_template(template: str) -> Callable[..., str]:
                 raise LegatoError(
                     f"--output-template: {{{field}}} has a format that is not allowed; try {{{field}:.2f}}."
                 )
-        plain.format(**_values(Segment("", 0.0, 0.0, ()), 1, None, None))
+        plain.format(**_values(Segment("", 0.0, 0.0, None, (), ()), 1, None, None))
         if not parts:
             raise LegatoError(
                 f"--output-template: no field in it. Try '{{start:.2f}} {{text}}'; there are: {', '.join(FIELDS)}."

@@ -8,6 +8,10 @@ Confidences are between 0 and 1, rounded to four digits; see `legato.confidence`
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+#: Why a segment ended: the sentence did, a pause came, it grew too long, or nothing followed.
+Reason = Literal["sentence", "pause", "length", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,10 @@ class Segment:
     Attributes:
         text: its part of the transcript's text.
         start, end: of its first and last word.
-        words: its words.
         language: the language tag that the model emitted at its end or later; else the language that was asked for.
+        tokens: those from its start until the next segment's, language tags included.
+        words: its words.
+        reason: why it ended.
         confidence: of its words, aggregated as words are.
         speaker: whose words they are, where it is known: a channel of a recording.
     """
@@ -58,8 +64,10 @@ class Segment:
     text: str
     start: float
     end: float
+    language: str | None
+    tokens: tuple[Token, ...]
     words: tuple[Word, ...]
-    language: str | None = None
+    reason: Reason = "end"
     confidence: float = field(default=1.0, compare=False)
     speaker: str | None = None
 

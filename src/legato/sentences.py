@@ -2,11 +2,11 @@
 
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from legato.confidence import Confidence
-from legato.transcript import Segment, Word
+from legato.transcript import Reason, Segment, Token, Word
 
 SENTENCE_ENDS = tuple(".!?。！？।؟…")
 PAUSE_SECONDS = 2.0
@@ -17,39 +17,51 @@ _QUOTES = "\"'”’»)]}」』）"
 
 
 def split_segments(
-    text: str, words: Sequence[Word], tags: Sequence[tuple[float, str]], asked: str | None, confidence: Confidence
+    text: str,
+    tokens: Sequence[Token],
+    words: Sequence[Word],
+    tags: Mapping[int, str],
+    asked: str | None,
+    confidence: Confidence,
 ) -> tuple[Segment, ...]:
     """Cut a transcript into segments.
 
     Args:
         text: the transcript's text.
+        tokens: all its tokens.
         words: all its words.
-        tags: the language tags that the model emitted, with the seconds when it did.
-        asked: the language of words after which no tag comes, when none came at all.
+        tags: language tags by token.
+        asked: the language of the words when no tag came at all.
         confidence: how words make the segment's confidence.
 
     Returns:
         Segments in order; their texts in a row, with the spaces between them, are `text`.
     """
     spans = list(word_spans(text, words))
+    times = [token.time for token in tokens]
+    told = [(token.time, tags[token.id]) for token in tokens if token.id in tags]
     result = []
-    first = 0
+    first = begin = 0
     for number, word in enumerate(words):
         following = words[number + 1] if number + 1 < len(words) else None
-        if following is not None and not _ends(words[first], word, following):
+        reason = _reason(words[first], word, following)
+        if reason is None:
             continue
+        stop = bisect_left(times, following.start, begin) if following else len(tokens)
         mine = tuple(words[first : number + 1])
         result.append(
             Segment(
                 text[spans[first][0] : spans[number][1]],
                 mine[0].start,
                 mine[-1].end,
+                _language(mine[-1].end, told) or asked,
+                tuple(tokens[begin:stop]),
                 mine,
-                _language(mine[-1].end, tags) or asked,
+                reason,
                 round(confidence.of_all([each.confidence for each in mine]), 4),
             )
         )
-        first = number + 1
+        first, begin = number + 1, stop
     return tuple(result)
 
 
@@ -69,14 +81,20 @@ def spaced(text: str, words: Sequence[Word]) -> list[bool]:
     return [True] * bool(spans) + [begin > end for (_, end), (begin, _) in pairwise(spans)]
 
 
-def _ends(first: Word, word: Word, following: Word) -> bool:
-    """Whether a segment that began with `first` ends between two words."""
-    if following.start - word.end > PAUSE_SECONDS or following.end - first.start > MAX_SECONDS:
-        return True
+def _reason(first: Word, word: Word, following: Word | None) -> Reason | None:
+    """Why a segment that began with `first` ends between two words; None when it goes on."""
+    if following is None:
+        return "end"
+    if following.start - word.end > PAUSE_SECONDS:
+        return "pause"
+    if following.end - first.start > MAX_SECONDS:
+        return "length"
     bare = word.text.rstrip(_QUOTES)
     if not bare.endswith(SENTENCE_ENDS) or unicodedata.category(following.text[0]) in {"Po", "Pe", "Pf"}:
-        return False
-    return not (bare.endswith(".") and _is_abbreviation(bare[:-1]) and following.start - word.end < PAUSE_SECONDS / 4)
+        return None
+    if bare.endswith(".") and _is_abbreviation(bare[:-1]) and following.start - word.end < PAUSE_SECONDS / 4:
+        return None
+    return "sentence"
 
 
 def _is_abbreviation(name: str) -> bool:
