@@ -190,10 +190,7 @@ def test_a_template_reaches_nothing_else(template: str) -> None:
 def test_what_cannot_be_combined(call: Path, tmp_path: Path) -> None:
     for wrong in (
         ("--format", "srt", "--format", "vtt"),
-        ("--format", "srt", "--output-template", "{text}"),
-        ("--channels", "left"),
         ("--channels", "7"),
-        ("--output-template", "{words}"),
     ):
         result = legato("transcribe", *MODEL, call, *wrong, home=tmp_path)
         failed(result)
