@@ -1,6 +1,7 @@
 """Tables, events, templates, several formats at once, and channels: through the command and the API."""
 
 import json
+import os
 import wave
 from io import StringIO
 from itertools import pairwise
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import legato as library
-from legato.audio import read_audio
+from legato.audio import open_audio, read_audio
 from legato.confidence import Confidence
 from legato.cues import columns
 from legato.errors import AudioError, LegatoError
@@ -24,6 +25,7 @@ from legato.sentences import split_segments
 from legato.template import compile_template
 from legato.transcript import Segment, Token, Transcript, Word
 from tests.command import failed, legato
+from tests.sounds import encode, tone
 from tests.test_words import NUMBERS, SAMPLES
 
 MODEL = ("--model", NUMBERS)
@@ -81,6 +83,38 @@ def test_channels_of_arrays_and_files_are_the_same(
     assert recognizer.transcribe(samples, channels="split") == apart
     assert recognizer.transcribe(samples, channels=1) == recognizer.transcribe(call, channels=1)
     assert recognizer.transcribe(samples) == recognizer.transcribe(call)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind", "rate"),
+    [
+        ("a.wav", "pcm_s16le", "s16", 44100),
+        ("a.flac", "flac", "s16", 16000),
+        ("a.mp3", "libmp3lame", "s16p", 44100),
+        ("a.opus", "libopus", "s16", 48000),
+    ],
+)
+def test_channels_of_any_codec(tmp_path: Path, name: str, codec: str, kind: str, rate: int) -> None:
+    path = encode(tmp_path / name, tone(1.0, rate, (500.0, 3000.0)), rate, codec, kind)
+    for channel, frequency in ((0, 500), (1, 3000)):
+        with open_audio(path, channel=channel) as file:
+            assert file.channels == 2
+            samples = np.concatenate(list(file))[:16000]
+        spectrum = np.abs(np.fft.rfft(samples))
+        assert abs(int(spectrum.argmax()) * 16000 / len(samples) - frequency) < 5
+        other = spectrum[round((3500 - frequency) * len(samples) / 16000)]
+        assert other < 0.1 * spectrum.max()
+
+
+def test_channels_of_a_pipe(recognizer: library.Recognizer, call: Path, apart: Transcript, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    with pytest.raises(AudioError, match="in files only"):
+        recognizer.transcribe(pipe, channels="split")
+    seen: list[float] = []
+    assert recognizer.transcribe(call, channels="split", progress=seen.append) == apart
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(apart.duration)
 
 
 def test_channels_that_are_not_there(recognizer: library.Recognizer, call: Path) -> None:
