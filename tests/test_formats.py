@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from legato.cues import columns, cues
 from legato.formats import WRITERS, to_json, to_srt, to_txt, to_vtt
-from legato.transcript import Token, Transcript, Word
+from legato.text import split_words
+from legato.transcript import Segment, Token, Transcript, Word
 
 
 def spoken(text: str, step: float = 0.4, start: float = 0.0) -> Transcript:
@@ -64,9 +65,14 @@ def test_json_holds_everything() -> None:
     transcript = Transcript(
         "grüß Gott",
         "de-DE",
-        (Token(5, "\u2581grüß", 0.24, 3), Token(6, "\u2581Gott", 0.4, 5), Token(900, "<de-DE>", 0.48, 6)),
-        (Word("grüß", 0.24, 0.32), Word("Gott", 0.4, 0.48)),
+        (
+            Token(5, "\u2581grüß", 0.24, 3, 0.75),
+            Token(6, "\u2581Gott", 0.4, 5, 0.5),
+            Token(900, "<de-DE>", 0.48, 6, 0.25),
+        ),
+        (words := (Word("grüß", 0.24, 0.32, 0.75), Word("Gott", 0.4, 0.48, 0.5))),
         1.23456,
+        (Segment("grüß Gott", 0.24, 0.48, "de-DE", (), words, "end", 0.5),),
     )
     text = to_json(transcript, model="numbers", file="a.wav")
     assert "grüß" in text
@@ -76,23 +82,55 @@ def test_json_holds_everything() -> None:
         "language": "de-DE",
         "duration": 1.235,
         "text": "grüß Gott",
-        "words": [{"text": "grüß", "start": 0.24, "end": 0.32}, {"text": "Gott", "start": 0.4, "end": 0.48}],
+        "segments": [
+            {
+                "text": "grüß Gott",
+                "start": 0.24,
+                "end": 0.48,
+                "language": "de-DE",
+                "reason": "end",
+                "confidence": 0.5,
+            }
+        ],
+        "words": [
+            {"text": "grüß", "start": 0.24, "end": 0.32, "confidence": 0.75},
+            {"text": "Gott", "start": 0.4, "end": 0.48, "confidence": 0.5},
+        ],
         "tokens": [
-            {"id": 5, "piece": "\u2581grüß", "time": 0.24},
-            {"id": 6, "piece": "\u2581Gott", "time": 0.4},
-            {"id": 900, "piece": "<de-DE>", "time": 0.48},
+            {"id": 5, "piece": "\u2581grüß", "time": 0.24, "confidence": 0.75},
+            {"id": 6, "piece": "\u2581Gott", "time": 0.4, "confidence": 0.5},
+            {"id": 900, "piece": "<de-DE>", "time": 0.48, "confidence": 0.25},
         ],
     }
 
 
 def test_an_empty_transcript() -> None:
     empty = Transcript("", None, (), (), 1.0)
-    assert {name: write(empty) for name, write in WRITERS.items() if name != "json"} == {
+    assert {name: write(empty) for name, write in WRITERS.items() if "json" not in name} == {
         "txt": "\n",
+        "tsv": "start\tend\ttext\n",
+        "ctm": "",
+        "words": "",
         "srt": "",
         "vtt": "WEBVTT\n",
     }
     assert json.loads(WRITERS["json"](empty))["language"] is None
+    assert json.loads(WRITERS["jsonl"](empty))["type"] == "final"
+
+
+def test_words_of_one_character_each_are_laid_out_as_a_run() -> None:
+    """As `split_words` gives them: the lines break as well as in one long word, and no spaces come in."""
+    text = "私たちは毎朝早く起きて、近くの公園まで歩いてから、ラーメンを食べちゃった。" * 4
+    tokens = [Token(i, c, round(i * 0.16, 3), 2 * i) for i, c in enumerate(text)]
+    words = split_words(tokens, 0.08)
+    assert len(words) > 100
+    transcript = Transcript(text, "ja-JP", tuple(tokens), words, 60.0)
+    items = check_srt(transcript)
+    assert "".join(i.content.replace("\n", "") for i in items) == text
+    assert not any(line[0] in "、。っょゃー" for i in items for line in i.content.split("\n"))
+    check_vtt(transcript)
+    mixed = Transcript(f"Say {text[:4]} now", "ja-JP", (), (Word("Say", 0, 0.1), *words[:4], Word("now", 1, 2)), 9)
+    assert [i.content for i in check_srt(mixed)] == [f"Say {text[:4]} now"]
 
 
 def test_a_pause_starts_a_new_cue() -> None:

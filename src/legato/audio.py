@@ -40,11 +40,13 @@ class AudioFile:
     Attributes:
         name: the path as it was given, for messages.
         duration: seconds according to the container; None when it does not say.
+        channels: how many its audio has.
         warnings: one text for each thing that is wrong with the file but did not stop us. Complete after iteration.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, channel: int | None = None) -> None:
         self.name = name
+        self._channel = channel
         self.warnings: list[str] = []
         self._end = 0.0  # of the last decoded frame, in the file's own time
         try:
@@ -60,6 +62,9 @@ class AudioFile:
         try:
             self._container = self._open_container()
             self._stream = self._choose_stream()
+            self.channels = max(1, self._stream.codec_context.layout.nb_channels)
+            if channel is not None:
+                check_channel(channel, self.channels, name)
         except BaseException:
             self.close()
             raise
@@ -153,7 +158,7 @@ class AudioFile:
         resampler: soxr.ResampleStream | None = None
         rate = SAMPLE_RATE
         for frame in self._frames():
-            samples = _mono(frame)
+            samples = _mono(frame, self._channel)
             if frame.sample_rate != rate:
                 if resampler is not None:
                     yield _flush(resampler)
@@ -230,19 +235,32 @@ class AudioFile:
         return heard, 0.0
 
 
-def open_audio(path: str | Path) -> AudioFile:
+def open_audio(path: str | Path, *, channel: int | None = None) -> AudioFile:
     """Open an audio or video file of any codec and sample rate.
 
     Args:
-        path: the file. Its first (or default) audio track is read, its channels averaged.
+        path: the file. Its first (or default) audio track is read.
+        channel: the only one to hear, counted from 0; by default all are averaged.
 
     Returns:
         The open file: a context manager, iterated for its blocks.
 
     Raises:
-        AudioError: not found, a folder, not readable, not audio, without an audio track, empty.
+        AudioError: not found, a folder, not readable, not audio, without an audio track, empty, without such a channel.
     """
-    return AudioFile(Path(path), str(path))
+    return AudioFile(Path(path), str(path), channel)
+
+
+def check_channel(channel: int, channels: int, name: str) -> None:
+    """Refuse a channel that audio of so many channels does not have.
+
+    Raises:
+        AudioError: says how many there are.
+    """
+    if not 0 <= channel < channels:
+        numbers = ", ".join(str(each) for each in range(min(channels, 8)))
+        have = "one channel" if channels == 1 else f"{channels} channels"
+        raise AudioError(f"{name}: no channel {channel}: it has {have}. Give {numbers} or mix.")
 
 
 def read_audio(path: str | Path) -> Samples:
@@ -294,6 +312,30 @@ def check_samples(
     return _flush(_resampler(sample_rate, name), samples)
 
 
+def channel_count(audio: "str | Path | NDArray[Any]") -> int:
+    """Count the channels of a file or array that will be read once for each of them.
+
+    Raises:
+        AudioError: as `open_audio`; or a pipe, which can be read only once.
+    """
+    if not isinstance(audio, str | Path):
+        return audio.shape[1] if np.ndim(audio) == 2 else 1
+    if Path(audio).exists() and not Path(audio).is_file() and not Path(audio).is_dir():
+        raise AudioError(f"{audio}: channels can be told apart in files only. Save it first, or hear one channel.")
+    with open_audio(audio) as file:
+        return file.channels
+
+
+def one_channel(array: NDArray[Any], channel: int) -> NDArray[Any]:
+    """Take a channel of samples [n] or [n, channels].
+
+    Raises:
+        AudioError: there is no such channel.
+    """
+    check_channel(channel, array.shape[1] if array.ndim == 2 else 1, "audio")
+    return array[:, channel] if array.ndim == 2 else array
+
+
 def pcm_blocks(file: BinaryIO, block_ms: int = 100) -> Iterator[Samples]:
     """Read raw signed 16-bit little-endian mono PCM at 16 kHz as it comes.
 
@@ -316,11 +358,15 @@ def pcm_blocks(file: BinaryIO, block_ms: int = 100) -> Iterator[Samples]:
             yield _scaled(np.frombuffer(data[:whole], "<i2"))
 
 
-def _mono(frame: "av.audio.frame.AudioFrame") -> Samples:
-    """Average a frame's channels: float32[n]."""
+def _mono(frame: "av.audio.frame.AudioFrame", channel: int | None) -> Samples:
+    """Average a frame's channels, or take one: float32[n]."""
     channels = frame.layout.nb_channels
     array = frame.to_ndarray()
     array = array if frame.format.is_planar else array.reshape(-1, channels).T
+    if channel is not None:
+        if channel >= channels:  # some files change in the middle
+            return np.zeros(frame.samples, np.float32)
+        return _scaled(np.ascontiguousarray(array[channel]))
     samples = _scaled(array)
     return samples[0] if channels == 1 else _float32(samples.mean(axis=0, dtype=np.float32))
 

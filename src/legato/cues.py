@@ -6,9 +6,10 @@ that are written without spaces are taken apart into characters, timed by the to
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from legato.sentences import SENTENCE_ENDS, spaced
 from legato.transcript import Transcript, Word
 
 MAX_COLUMNS = 42
@@ -20,8 +21,6 @@ _SHORTEST_MS = 10
 
 _CLOSING = set(".,;:!?%)]}»”’…、。，．！？：；）］｝」』】〉》ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ")
 """Characters that do not begin a line, beside combining marks."""
-
-_SENTENCE_ENDS = tuple(".!?。！？।؟…")
 
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -37,11 +36,12 @@ _UNSPACED = (
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One subtitle: its lines, and when it appears and disappears, in milliseconds."""
+    """One subtitle: its lines, when it appears and disappears, in milliseconds, and who speaks, where it is known."""
 
     lines: tuple[str, ...]
     start: int
     end: int
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,33 @@ def cues(transcript: Transcript) -> list[Cue]:
     """Lay out a transcript's words as subtitles.
 
     Returns:
-        Cues in order: each ends after it starts and not after the next one starts.
+        Cues in order of their starts. Each ends after it starts and not after the next one starts; those of different
+        speakers may overlap, as their speech does.
     """
+    speakers = dict.fromkeys(segment.speaker for segment in transcript.segments)
+    if set(speakers) <= {None}:
+        return _cues(transcript, None)
+    result = [cue for speaker in speakers for cue in _cues(_of_speaker(transcript, speaker), speaker)]
+    return sorted(result, key=lambda cue: cue.start)
+
+
+def label(speaker: str | None) -> str:
+    """Give what stands before a speaker's words where a format has no place of its own for it."""
+    return f"{speaker}: " if speaker else ""
+
+
+def _of_speaker(transcript: Transcript, speaker: str | None) -> Transcript:
+    segments = [segment for segment in transcript.segments if segment.speaker == speaker]
+    words = tuple(word for segment in segments for word in segment.words)
+    # Tokens do not say whose they are; the words have times too.
+    return replace(transcript, text=" ".join(segment.text for segment in segments), tokens=(), words=words, segments=())
+
+
+def _cues(transcript: Transcript, speaker: str | None) -> list[Cue]:
+    indent = columns(label(speaker))
     groups: list[list[_Unit]] = []
     for unit in _units(transcript):
-        if not groups or _starts_new_cue(groups[-1], unit):
+        if not groups or _starts_new_cue(groups[-1], unit, indent):
             groups.append([])
         groups[-1].append(unit)
     result: list[Cue] = []
@@ -72,7 +94,7 @@ def cues(transcript: Transcript) -> list[Cue]:
         if following is not None:
             end = min(end, following[0].start)
         end = max(min(end, start + MAX_MS), start + _SHORTEST_MS)
-        result.append(Cue(tuple(_lines(group)), start, end))
+        result.append(Cue(tuple(_lines(group, indent)), start, end, speaker))
     return result
 
 
@@ -84,25 +106,30 @@ def columns(text: str) -> int:
     )
 
 
-def _starts_new_cue(group: list[_Unit], unit: _Unit) -> bool:
+def _starts_new_cue(group: list[_Unit], unit: _Unit, indent: int) -> bool:
     last = group[-1]
     if unit.start - last.end > PAUSE_MS or unit.end - group[0].start > MAX_MS:
         return True
-    if len(_lines([*group, unit])) > MAX_LINES:
+    if len(_lines([*group, unit], indent)) > MAX_LINES:
         return True
-    sentence_over = last.text.endswith(_SENTENCE_ENDS) and unit.text[0] not in _CLOSING
+    sentence_over = last.text.endswith(SENTENCE_ENDS) and unit.text[0] not in _CLOSING
     return sentence_over and sum(columns(each.text) + each.spaced for each in group) >= MAX_COLUMNS // 2
 
 
-def _lines(units: list[_Unit]) -> list[str]:
-    """Break units into lines; a line grows over 42 columns only by a single unit that is wider."""
+def _lines(units: list[_Unit], indent: int) -> list[str]:
+    """Break units into lines; a line grows over 42 columns only by a single unit that is wider, or by a label.
+
+    Args:
+        units: what the cue shows.
+        indent: columns that the first line has to leave to the speaker's label.
+    """
     lines: list[str] = []
     for unit in units:
         if not lines:
             lines.append(unit.text)
             continue
         longer = lines[-1] + (" " if unit.spaced else "") + unit.text
-        if columns(longer) <= MAX_COLUMNS:
+        if columns(longer) <= MAX_COLUMNS - (indent if len(lines) == 1 else 0):
             lines[-1] = longer
         else:
             lines.append(unit.text)
@@ -112,18 +139,40 @@ def _lines(units: list[_Unit]) -> list[str]:
 def _units(transcript: Transcript) -> Iterator[_Unit]:
     times = _character_times(transcript)
     position = 0
-    for word in transcript.words:
+    for word, space in _runs(transcript):
         moments = times[position : position + len(word.text)]
         position += len(word.text)
         if not word.text:
             continue
         if _is_unspaced(word.text) or columns(word.text) > MAX_COLUMNS:
-            yield from _cut(word, moments)
+            yield from _cut(word, moments, space=space)
         else:
-            yield _Unit(word.text, _ms(word.start), max(_ms(word.end), _ms(word.start)), spaced=True)
+            yield _Unit(word.text, _ms(word.start), max(_ms(word.end), _ms(word.start)), spaced=space)
 
 
-def _cut(word: Word, moments: list[float | None]) -> Iterator[_Unit]:
+def _runs(transcript: Transcript) -> Iterator[tuple[Word, bool]]:
+    """Words, those of scripts without spaces joined to what stands between two spaces; and whether a space is before.
+
+    Where a line may break there is decided for the whole run.
+    """
+    run: list[Word] = []
+    before = False
+    for word, space in zip(transcript.words, spaced(transcript.text, transcript.words), strict=True):
+        if run and space:
+            yield _joined(run), before
+            run = []
+        if not run:
+            before = space
+        run.append(word)
+    if run:
+        yield _joined(run), before
+
+
+def _joined(words: list[Word]) -> Word:
+    return Word("".join(word.text for word in words), words[0].start, words[-1].end)
+
+
+def _cut(word: Word, moments: list[float | None], *, space: bool) -> Iterator[_Unit]:
     """Cut a word between characters, where a line may break."""
     begins = [0]
     for index, character in enumerate(word.text[1:], 1):
@@ -136,7 +185,7 @@ def _cut(word: Word, moments: list[float | None]) -> Iterator[_Unit]:
         start = _ms(starts[number])
         # A token sounds for a frame or a few; a long wait until the next one is a pause, not a long character.
         end = _ms(word.end) if last else min(_ms(starts[number + 1]), start + PAUSE_MS // 2)
-        yield _Unit(text, start, max(start, end), spaced=number == 0)
+        yield _Unit(text, start, max(start, end), spaced=space and number == 0)
 
 
 def _may_begin(character: str, before: str) -> bool:
@@ -165,6 +214,10 @@ def _character_times(transcript: Transcript) -> list[float | None]:
     """
     text = "".join(word.text for word in transcript.words)
     times: list[float | None] = [None] * len(text)
+    position = 0
+    for word in transcript.words:
+        times[position] = word.start
+        position += len(word.text)
     position = 0
     for token in transcript.tokens:
         piece = token.piece.replace("\u2581", "").replace(" ", "")

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio import check_samples, open_audio
+from legato.audio import channel_count, check_samples, one_channel, open_audio
 from legato.bundle import AUTO, Bundle, open_bundle
+from legato.channels import Channels, merge
+from legato.confidence import Confidence
 from legato.encoder import Encoder, open_encoder
 from legato.errors import AudioError, ChunkSizeError
 from legato.features import Frames, LogMel, MelState, Samples
@@ -32,13 +34,22 @@ class Recognizer:
     Attributes:
         bundle: the model folder it was loaded from.
         front_end, encoder, transducer: the rooms that audio walks through.
+        confidence: which confidence tokens, words and segments get.
     """
 
-    def __init__(self, bundle: Bundle, front_end: LogMel, encoder: Encoder, transducer: Transducer) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        front_end: LogMel,
+        encoder: Encoder,
+        transducer: Transducer,
+        confidence: Confidence | None = None,
+    ) -> None:
         self.bundle = bundle
         self.front_end = front_end
         self.encoder = encoder
         self.transducer = transducer
+        self.confidence = confidence or Confidence()
         self._start = start_search(transducer)
         self._untrained_said: set[int] = set()
 
@@ -58,27 +69,60 @@ class Recognizer:
         *,
         language: str = AUTO,
         chunk_ms: int = 320,
+        channels: Channels = "mix",
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
         """Transcribe a file of any format, or an array.
 
         Args:
-            audio: path of a file with an audio track, or mono audio at the model's sample rate, float32[n] or int16[n].
+            audio: path of a file with an audio track, or audio at the model's sample rate, float32 or int16, [n] or
+                [n, channels].
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
+            channels: `mix` averages them; a number hears only that one, counted from 0; `split` transcribes each and
+                joins the segments by time, with the channel as speaker.
             progress: is called with the seconds of audio done so far.
 
         Raises:
             AudioError, LanguageError, ChunkSizeError: what was wrong and what to do.
         """
+        if not isinstance(channels, int) and channels not in {"mix", "split"}:
+            raise ValueError(f"channels must be 'mix', 'split' or a number, not {channels!r}")
+        if channels != "split":
+            channel = None if channels == "mix" else channels
+            return self._transcribe(audio, channel, progress, language=language, chunk_ms=chunk_ms)
+        transcripts: list[Transcript] = []
+        count = channel_count(audio)
+
+        def part(seconds: float) -> None:
+            if progress:
+                progress((sum(each.duration for each in transcripts) + seconds) / count)
+
+        for channel in range(count):
+            transcript = self._transcribe(audio, channel, part, language=language, chunk_ms=chunk_ms)
+            transcripts.append(transcript)
+        return merge(transcripts)
+
+    def _transcribe(
+        self,
+        audio: str | Path | NDArray[np.generic],
+        channel: int | None,
+        progress: Callable[[float], None] | None,
+        *,
+        language: str,
+        chunk_ms: int,
+    ) -> Transcript:
+        """Transcribe one channel, or all averaged."""
         state = self.start(language=language, chunk_ms=chunk_ms)
         if isinstance(audio, str | Path):
-            with open_audio(Path(audio)) as blocks:
+            with open_audio(Path(audio), channel=channel) as blocks:
                 self._run(state, blocks, progress)
-                for warning in blocks.warnings:
-                    logger.warning("%s: %s", audio, warning)
+                if not channel:  # what is wrong with a file is the same for all its channels
+                    for warning in blocks.warnings:
+                        logger.warning("%s: %s", audio, warning)
         else:
-            self._run(state, blocks_of(check_samples(audio), self.sample_rate), progress)
+            samples = audio if channel is None else one_channel(audio, channel)
+            self._run(state, blocks_of(check_samples(samples), self.sample_rate), progress)
         return transcript_of(self, state)
 
     def stream(self, *, language: str = AUTO, chunk_ms: int = 320) -> Stream:
@@ -150,27 +194,34 @@ class Recognizer:
             search(self, state, encoded)
 
 
-def load(name_or_path: str | Path | None = None, *, threads: int | None = None) -> Recognizer:
+def load(
+    name_or_path: str | Path | None = None, *, threads: int | None = None, confidence: Confidence | None = None
+) -> Recognizer:
     """Load a model.
 
     Args:
         name_or_path: a model folder, the name of a downloaded model, or None for the best model at hand: a downloaded
             full model, else the small embedded one.
         threads: threads for the encoder; by default the cores this process may use, at most 4.
+        confidence: how the confidence of tokens, words and segments is measured; by default `max_prob` and `min`.
 
     Raises:
         BundleError: no such model, or it is incomplete or altered.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be 1 or more, not {threads}")
-    return load_bundle(open_bundle(resolve(name_or_path).path), threads=threads or default_threads())
+    bundle = open_bundle(resolve(name_or_path).path)
+    return load_bundle(bundle, threads=threads or default_threads(), confidence=confidence)
 
 
-def load_bundle(bundle: Bundle, *, threads: int, prepack: bool = True) -> Recognizer:
+def load_bundle(
+    bundle: Bundle, *, threads: int, prepack: bool = True, confidence: Confidence | None = None
+) -> Recognizer:
     """Load the graphs of an open bundle; without `prepack` weights stay in the file's pages, slower and smaller."""
     return Recognizer(
         bundle,
         LogMel(bundle.mel),
         open_encoder(bundle, threads, prepack=prepack),
         OnnxTransducer(bundle, 1, prepack=prepack),
+        confidence,
     )

@@ -6,15 +6,17 @@ is that of the frame-by-frame loop of NeMo's `GreedyBatchedRNNTInfer` with `max_
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from legato.confidence import Confidence
 from legato.transducer import Floats, Transducer
 
 #: Frames that the joint sees at once: the tokens of speech stand closer than this, and frames behind one are wasted.
 BLOCK = 8
+_CONFIDENCE = Confidence()
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class SearchState:
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """A token, and the frame of this call (0, 1, ...) that emitted it."""
+    """A token, the frame of this call (0, 1, ...) that emitted it, and how sure the model was (not compared by ==)."""
 
     token: int
     frame: int
+    confidence: float = field(default=1.0, compare=False)
 
 
 def start_search(transducer: Transducer) -> SearchState:
@@ -47,7 +50,11 @@ def start_search(transducer: Transducer) -> SearchState:
 
 
 def greedy_search(
-    transducer: Transducer, rows: Sequence[Floats], states: Sequence[SearchState], max_symbols: int
+    transducer: Transducer,
+    rows: Sequence[Floats],
+    states: Sequence[SearchState],
+    max_symbols: int,
+    confidence: Confidence = _CONFIDENCE,
 ) -> list[tuple[list[Emission], SearchState]]:
     """Search the next frames of several streams.
 
@@ -56,6 +63,7 @@ def greedy_search(
         rows: float32[n, width] for every stream; n may differ and may be 0.
         states: what the call before returned for the stream, or `start_search`.
         max_symbols: tokens that one frame may emit at most.
+        confidence: how to measure it; costs a softmax for every token, and nothing for blanks.
 
     Returns:
         For every stream its emissions in order, and its next state.
@@ -89,8 +97,9 @@ def greedy_search(
         tokens = best[found, offsets]
         symbols[emitting] = np.where(offsets > 0, 0, symbols[emitting]) + 1
         position[emitting] += offsets
-        for row, token in zip(emitting, tokens, strict=True):
-            emissions[row].append(Emission(int(token), int(position[row])))
+        sure = confidence.of_tokens(logits[found, offsets], tokens)
+        for row, token, value in zip(emitting, tokens, sure, strict=True):
+            emissions[row].append(Emission(int(token), int(position[row]), value))
         predictions[emitting], h[:, emitting], c[:, emitting] = transducer.predict(
             tokens.astype(np.int64), h[:, emitting], c[:, emitting]
         )

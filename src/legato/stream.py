@@ -12,6 +12,7 @@ from legato.encoder import FACTOR, EncoderState
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
 from legato.search import Emission, SearchState, greedy_search
+from legato.sentences import split_segments
 from legato.text import TextBuilder, split_words
 from legato.transcript import Event, Final, Partial, Token, Transcript
 
@@ -141,6 +142,7 @@ def advance(recognizer: "Recognizer", states: Sequence[StreamState], frames: int
         [encoded for encoded, _ in stepped],
         [state.search for state in states],
         recognizer.bundle.sizes.max_symbols,
+        recognizer.confidence,
     )
     events: list[list[Event]] = []
     for state, (_, encoder), (emissions, place) in zip(states, stepped, found, strict=True):
@@ -160,7 +162,7 @@ def encode(recognizer: "Recognizer", state: StreamState, frames: int) -> Frames:
 def search(recognizer: "Recognizer", state: StreamState, encoded: Frames) -> None:
     """Search the encoder frames that `encode` returned, and note the new tokens in the state."""
     [(emissions, state.search)] = greedy_search(
-        recognizer.transducer, [encoded], [state.search], recognizer.bundle.sizes.max_symbols
+        recognizer.transducer, [encoded], [state.search], recognizer.bundle.sizes.max_symbols, recognizer.confidence
     )
     _note(recognizer, state, emissions, state.encoder.done - len(encoded))
 
@@ -171,7 +173,8 @@ def _note(recognizer: "Recognizer", state: StreamState, emissions: Sequence[Emis
     new = []
     for emission in emissions:
         frame = first + emission.frame
-        token = Token(emission.token, bundle.pieces[emission.token], round(frame * bundle.frame_seconds, 3), frame)
+        time = round(frame * bundle.frame_seconds, 3)
+        token = Token(emission.token, bundle.pieces[emission.token], time, frame, round(emission.confidence, 4))
         new.append(token)
         if tag := bundle.language_tags.get(token.id):
             state.detected = tag
@@ -203,10 +206,15 @@ def transcript_of(recognizer: "Recognizer", state: StreamState) -> Transcript:
     """The transcript of a state."""
     bundle = recognizer.bundle
     asked = None if state.language == "auto" else state.language
+    spoken = [token for token in state.tokens if token.id not in bundle.language_tags]
+    words = split_words(spoken, bundle.frame_seconds, recognizer.confidence)
     return Transcript(
         text=state.text.text,
         language=state.detected or asked,
         tokens=tuple(state.tokens),
-        words=split_words([t for t in state.tokens if t.id not in bundle.language_tags], bundle.frame_seconds),
+        words=words,
         duration=round(duration(recognizer, state), 3),
+        segments=split_segments(
+            state.text.text, state.tokens, words, bundle.language_tags, asked, recognizer.confidence
+        ),
     )

@@ -3,15 +3,19 @@
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from legato.confidence import Confidence
 from legato.transcript import Token, Word
 
 SPACE = "\u2581"
 _BYTE = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")
 _CONTROL = frozenset({"<s>", "</s>", "<pad>", "<blank>"})
 _UNKNOWN = "<unk>"
+_CONFIDENCE = Confidence()
+_OPENING = ("Ps", "Pi")
+_JOINERS = "\u200c\u200d"
 #: First words of the Unicode names of scripts that are written without spaces between words.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
@@ -26,15 +30,16 @@ def decode(pieces: Iterable[str]) -> str:
 
 
 def _join(pieces: Iterable[str], *, complete: bool = False) -> str:
-    data = bytearray()
-    for piece in pieces:
-        if piece in _CONTROL:
-            continue
-        if match := _BYTE.match(piece):
-            data.append(int(match[1], 16))
-        else:
-            data += (" \u2047 " if piece == _UNKNOWN else piece.replace(SPACE, " ")).encode()
-    return codecs.getincrementaldecoder("utf-8")(_REPLACE_EACH).decode(bytes(data), complete)
+    data = b"".join(map(_bytes, pieces))
+    return codecs.getincrementaldecoder("utf-8")(_REPLACE_EACH).decode(data, complete)
+
+
+def _bytes(piece: str) -> bytes:
+    if piece in _CONTROL:
+        return b""
+    if match := _BYTE.match(piece):
+        return bytes([int(match[1], 16)])
+    return (" \u2047 " if piece == _UNKNOWN else piece.replace(SPACE, " ")).encode()
 
 
 def _replace_each(error: UnicodeError) -> tuple[str, int]:
@@ -66,43 +71,84 @@ class TextBuilder:
         return (self._settled + _join(self._open)).strip()
 
 
-@dataclass
+@dataclass(slots=True)
+class _Character:
+    """A character of the text and the tokens, first and last, that spelled it."""
+
+    text: str
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
 class _Open:
     """A word that may still grow."""
 
-    pieces: list[str]
-    start: float
-    end: float
+    text: str
+    first: int
+    last: int
 
 
-def split_words(tokens: Sequence[Token], frame_seconds: float) -> tuple[Word, ...]:
+def split_words(
+    tokens: Sequence[Token], frame_seconds: float, confidence: Confidence = _CONFIDENCE
+) -> tuple[Word, ...]:
     """Group tokens into words with times. Language tags must not be among the tokens.
 
-    A word starts at a piece with a leading space, in the middle of a piece that holds several words, and, in scripts
-    without spaces, at every token; punctuation stays with the word before it.
+    A word starts behind a space and, in scripts without spaces, at every character; marks and closing punctuation stay
+    with the word before them, opening brackets with the one behind. All words in a row are the text without its spaces.
     """
     words: list[_Open] = []
-    for token in tokens:
-        end = token.time + frame_seconds
-        for number, part in enumerate(_parts(token.piece)):
-            if words and not (number or _starts_word(part, words[-1].pieces[-1])):
-                words[-1].pieces.append(part)
-                words[-1].end = end
-            else:
-                words.append(_Open([part], token.time, end))
-    decoded = ((decode(word.pieces), word) for word in words)
-    return tuple(Word(text, round(word.start, 3), round(word.end, 3)) for text, word in decoded if text)
+    space: int | None = 0  # the token of the space before, when the next character starts a word
+    for character in _characters(tokens):
+        if character.text.isspace():
+            space = character.last
+        elif words and space is None and not _starts_word(character.text, words[-1].text):
+            words[-1].text += character.text
+            words[-1].last = character.last
+        else:
+            # A space that is a token of its own, or of this token, belongs to the word that it begins.
+            first = space if space is not None and _is_space(tokens[space]) else character.first
+            words.append(_Open(character.text, first, character.last))
+        if not character.text.isspace():
+            space = None
+    return tuple(
+        Word(
+            word.text,
+            round(tokens[word.first].time, 3),
+            round(tokens[word.last].time + frame_seconds, 3),
+            round(confidence.of_all([token.confidence for token in tokens[word.first : word.last + 1]]), 4),
+        )
+        for word in words
+    )
 
 
-def _parts(piece: str) -> list[str]:
-    """`▁vingt▁et▁un` -> `▁vingt`, `▁et`, `▁un`."""
-    return [part for part in re.split(f"(?={SPACE})", piece) if part]
+def _characters(tokens: Sequence[Token]) -> Iterator[_Character]:
+    """The text of all tokens, character by character; bytes at the end that are no character are left out."""
+    decoder = codecs.getincrementaldecoder("utf-8")(_REPLACE_EACH)
+    begun = 0  # the token of the first byte that waits for the rest of its character
+    for number, token in enumerate(tokens):
+        waiting = bool(decoder.getstate()[0])
+        if not waiting:
+            begun = number
+        for index, character in enumerate(decoder.decode(_bytes(token.piece))):
+            yield _Character(character, begun if waiting and not index else number, number)
+            begun = number
 
 
-def _starts_word(piece: str, previous: str) -> bool:
-    if piece.startswith(SPACE) or piece == _UNKNOWN:
+def _is_space(token: Token) -> bool:
+    return token.piece.strip(SPACE) == ""
+
+
+def _starts_word(character: str, word: str) -> bool:
+    """Whether a character behind a word, with no space between, is a word of its own."""
+    category = unicodedata.category(character)
+    if category[0] == "M" or character in _JOINERS or word[-1] in _JOINERS:
+        return False
+    if not (_unspaced(character) or _unspaced(word[-1]) or _unspaced(word[0])):
+        return False
+    if category in _OPENING:
         return True
-    return (_unspaced(piece[0]) or _unspaced(previous[-1])) and not unicodedata.category(piece[0]).startswith("P")
+    return category[0] != "P" and unicodedata.category(word[-1]) not in _OPENING
 
 
 def _unspaced(character: str) -> bool:

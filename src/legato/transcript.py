@@ -2,9 +2,16 @@
 
 All times are seconds from the start of the stream's audio. The model emits a token on an encoder frame of 80 ms, so
 times are multiples of 0.08 and say when the token was *emitted*, which is up to one chunk after it was spoken.
+
+Confidences are between 0 and 1, rounded to four digits; see `legato.confidence`. They take no part in comparisons with
+`==`: the last digits of a network's output depend on how many frames are computed in a call.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: Why a segment ended: the sentence did, a pause came, it grew too long, or nothing followed.
+Reason = Literal["sentence", "pause", "length", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,21 +23,53 @@ class Token:
         piece: the SentencePiece piece as stored, with U+2581 for a leading space.
         time: start of the encoder frame that emitted it, in seconds.
         frame: index of that encoder frame.
+        confidence: how sure the model was; 1 where nothing measured it.
     """
 
     id: int
     piece: str
     time: float
     frame: int
+    confidence: float = field(default=1.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of the text, from the emission of its first token to the end of the frame of its last."""
+    """One word of the text, from the emission of its first token to the end of the frame of its last.
+
+    In scripts that are written without spaces a word is one character with its marks and punctuation.
+    """
 
     text: str
     start: float
     end: float
+    confidence: float = field(default=1.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a transcript: a sentence, what stands between two pauses, or a part of something too long.
+
+    Attributes:
+        text: its part of the transcript's text.
+        start, end: of its first and last word.
+        language: the language tag that the model emitted at its end or later; else the language that was asked for.
+        tokens: those from its start until the next segment's, language tags included.
+        words: its words.
+        reason: why it ended.
+        confidence: of its words, aggregated as words are.
+        speaker: whose words they are, where it is known: a channel of a recording.
+    """
+
+    text: str
+    start: float
+    end: float
+    language: str | None
+    tokens: tuple[Token, ...]
+    words: tuple[Word, ...]
+    reason: Reason = "end"
+    confidence: float = field(default=1.0, compare=False)
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +83,7 @@ class Transcript:
         tokens: every emitted token in order, language tags included.
         words: the words of `text` with their times.
         duration: seconds of audio that were heard.
+        segments: all words in stretches, in order of time.
     """
 
     text: str
@@ -51,6 +91,7 @@ class Transcript:
     tokens: tuple[Token, ...]
     words: tuple[Word, ...]
     duration: float
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from legato.audio import Samples, pcm_blocks
 from legato.errors import AudioError
-from legato.transcript import Event, Final, Transcript
+from legato.formats import event_as_dict, json_line
+from legato.transcript import Event, Final, Partial, Transcript
 
 if TYPE_CHECKING:
     from legato.recognizer import Recognizer
@@ -17,14 +18,17 @@ _EXAMPLE = "ffmpeg -i FILE -f s16le -ac 1 -ar 16000 - | legato transcribe -"
 _FILE_HEADS = (b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3")
 
 
-def transcribe_live(recognizer: "Recognizer", *, language: str, chunk_ms: int, show: bool) -> tuple[Transcript, bool]:
+def transcribe_live(
+    recognizer: "Recognizer", *, language: str, chunk_ms: int, shown: str | None
+) -> tuple[Transcript, bool]:
     """Recognise standard input until it ends or Ctrl-C.
 
     Args:
         recognizer: the model.
         language: as for `Recognizer.stream`.
         chunk_ms: as for `Recognizer.stream`.
-        show: print the text on standard output as it grows, and a line end after it.
+        shown: what to print on standard output meanwhile: `txt`, the text as it grows, and a line end after it;
+            `jsonl`, an object for every event but the last; None, nothing.
 
     Returns:
         The transcript, and whether Ctrl-C ended it.
@@ -37,7 +41,7 @@ def transcribe_live(recognizer: "Recognizer", *, language: str, chunk_ms: int, s
     head = sys.stdin.buffer.peek(4) if hasattr(sys.stdin.buffer, "peek") else b""
     if head.startswith(_FILE_HEADS):
         raise AudioError(f"standard input is an audio file; '-' takes raw PCM. Give its name, or: {_EXAMPLE}")
-    text = _GrowingText(show)
+    text = _Events() if shown == "jsonl" else _GrowingText(shown is not None)
     source = _Interruptible()
     heard = 0
     with recognizer.stream(language=language, chunk_ms=chunk_ms) as stream, source:
@@ -78,6 +82,19 @@ class _GrowingText:
         sys.stdout.write(new)
         sys.stdout.flush()
         self._shown = text
+
+
+class _Events:
+    """Prints partial events as JSON lines."""
+
+    def add(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Partial):
+                sys.stdout.write(json_line(event_as_dict(event)))
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """Leave the end to the transcript's own lines."""
 
 
 class _Interruptible:

@@ -1,15 +1,15 @@
 """Where results go: standard output, or one file an input in a folder."""
 
 import contextlib
-import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from legato.errors import LegatoError
-from legato.formats import WRITERS, as_dict
+from legato.formats import WRITERS, as_dict, json_line
+from legato.template import compile_template
 from legato.transcript import Transcript
 
 
@@ -18,17 +18,17 @@ def print_result(transcript: Transcript, kind: str, *, name: str, model: str, se
 
     Args:
         transcript: what was recognised.
-        kind: a key of WRITERS.
+        kind: a key of WRITERS, or a template.
         name: of the audio.
         model: name of the model.
         several: other results share the output: text gets its name in front, JSON is one object a line.
     """
     if several and kind == "json":
-        text = json.dumps(as_dict(transcript, model=model, file=name), ensure_ascii=False) + "\n"
+        text = json_line(as_dict(transcript, model=model, file=name))
     else:
-        text = WRITERS[kind](transcript, model=model, file=name)
+        text = writer_of(kind)(transcript, model=model, file=name)
         if several and kind == "txt":
-            text = f"{name}: {text}"
+            text = "".join(f"{name}: {line}" for line in text.splitlines(keepends=True))
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -39,7 +39,7 @@ def write_result(path: Path, transcript: Transcript, kind: str, *, name: str, mo
     Raises:
         LegatoError: it cannot be written.
     """
-    text = WRITERS[kind](transcript, model=model, file=name)
+    text = writer_of(kind)(transcript, model=model, file=name)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
@@ -56,6 +56,15 @@ def write_result(path: Path, transcript: Transcript, kind: str, *, name: str, mo
     finally:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
+
+
+def writer_of(kind: str) -> Callable[..., str]:
+    """Give the writer of a format, or of a template, which is what holds a brace.
+
+    Raises:
+        LegatoError: a template that is wrong.
+    """
+    return WRITERS[kind] if kind in WRITERS else compile_template(kind)
 
 
 def make_folder(folder: Path) -> None:
@@ -86,7 +95,7 @@ def result_paths(names: Sequence[str], folder: Path, kind: str) -> list[Path]:
             number += 1
             free = f"{name}-{number}"
         taken.add(free.casefold())
-        paths.append(folder / f"{free}.{kind}")
+        paths.append(folder / f"{free}.{kind if kind in WRITERS else 'txt'}")
     return paths
 
 

@@ -13,6 +13,7 @@ from legato.cli.errors import FAILED, INTERRUPTED, guarded, say, say_error
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
+    from legato.channels import Channels
     from legato.models import ResolvedModel
     from legato.recognizer import Recognizer
 
@@ -24,8 +25,12 @@ class Format(StrEnum):
 
     TXT = "txt"
     JSON = "json"
+    JSONL = "jsonl"
     SRT = "srt"
     VTT = "vtt"
+    TSV = "tsv"
+    CTM = "ctm"
+    WORDS = "words"
 
 
 @guarded
@@ -39,25 +44,52 @@ def transcribe(
     ] = None,
     language: Annotated[str, typer.Option(help="Spoken language, such as en-US or de; auto detects it.")] = "auto",
     chunk_ms: Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")] = 320,
-    kind: Annotated[Format, typer.Option("--format", help="Kind of output.")] = Format.TXT,
+    formats: Annotated[
+        list[Format] | None, typer.Option("--format", help="Kind of output, default txt; several with --output.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option("--output-template", metavar="TEXT", help="A line for each segment, as '{start:.2f} {text}'."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a file for each input into this folder.")
     ] = None,
+    channels: Annotated[
+        str,
+        typer.Option(
+            metavar="mix|split|N", help="Average the channels, tell them apart, or hear only number N (0, 1)."
+        ),
+    ] = "mix",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
 ) -> None:
     """Recognise speech in files, or live on standard input."""
     from legato import load
-    from legato.cli.output import make_folder, print_result, result_paths, write_result
+    from legato.cli.output import make_folder, print_result, result_paths, write_result, writer_of
     from legato.models import resolve
 
+    heard = _channels(channels)
     several = len(files) > 1
     if several and "-" in files:
         raise typer.BadParameter("- (standard input) cannot be combined with files.", param_hint="FILE...")
-    if several and output is None and kind in {Format.SRT, Format.VTT}:
+    if files == ["-"] and heard != "mix":
+        raise typer.BadParameter("- (standard input) has one channel.", param_hint="--channels")
+    kinds: list[str] = [str(each) for each in dict.fromkeys(formats or [])]
+    if template is not None:
+        if kinds:
+            raise typer.BadParameter("give --format or --output-template.", param_hint="--output-template")
+        writer_of(template)
+        kinds = [template]
+    kinds = kinds or [Format.TXT]
+    if len(kinds) > 1 and output is None:
+        raise typer.BadParameter("several formats need --output DIR.", param_hint="--format")
+    kind = kinds[0]
+    if several and output is None and kind in {Format.SRT, Format.VTT, Format.TSV}:
         raise typer.BadParameter(f"{kind} of several files needs --output DIR.", param_hint="--format")
     if output is not None:
         make_folder(output)
-    targets = result_paths(files, output, kind) if output is not None else [None] * len(files)
+    targets: list[list[Path]] = [[] for _ in files]
+    if output is not None:
+        targets = [list(each) for each in zip(*(result_paths(files, output, each) for each in kinds), strict=True)]
     resolved = resolve(model)
     if model is None:
         say(_which(resolved))
@@ -66,17 +98,19 @@ def transcribe(
         pass  # a language or chunk size that the model does not have is told once, not for every file
     name = recognizer.bundle.name if resolved.source == "path" else resolved.name
     if files == ["-"]:
-        _live(recognizer, name, targets[0], kind, language=language, chunk_ms=chunk_ms)
+        _live(recognizer, name, targets[0], kinds, language=language, chunk_ms=chunk_ms)
         return
     failed = False
-    for file, target in zip(files, targets, strict=True):
+    for file, paths in zip(files, targets, strict=True):
         try:
             with _progress(file) as progress:
-                transcript = recognizer.transcribe(file, language=language, chunk_ms=chunk_ms, progress=progress)
-            if target is None:
+                transcript = recognizer.transcribe(
+                    file, language=language, chunk_ms=chunk_ms, channels=heard, progress=progress
+                )
+            for path, each in zip(paths, kinds, strict=False):
+                write_result(path, transcript, each, name=file, model=name)
+            if not paths:
                 print_result(transcript, kind, name=file, model=name, several=several)
-            else:
-                write_result(target, transcript, kind, name=file, model=name)
         except LegatoError as error:
             say_error(error)
             failed = True
@@ -85,19 +119,29 @@ def transcribe(
 
 
 def _live(
-    recognizer: "Recognizer", model: str, target: Path | None, kind: Format, *, language: str, chunk_ms: int
+    recognizer: "Recognizer", model: str, paths: list[Path], kinds: list[str], *, language: str, chunk_ms: int
 ) -> None:
     from legato.cli.live import transcribe_live
     from legato.cli.output import print_result, write_result
 
-    show = target is None and kind is Format.TXT
-    transcript, interrupted = transcribe_live(recognizer, language=language, chunk_ms=chunk_ms, show=show)
-    if target is not None:
-        write_result(target, transcript, kind, name="-", model=model)
-    elif not show:
-        print_result(transcript, kind, name="-", model=model, several=False)
+    shown = kinds[0] if not paths and kinds[0] in {Format.TXT, Format.JSONL} else None
+    transcript, interrupted = transcribe_live(recognizer, language=language, chunk_ms=chunk_ms, shown=shown)
+    for path, kind in zip(paths, kinds, strict=False):
+        write_result(path, transcript, kind, name="-", model=model)
+    if not paths and shown != Format.TXT:
+        print_result(transcript, kinds[0], name="-", model=model, several=False)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _channels(given: str) -> "Channels":
+    if given == "mix":
+        return "mix"
+    if given == "split":
+        return "split"
+    if not (given.isascii() and given.isdigit()):
+        raise typer.BadParameter("give mix, split, or a number: 0 or 1 of a stereo file.", param_hint="--channels")
+    return int(given)
 
 
 def _which(model: "ResolvedModel") -> str:

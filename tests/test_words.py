@@ -1,0 +1,189 @@
+"""Confidence, words and segments: against NeMo's own numbers, against a computation of our own, and over borders."""
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import legato
+from legato.audio import read_audio
+from legato.bundle import open_bundle
+from legato.text import SPACE, decode, split_words
+from legato.transcript import Token
+from tests.conftest import REFERENCES, MakeBundle
+from tests.test_references import samples_of
+
+Measures = Literal["max_prob", "entropy"]
+COMBINE: dict[str, Callable[[list[float]], float]] = {
+    "min": lambda values: float(np.min(values)),
+    "mean": lambda values: float(np.mean(values)),
+    "prod": lambda values: float(np.prod(values)),
+}
+SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
+NUMBERS = SAMPLES.parent / "numbers"
+
+
+@pytest.fixture(scope="module")
+def numbers() -> legato.Recognizer:
+    return legato.load(NUMBERS, threads=1)
+
+
+@pytest.fixture(scope="module")
+def counted() -> NDArray[np.float32]:
+    """Six languages in a row, with a long pause in the middle."""
+    clips = [read_audio(path) for path in sorted(SAMPLES.glob("*.flac"))]
+    assert len(clips) == 6
+    return np.concatenate([*clips[:3], np.zeros(4 * 16000, np.float32), *clips[3:]])
+
+
+@pytest.mark.parametrize("checkpoint", ["nemo-contexts", "nemo-kernel31"])
+@pytest.mark.parametrize("measure", ["max_prob", "entropy"])
+def test_confidence_is_nemos(make_bundle: MakeBundle, checkpoint: str, measure: Measures) -> None:
+    recognizer = legato.load(make_bundle(checkpoint), threads=1, confidence=legato.Confidence(measure))
+    recorded = json.loads((REFERENCES / checkpoint / "confidence.json").read_text())
+    expected = json.loads((REFERENCES / checkpoint / "expected.json").read_text())["clips"]
+    values: list[float] = []
+    for clip, about in recorded["clips"].items():
+        transcript = recognizer.transcribe(
+            samples_of(clip), language=expected[clip]["language"], chunk_ms=80 * (recorded["right"] + 1)
+        )
+        assert [token.id for token in transcript.tokens] == about["tokens"]
+        got = [token.confidence for token in transcript.tokens]
+        np.testing.assert_allclose(got, about[measure], rtol=0, atol=3e-4)
+        values += got
+    assert len(values) > 50
+    assert max(values) - min(values) > 0.1
+
+
+@pytest.mark.parametrize("aggregation", ["min", "mean", "prod"])
+def test_words_and_segments_aggregate_their_tokens(
+    make_bundle: MakeBundle, aggregation: Literal["min", "mean", "prod"]
+) -> None:
+    chosen = legato.Confidence(aggregation=aggregation)
+    recognizer = legato.load(make_bundle("nemo-ctc"), threads=1, confidence=chosen)
+    transcript = recognizer.transcribe(samples_of("joined"), language="en-US", chunk_ms=160)
+    combine = COMBINE[aggregation]
+    tags = recognizer.bundle.language_tags
+    spoken = [token for token in transcript.tokens if token.id not in tags]
+    compared = 0
+    # A word of a script with spaces is spelled by the tokens from one leading space to the next.
+    borders = sorted({0, *(i for i, token in enumerate(spoken) if token.piece.startswith(SPACE)), len(spoken)})
+    words = list(transcript.words)
+    for first, last in pairwise(borders):
+        mine = spoken[first:last]
+        text = decode(token.piece for token in mine)
+        taken: list[legato.Word] = []
+        while len("".join(word.text for word in taken)) < len(text):
+            taken.append(words.pop(0))
+        assert "".join(word.text for word in taken) == text
+        if len(taken) == 1:  # no script without spaces in it
+            assert taken[0].start == mine[0].time
+            assert taken[0].end == pytest.approx(mine[-1].time + 0.08)
+            assert taken[0].confidence == pytest.approx(combine([token.confidence for token in mine]), abs=2e-4)
+            compared += 1
+    assert compared >= 3
+    for segment in transcript.segments:
+        assert segment.confidence == pytest.approx(combine([word.confidence for word in segment.words]), abs=2e-4)
+
+
+def test_unknown_confidence_is_refused() -> None:
+    wrong: Any = "median"
+    with pytest.raises(ValueError, match="give one of min, mean, prod"):
+        legato.Confidence(aggregation=wrong)
+
+
+def checked(transcript: legato.Transcript) -> legato.Transcript:
+    """What holds for every transcript's words and segments."""
+    assert "".join(w.text for w in transcript.words) == transcript.text.replace(" ", "")
+    assert tuple(w for s in transcript.segments for w in s.words) == transcript.words
+    assert tuple(t for s in transcript.segments for t in s.tokens) == transcript.tokens
+    assert "".join(s.text for s in transcript.segments).replace(" ", "") == transcript.text.replace(" ", "")
+    assert all(s.text in transcript.text for s in transcript.segments)
+    for before, after in pairwise(transcript.words):
+        assert before.start < before.end
+        assert before.start <= after.start
+    for parts in (transcript.words, transcript.segments, transcript.tokens):
+        assert all(0 <= part.confidence <= 1 for part in parts)
+    return transcript
+
+
+@pytest.mark.parametrize("chunk_ms", [80, 320, 1120])
+def test_words_do_not_depend_on_how_the_audio_comes(
+    numbers: legato.Recognizer, counted: NDArray[np.float32], chunk_ms: int
+) -> None:
+    file = checked(numbers.transcribe(counted, chunk_ms=chunk_ms))
+    assert len(file.words) > 20
+    streamed = []
+    rng = np.random.default_rng(chunk_ms)
+    for largest in (700, 50_000):
+        with numbers.stream(chunk_ms=chunk_ms) as stream:
+            position = 0
+            while position < len(counted):
+                size = int(rng.integers(1, largest))
+                stream.accept(counted[position : position + size])
+                position += size
+            final = stream.finish()[-1]
+        assert isinstance(final, legato.Final)
+        streamed.append(checked(final.transcript))
+    for transcript in streamed:
+        assert transcript == file
+        np.testing.assert_allclose(
+            [w.confidence for w in transcript.words], [w.confidence for w in file.words], rtol=0, atol=2e-4
+        )
+    # The same chunks were computed, so here even the last digit is the same.
+    assert repr(streamed[0]) == repr(streamed[1])
+
+
+def test_a_pause_ends_a_segment(numbers: legato.Recognizer, counted: NDArray[np.float32]) -> None:
+    transcript = numbers.transcribe(counted)
+    assert len(transcript.segments) >= 2
+    gaps = [after.start - before.end for before, after in pairwise(transcript.segments)]
+    assert max(gaps) > 4
+    inner = [b.start - a.end for s in transcript.segments for a, b in pairwise(s.words)]
+    assert max(inner) <= 2
+    assert {s.language for s in transcript.segments} <= set(open_bundle(NUMBERS).language_tags.values())
+
+
+def test_byte_pieces_keep_the_time_of_their_first_byte() -> None:
+    pieces = ["▁x", "<0xE4>", "<0xB8>", "<0x96>", "界"]
+    words = split_words([Token(i, p, i * 0.08, i, 0.9 - i / 10) for i, p in enumerate(pieces)], 0.08)
+    assert [(w.text, w.start, w.end, w.confidence) for w in words] == [
+        ("x", 0.0, 0.08, 0.9),
+        ("世", 0.08, 0.32, 0.6),
+        ("界", 0.32, 0.4, 0.5),
+    ]
+
+
+PIECE_KINDS = [
+    "▁",
+    "▁Mr",
+    "▁end",
+    ".",
+    "!",
+    "世",
+    "界。",
+    "「",
+    "▁un▁deux",
+    "สวั",
+    "ते",
+    "<unk>",
+    "<0xE4>",
+    "<0xB8>",
+    "<0x96>",
+]
+PIECES = st.lists(st.sampled_from(PIECE_KINDS), max_size=60)
+
+
+@settings(deadline=None)
+@given(PIECES)
+def test_words_of_any_pieces_are_the_text(pieces: list[str]) -> None:
+    words = split_words([Token(i, p, i * 0.08, i) for i, p in enumerate(pieces)], 0.08)
+    assert "".join(word.text for word in words) == decode(pieces).replace(" ", "")
+    assert all(word.text and " " not in word.text for word in words)
