@@ -1,5 +1,6 @@
 """Legato: streaming multilingual speech recognition on an ordinary CPU."""
 
+from legato.endpoint import Endpointing, join_segments
 from legato.engine import Engine
 from legato.engine_streams import AsyncEngineStream, EngineStream
 from legato.errors import (
@@ -16,7 +17,7 @@ from legato.errors import (
 )
 from legato.recognizer import Recognizer, load
 from legato.stream import Stream
-from legato.transcript import Event, Final, Partial, Token, Transcript, Word
+from legato.transcript import Event, Final, Partial, Segment, Token, Transcript, Word
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "ChunkSizeError",
     "ConversionError",
     "DownloadError",
+    "Endpointing",
     "Engine",
     "EngineError",
     "EngineStream",
@@ -38,10 +40,12 @@ __all__ = [
     "LegatoError",
     "Partial",
     "Recognizer",
+    "Segment",
     "Stream",
     "Token",
     "Transcript",
     "Word",
     "__version__",
+    "join_segments",
     "load",
 ]

@@ -18,8 +18,8 @@ _UNPROTECT = str.maketrans("\ufdd0\ufdd1\ufdd2", "\\{}")
 
 
 def to_txt(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give the plain text and a line end; `model` and `file` are not in it."""
-    return transcript.text + "\n"
+    """Give the plain text and a line end, or a line for each segment; `model` and `file` are not in it."""
+    return "".join(f"{part.text}\n" for part in transcript.segments or [transcript])
 
 
 def to_json(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
@@ -48,8 +48,11 @@ WRITERS: dict[str, Callable[..., str]] = {"txt": to_txt, "json": to_json, "srt":
 
 
 def as_dict(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> dict[str, object]:
-    """Give the transcript as plain values: times in seconds, tokens with id, piece and time."""
-    return {
+    """Give the transcript as plain values: times in seconds, tokens with id, piece and time.
+
+    `segments` is there when there are some, and `mostly_blank` when it is true.
+    """
+    values: dict[str, object] = {
         "file": file,
         "model": model,
         "language": transcript.language,
@@ -60,6 +63,20 @@ def as_dict(transcript: Transcript, *, model: str | None = None, file: str | Non
         ],
         "tokens": [{"id": token.id, "piece": token.piece, "time": round(token.time, 3)} for token in transcript.tokens],
     }
+    if transcript.segments:
+        values["segments"] = [
+            {
+                "start": round(segment.start, 3),
+                "end": round(segment.end, 3),
+                "language": segment.language,
+                "text": segment.text,
+                "reason": segment.reason,
+            }
+            for segment in transcript.segments
+        ]
+    if transcript.mostly_blank:
+        values["mostly_blank"] = True
+    return values
 
 
 def _subtitles(transcript: Transcript, kind: str, escape: Callable[[str], str]) -> str:

@@ -66,6 +66,15 @@ class TextBuilder:
         return (self._settled + _join(self._open)).strip()
 
 
+def join_texts(texts: Iterable[str]) -> str:
+    """Join texts that were spoken one after the other: with a space, unless the script has none."""
+    joined = ""
+    for text in texts:
+        spaced = joined and text and not (_unspaced(joined[-1]) or _unspaced(text[0]))
+        joined += (" " if spaced else "") + text
+    return joined
+
+
 @dataclass
 class _Open:
     """A word that may still grow."""

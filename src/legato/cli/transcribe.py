@@ -13,10 +13,18 @@ from legato.cli.errors import FAILED, INTERRUPTED, guarded, say, say_error
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
+    from legato.endpoint import Endpointing
     from legato.models import ResolvedModel
     from legato.recognizer import Recognizer
 
 _LONG_SECONDS = 10.0
+
+
+class Vad(StrEnum):
+    """Voice activity detectors."""
+
+    NONE = "none"
+    SILERO = "silero"
 
 
 class Format(StrEnum):
@@ -43,10 +51,15 @@ def transcribe(
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a file for each input into this folder.")
     ] = None,
+    endpoint: Annotated[
+        bool | None,
+        typer.Option("--endpoint/--no-endpoint", help="Begin a new segment after a pause. Default: with --vad only."),
+    ] = None,
+    vad: Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")] = Vad.NONE,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
 ) -> None:
     """Recognise speech in files, or live on standard input."""
-    from legato import load
+    from legato import Endpointing, load
     from legato.cli.output import make_folder, print_result, result_paths, write_result
     from legato.models import resolve
 
@@ -55,6 +68,9 @@ def transcribe(
         raise typer.BadParameter("- (standard input) cannot be combined with files.", param_hint="FILE...")
     if several and output is None and kind in {Format.SRT, Format.VTT}:
         raise typer.BadParameter(f"{kind} of several files needs --output DIR.", param_hint="--format")
+    if endpoint is False and vad is not Vad.NONE:
+        raise typer.BadParameter("a detector places endpoints; leave out --no-endpoint or --vad.", param_hint="--vad")
+    rules = Endpointing(vad=vad.value) if endpoint or vad is not Vad.NONE else None
     if output is not None:
         make_folder(output)
     targets = result_paths(files, output, kind) if output is not None else [None] * len(files)
@@ -62,17 +78,19 @@ def transcribe(
     if model is None:
         say(_which(resolved))
     recognizer = load(resolved.path, threads=threads)
-    with recognizer.stream(language=language, chunk_ms=chunk_ms):
+    with recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=rules):
         pass  # a language or chunk size that the model does not have is told once, not for every file
     name = recognizer.bundle.name if resolved.source == "path" else resolved.name
     if files == ["-"]:
-        _live(recognizer, name, targets[0], kind, language=language, chunk_ms=chunk_ms)
+        _live(recognizer, name, targets[0], kind, language=language, chunk_ms=chunk_ms, endpoint=rules)
         return
     failed = False
     for file, target in zip(files, targets, strict=True):
         try:
             with _progress(file) as progress:
-                transcript = recognizer.transcribe(file, language=language, chunk_ms=chunk_ms, progress=progress)
+                transcript = recognizer.transcribe(
+                    file, language=language, chunk_ms=chunk_ms, endpoint=rules, progress=progress
+                )
             if target is None:
                 print_result(transcript, kind, name=file, model=name, several=several)
             else:
@@ -85,13 +103,22 @@ def transcribe(
 
 
 def _live(
-    recognizer: "Recognizer", model: str, target: Path | None, kind: Format, *, language: str, chunk_ms: int
+    recognizer: "Recognizer",
+    model: str,
+    target: Path | None,
+    kind: Format,
+    *,
+    language: str,
+    chunk_ms: int,
+    endpoint: "Endpointing | None",
 ) -> None:
     from legato.cli.live import transcribe_live
     from legato.cli.output import print_result, write_result
 
     show = target is None and kind is Format.TXT
-    transcript, interrupted = transcribe_live(recognizer, language=language, chunk_ms=chunk_ms, show=show)
+    transcript, interrupted = transcribe_live(
+        recognizer, language=language, chunk_ms=chunk_ms, endpoint=endpoint, show=show
+    )
     if target is not None:
         write_result(target, transcript, kind, name="-", model=model)
     elif not show:
