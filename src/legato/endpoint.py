@@ -23,9 +23,10 @@ class Endpointing:
             chunk after it was spoken, so the silence is counted from then.
         without_speech: seconds of silence since the segment began, while nothing has been said in it.
         longest: seconds since the first speech of the segment, even in the middle of a word.
-        reset: start the prediction net anew with every segment, so that casing and punctuation do not depend on what
-            was said minutes ago (as sherpa-onnx does; NeMo's pipeline carries it on). The encoder's memory of the last
-            seconds goes on in any case.
+        reset: start the prediction net anew behind a segment, so that casing and punctuation do not depend on what was
+            said minutes ago (as sherpa-onnx does; NeMo's pipeline carries it on). In the middle of speech that would
+            lose words, so it waits for a silence of 0.8 s. The encoder's memory of the last seconds goes on in any
+            case.
         vad: `none`, or `silero`: Silero VAD too must hear silence (`pip install 'legato[vad]'`). It places borders
             only; the recogniser hears all the audio.
 
@@ -48,49 +49,84 @@ class Endpointing:
             raise ValueError(f"vad must be 'none' or 'silero', not {self.vad!r}.")
 
 
+#: For a stream without endpointing: only `commit` ends a segment.
+NEVER = Endpointing(after_speech=math.inf, without_speech=math.inf, longest=math.inf)
+#: Seconds of silence behind which the search may begin anew without losing words.
+_SETTLED = 0.8
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointState:
-    """What the rules remember of the open segment.
+    """What the rules remember.
 
     Attributes:
-        quiet: quiet frames at its end.
+        quiet: quiet frames at the end of the open segment.
         speech: frames since its first speech; 0 while there was none.
+        still: quiet frames up to here, whatever segment they are in.
+        due: the search is to begin anew as soon as it is still long enough.
     """
 
     quiet: int = 0
     speech: int = 0
+    still: int = 0
+    due: bool = False
 
 
-def next_endpoint(
-    rules: Endpointing, state: EndpointState, speech: Iterable[bool], frame_seconds: float
-) -> tuple[EndpointState, int, Reason | None]:
-    """Go on through frames to the next endpoint.
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where the rules stopped.
+
+    Attributes:
+        state: what they remember for the frames that follow.
+        frames: frames looked at.
+        reason: why the segment ends with them; None when it goes on.
+        reset: the search begins anew behind them.
+    """
+
+    state: EndpointState
+    frames: int
+    reason: Reason | None
+    reset: bool
+
+
+def next_stop(rules: Endpointing, state: EndpointState, speech: Iterable[bool], frame_seconds: float) -> Stop:
+    """Go on through frames to the next endpoint or reset, or to their end.
 
     Args:
         rules: when a segment ends.
-        state: what the call before returned; `EndpointState()` at the start of a segment.
+        state: from the `Stop` before; `EndpointState()` at the start of a stream.
         speech: for every frame whether it has speech.
         frame_seconds: seconds of a frame.
-
-    Returns:
-        The state behind the last frame looked at, the number of frames looked at, and why the segment ends with them;
-        None when it goes on.
     """
-    after, without, longest = (
-        _frames(seconds, frame_seconds) for seconds in (rules.after_speech, rules.without_speech, rules.longest)
+    after, without, longest, settled = (
+        _frames(seconds, frame_seconds)
+        for seconds in (rules.after_speech, rules.without_speech, rules.longest, _SETTLED)
     )
     count = 0
     for loud in speech:
         count += 1
         began = loud or state.speech > 0
-        state = EndpointState(0 if loud else state.quiet + 1, state.speech + began)
-        if began and state.quiet >= after:
-            return state, count, "pause"
-        if not began and state.quiet >= without:
-            return state, count, "silence"
-        if state.speech >= longest:
-            return state, count, "length"
-    return state, count, None
+        quiet, still = (0, 0) if loud else (state.quiet + 1, state.still + 1)
+        state = EndpointState(quiet, state.speech + began, still, state.due)
+        reason: Reason | None = None
+        if began and quiet >= after:
+            reason = "pause"
+        elif not began and quiet >= without:
+            reason = "silence"
+        elif state.speech >= longest:
+            reason = "length"
+        if reason is not None:
+            state = next_segment(rules, state)
+        if state.due and still >= settled:
+            return Stop(replace(state, due=False), count, reason, True)
+        if reason is not None:
+            return Stop(state, count, reason, False)
+    return Stop(state, count, None, False)
+
+
+def next_segment(rules: Endpointing, state: EndpointState) -> EndpointState:
+    """What the rules remember behind an endpoint."""
+    return EndpointState(still=state.still, due=rules.reset)
 
 
 def _frames(seconds: float, frame_seconds: float) -> float:

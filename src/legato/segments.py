@@ -1,4 +1,4 @@
-"""The search of a step, cut where a segment ends: what comes behind the border is searched with a fresh state."""
+"""The search of a step, cut where a segment ends or the search begins anew."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.encoder import FACTOR
-from legato.endpoint import EndpointState, next_endpoint
+from legato.endpoint import NEVER, EndpointState, next_stop
 from legato.features import Frames
 from legato.search import Emission, SearchState, greedy_search
 from legato.transcript import Reason
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stretch:
-    """What the search found in frames of one segment.
+    """What the search found in frames that belong together.
 
     Attributes:
         start, stop: the frames, counted from the first of the step; `stop` is not among them.
@@ -50,7 +50,7 @@ def search_stretches(
         firsts: index in its stream of each row's first frame.
 
     Returns:
-        For every stream its stretches in order, one for each segment that the frames belong to; at least one.
+        For every stream its stretches in order, at least one.
     """
     stretches: list[list[Stretch]] = [[] for _ in rows]
     starts = [
@@ -72,7 +72,7 @@ def search_stretches(
             part = Stretch(starts[i], len(rows[i]), moved, place, endings[i], None)
             cut = _cut(recognizer, states[i], firsts[i], part)
             stretches[i] += cut
-            # Behind an endpoint that resets, the search must begin anew; tokens found there do not count.
+            # Where the search begins anew, what it found behind that place does not count.
             if (stop := cut[-1].stop) < len(rows[i]):
                 starts[i], places[i], endings[i] = stop, cut[-1].search, cut[-1].endpoint
                 again.append(i)
@@ -81,25 +81,19 @@ def search_stretches(
 
 
 def _cut(recognizer: "Recognizer", state: "StreamState", first: int, part: Stretch) -> list[Stretch]:
-    """Cut a stretch at its endpoints, or at the first where that resets the search."""
-    rules = state.rules
-    if rules is None:
-        return [part]
+    """Cut a stretch at its endpoints, up to the first behind which the search begins anew."""
+    rules = state.rules or NEVER
     speech = _speech(recognizer, state, first, part)
     cut: list[Stretch] = []
-    ending, start, reason = part.endpoint, part.start, None
+    start, place = part.start, part.endpoint
     while True:
-        ending, count, reason = next_endpoint(
-            rules, ending, map(bool, speech[start - part.start :]), recognizer.bundle.frame_seconds
-        )
-        stop = start + count
-        mine = [e for e in part.emissions if start <= e.frame < stop]
-        if reason is None:
-            return [*cut, Stretch(start, stop, mine, part.search, ending, None)]
-        ending = EndpointState()
-        search = state.fresh if rules.reset else part.search
-        cut.append(Stretch(start, stop, mine, search, ending, reason))
-        if rules.reset or stop == part.stop:
+        heard = map(bool, speech[start - part.start :])
+        found = next_stop(rules, place, heard, recognizer.bundle.frame_seconds)
+        stop, place = start + found.frames, found.state
+        emissions = [emission for emission in part.emissions if start <= emission.frame < stop]
+        search = state.fresh if found.reset else part.search
+        cut.append(Stretch(start, stop, emissions, search, place, found.reason))
+        if found.reset or stop == part.stop:
             return cut
         start = stop
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from legato.audio import check_samples
 from legato.encoder import FACTOR, EncoderState
-from legato.endpoint import Endpointing, EndpointState
+from legato.endpoint import NEVER, Endpointing, EndpointState, next_segment
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
 from legato.guard import LIMIT_SECONDS, GuardState, levels
@@ -230,9 +230,7 @@ def commit(recognizer: "Recognizer", state: StreamState) -> list[Event]:
     finally:
         state.mel, state.encoder, state.voices, state.levels = before
     state.searched = max(state.searched, searched)
-    state.ending = EndpointState()
-    if state.rules is None or state.rules.reset:
-        state.search = state.fresh
+    state.ending = next_segment(state.rules or NEVER, state.ending)
     return [*events, _close(recognizer, state, duration(recognizer, state), "commit")]
 
 
