@@ -93,6 +93,13 @@ def test_segments_end_in_the_silences(numbers: legato.Recognizer, vad: str, rese
         assert "<" not in segment.text
 
 
+def test_the_detector_hears_voices_where_the_model_emits_nothing(numbers: legato.Recognizer) -> None:
+    samples, _ = joined()
+    without = numbers.transcribe(samples, endpoint=DEFAULT).segments
+    heard = numbers.transcribe(samples, endpoint=legato.Endpointing(vad="silero")).segments
+    assert all(voice.end > blank.end for voice, blank in zip(heard, without, strict=True))
+
+
 def test_a_pause_that_is_too_short_ends_nothing(numbers: legato.Recognizer) -> None:
     samples, _ = joined(gap=0.2, names=("en", "en", "en"))
     rules = legato.Endpointing(after_speech=2.0)

@@ -74,7 +74,8 @@ class Transcript:
         words: the words of `text` with their times.
         duration: seconds of audio that were heard.
         segments: the segments with text, when there was endpointing.
-        mostly_blank: much that sounded like speech gave next to no text, which a wrong language does.
+        mostly_blank: much that sounded like speech gave next to no text, which a wrong language does; stays true until
+            another language is set.
     """
 
     text: str
