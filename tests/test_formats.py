@@ -72,7 +72,7 @@ def test_json_holds_everything() -> None:
         ),
         (words := (Word("grüß", 0.24, 0.32, 0.75), Word("Gott", 0.4, 0.48, 0.5))),
         1.23456,
-        (Segment("grüß Gott", 0.24, 0.48, "de-DE", (), words, "end", 0.5),),
+        (Segment("grüß Gott", 0.24, 0.48, "de-DE", (), words, "end", confidence=0.5),),
     )
     text = to_json(transcript, model="numbers", file="a.wav")
     assert "grüß" in text

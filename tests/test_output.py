@@ -269,7 +269,7 @@ def test_sentences_are_segments() -> None:
 
 def test_a_speakers_label_leaves_room() -> None:
     words = tuple(Word("twenty", i * 0.4, i * 0.4 + 0.08) for i in range(40))
-    segment = Segment(" ".join(["twenty"] * 40), 0, 16, None, (), words, "end", 1.0, "channel 0")
+    segment = Segment(" ".join(["twenty"] * 40), 0, 16, None, (), words, "end", speaker="channel 0")
     transcript = Transcript(segment.text, None, (), words, 20.0, (segment,))
     items = list(srt.parse(WRITERS["srt"](transcript)))
     assert max(columns(line) for item in items for line in item.content.split("\n")) <= 42

@@ -1,6 +1,7 @@
 """Legato: streaming multilingual speech recognition on an ordinary CPU."""
 
 from legato.confidence import Confidence
+from legato.endpoint import Endpointing, join_segments
 from legato.engine import Engine
 from legato.engine_streams import AsyncEngineStream, EngineStream
 from legato.errors import (
@@ -31,6 +32,7 @@ __all__ = [
     "Confidence",
     "ConversionError",
     "DownloadError",
+    "Endpointing",
     "Engine",
     "EngineError",
     "EngineStream",
@@ -46,5 +48,6 @@ __all__ = [
     "Transcript",
     "Word",
     "__version__",
+    "join_segments",
     "load",
 ]

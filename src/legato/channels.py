@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from legato.text import join_texts
 from legato.transcript import Transcript
 
 Channels = int | Literal["mix", "split"]
@@ -35,10 +36,12 @@ def merge(transcripts: Sequence[Transcript]) -> Transcript:
     )
     languages = {transcript.language for transcript in transcripts if transcript.words}
     return Transcript(
-        text=" ".join(segment.text for segment in segments),
+        text=join_texts(segment.text for segment in segments),
         language=languages.pop() if len(languages) == 1 else None,
         tokens=tuple(sorted((t for each in transcripts for t in each.tokens), key=lambda token: token.frame)),
         words=tuple(word for segment in segments for word in segment.words),
         duration=max((transcript.duration for transcript in transcripts), default=0.0),
         segments=tuple(segments),
+        mostly_blank=any(transcript.mostly_blank for transcript in transcripts),
+        endpointed=any(transcript.endpointed for transcript in transcripts),
     )

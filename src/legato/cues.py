@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from legato.sentences import SENTENCE_ENDS, spaced
+from legato.text import join_texts
 from legato.transcript import Transcript, Word
 
 MAX_COLUMNS = 42
@@ -77,7 +78,9 @@ def _of_speaker(transcript: Transcript, speaker: str | None) -> Transcript:
     segments = [segment for segment in transcript.segments if segment.speaker == speaker]
     words = tuple(word for segment in segments for word in segment.words)
     # Tokens do not say whose they are; the words have times too.
-    return replace(transcript, text=" ".join(segment.text for segment in segments), tokens=(), words=words, segments=())
+    return replace(
+        transcript, text=join_texts(segment.text for segment in segments), tokens=(), words=words, segments=()
+    )
 
 
 def _cues(transcript: Transcript, speaker: str | None) -> list[Cue]:

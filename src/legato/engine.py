@@ -21,12 +21,13 @@ from typing import Self
 
 from legato.bundle import AUTO
 from legato.caches import Caches
+from legato.endpoint import Endpointing
 from legato.engine_streams import AsyncEngineStream, EngineStream
 from legato.errors import BusyError, EngineError
 from legato.lane import Lane
 from legato.recognizer import Recognizer
-from legato.stream import advance, feed, samples_for, transcript_of
-from legato.transcript import Event, Final
+from legato.stream import advance, ending, feed, samples_for
+from legato.transcript import Event
 from legato.turns import Turns
 
 logger = logging.getLogger("legato")
@@ -117,23 +118,26 @@ class Engine:
     ) -> None:
         self.close(cancel=error is not None)
 
-    def stream(self, *, language: str = AUTO, chunk_ms: int = 320) -> EngineStream:
+    def stream(self, *, language: str = AUTO, chunk_ms: int = 320, endpoint: Endpointing | None = None) -> EngineStream:
         """Open a live stream for use from threads.
 
         Args:
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
+            endpoint: when a segment ends; without it only `commit` ends one.
 
         Raises:
             BusyError: `max_streams` are open.
             EngineError: the engine is closed.
             LanguageError, ChunkSizeError: what the model cannot do.
         """
-        return EngineStream(self, self._admit(language, chunk_ms))
+        return EngineStream(self, self._admit(language, chunk_ms, endpoint))
 
-    def open_async(self, *, language: str = AUTO, chunk_ms: int = 320) -> AsyncEngineStream:
+    def open_async(
+        self, *, language: str = AUTO, chunk_ms: int = 320, endpoint: Endpointing | None = None
+    ) -> AsyncEngineStream:
         """Open a live stream for use from the running asyncio loop; arguments and errors as for `stream`."""
-        return AsyncEngineStream(self, self._admit(language, chunk_ms))
+        return AsyncEngineStream(self, self._admit(language, chunk_ms, endpoint))
 
     @property
     def open_streams(self) -> int:
@@ -171,8 +175,8 @@ class Engine:
         """Guards the lanes; for the streams of this engine."""
         return self._lock
 
-    def _admit(self, language: str, chunk_ms: int) -> Lane:
-        state = self.recognizer.start(language=language, chunk_ms=chunk_ms)
+    def _admit(self, language: str, chunk_ms: int, endpoint: Endpointing | None) -> Lane:
+        state = self.recognizer.start(language=language, chunk_ms=chunk_ms, endpoint=endpoint)
         seconds = max(self._queued_seconds, 2 * chunk_ms / 1000)
         wanted = samples_for(self.recognizer, state.encoder.chunk)
         lane = Lane(state, round(seconds * self.recognizer.sample_rate), wanted, self._lock)
@@ -232,12 +236,16 @@ class Engine:
         try:
             while not lane.closed and not encoder.ready(state.encoder):
                 if state.encoder.ended:
-                    self._deliver(lane, [Final(transcript_of(self.recognizer, state))])
+                    self._deliver(lane, ending(self.recognizer, state))
                     break
                 with self._lock:
                     if not lane.is_due:  # small pieces go through the front end together
                         return
-                    samples, last = lane.next_audio(_chunk(lane) * self._frame_samples)
+                    mark = lane.next_mark()
+                    samples, last = lane.next_audio(0 if mark else _chunk(lane) * self._frame_samples)
+                if mark:
+                    self._deliver(lane, mark(self.recognizer, state))
+                    continue
                 if not last and not len(samples):
                     return
                 feed(self.recognizer, state, samples, last=last)

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from legato.audio import check_samples
 from legato.errors import BusyError, EngineError
 from legato.features import Samples
-from legato.lane import Lane
+from legato.lane import Lane, Mark
+from legato.stream import StreamState, commit, set_language
 from legato.transcript import Event
 
 if TYPE_CHECKING:
     from legato.engine import Engine
+    from legato.recognizer import Recognizer
 
 
 class _Common:
@@ -39,6 +41,36 @@ class _Common:
         with self._engine.lock:
             self._lane.raise_error()
             self._lane.ended = True
+            self._engine.tell(self._lane)
+
+    def commit(self) -> None:
+        """End the segment behind the audio that was sent, as `Stream.commit` does; does not wait.
+
+        The answer comes among the events: always one `Segment` with the reason `commit`.
+
+        Raises:
+            EngineError: the stream is finished, failed or was closed.
+        """
+        self._put(commit)
+
+    def set_language(self, language: str) -> None:
+        """Go on in another language, or `auto`, behind the audio that was sent; see `Stream.set_language`.
+
+        Raises:
+            LanguageError: the model has no such prompt; nothing changes.
+            EngineError: the stream is finished, failed or was closed.
+        """
+        self._engine.recognizer.bundle.prompt_slot(language)
+
+        def switch(recognizer: "Recognizer", state: StreamState) -> list[Event]:
+            set_language(recognizer, state, language)
+            return []
+
+        self._put(switch)
+
+    def _put(self, mark: Mark) -> None:
+        with self._engine.lock:
+            self._lane.put(mark)
             self._engine.tell(self._lane)
 
     def close(self) -> None:

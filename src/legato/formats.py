@@ -19,8 +19,11 @@ _UNPROTECT = str.maketrans("\ufdd0\ufdd1\ufdd2", "\\{}")
 
 
 def to_txt(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give the plain text and a line end; of several speakers, a line a segment. `model` and `file` are not in it."""
-    if _speakers(transcript):
+    """Give the plain text and a line end; with endpoints or several speakers, a line a segment.
+
+    `model` and `file` are not in it.
+    """
+    if transcript.segments and (transcript.endpointed or _speakers(transcript)):
         return "".join(f"{label(segment.speaker)}{segment.text}\n" for segment in transcript.segments)
     return transcript.text + "\n"
 
@@ -38,9 +41,14 @@ def to_json(transcript: Transcript, *, model: str | None = None, file: str | Non
 
 def to_jsonl(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
     """Give events, a JSON object a line: a `segment` for each, and at the end a `final` with the whole text."""
+    segments = (json_line(event_as_dict(each, file=file)) for each in transcript.segments)
+    return "".join(segments) + json_final(transcript, model=model, file=file)
+
+
+def json_final(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
+    """Give the last line of `to_jsonl`."""
     whole = {key: value for key, value in as_dict(transcript, model=model, file=file).items() if key not in _PARTS}
-    events = [{"type": "segment", "file": file, **_segment(each, words=True)} for each in transcript.segments]
-    return "".join(json_line(event) for event in [*events, {"type": "final", **whole}])
+    return json_line({"type": "final", **whole})
 
 
 def to_tsv(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
@@ -102,8 +110,11 @@ _PARTS = ("segments", "words", "tokens")
 
 
 def as_dict(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> dict[str, object]:
-    """Give the transcript as plain values: times in seconds, tokens with id, piece, time and confidence."""
-    return {
+    """Give the transcript as plain values: times in seconds, tokens with id, piece, time and confidence.
+
+    `mostly_blank` is there when it is true.
+    """
+    values: dict[str, object] = {
         "file": file,
         "model": model,
         "language": transcript.language,
@@ -116,12 +127,17 @@ def as_dict(transcript: Transcript, *, model: str | None = None, file: str | Non
             for token in transcript.tokens
         ],
     }
+    if transcript.mostly_blank:
+        values["mostly_blank"] = True
+    return values
 
 
-def event_as_dict(partial: Partial) -> dict[str, object]:
-    """Give an event of a live stream as plain values."""
-    tokens = [{"id": token.id, "piece": token.piece, "time": token.time} for token in partial.tokens]
-    return {"type": "partial", "time": partial.time, "text": partial.text, "tokens": tokens}
+def event_as_dict(event: Partial | Segment, *, file: str | None = None) -> dict[str, object]:
+    """Give an event of a live stream as plain values; a segment names the file."""
+    if isinstance(event, Segment):
+        return {"type": "segment", "file": file, **_segment(event, words=True)}
+    tokens = [{"id": token.id, "piece": token.piece, "time": token.time} for token in event.tokens]
+    return {"type": "partial", "time": event.time, "text": event.text, "tokens": tokens}
 
 
 def json_line(values: dict[str, object]) -> str:

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,12 @@ from legato.errors import EngineError
 from legato.features import Samples
 from legato.stream import StreamState
 from legato.transcript import Event, Final
+
+if TYPE_CHECKING:
+    from legato.recognizer import Recognizer
+
+#: What is to be done with a stream between two samples, as `Recognizer` and state; returns the events of it.
+Mark = Callable[["Recognizer", StreamState], list[Event]]
 
 
 class Lane:
@@ -39,7 +46,8 @@ class Lane:
         self.wanted = wanted
         self.ended = self.closed = False
         self.error: EngineError | None = None
-        self._pieces: deque[Samples] = deque()
+        self._pieces: deque[Samples | Mark] = deque()
+        self._marks = 0
         self._events: deque[Event] = deque()
 
     def offer(self, samples: Samples) -> int:
@@ -54,11 +62,27 @@ class Lane:
             self.accepted += room
         return max(room, 0)
 
+    def put(self, mark: Mark) -> None:
+        """Queue what is to be done once all the audio that is queued now is recognised as far as it can be."""
+        self.raise_error()
+        if self.ended:
+            raise EngineError("The stream is finished. Open a new one with engine.stream().")
+        self._pieces.append(mark)
+        self._marks += 1
+
+    def next_mark(self) -> Mark | None:
+        """Take the mark that is next in the queue, if no audio comes before it."""
+        if not self._pieces or isinstance(piece := self._pieces[0], np.ndarray):
+            return None
+        self._pieces.popleft()
+        self._marks -= 1
+        return piece
+
     def next_audio(self, count: int) -> tuple[Samples, bool]:
-        """Take at most `count` queued samples; the flag says that they are the last of the stream."""
+        """Take at most `count` queued samples before the next mark; the flag says that they are the stream's last."""
         taken: list[Samples] = []
-        while self._pieces and count:
-            piece = self._pieces.popleft()
+        while self._pieces and count and isinstance(piece := self._pieces[0], np.ndarray):
+            self._pieces.popleft()
             if len(piece) > count:
                 self._pieces.appendleft(piece[count:])
                 piece = piece[:count]
@@ -70,7 +94,7 @@ class Lane:
     @property
     def is_due(self) -> bool:
         """Whether the worker should look at what is queued."""
-        return self.ended or self.closed or self.accepted >= self.wanted
+        return self.ended or self.closed or self._marks > 0 or self.accepted >= self.wanted
 
     def deliver(self, events: list[Event], done: int, wanted: int) -> None:
         """Hand over events, and note how many samples are done and wanted."""
@@ -85,6 +109,7 @@ class Lane:
         self.closed = self.ended = True
         self.error = self.error or error
         self._pieces.clear()
+        self._marks = 0
         self.tell()
 
     def take(self) -> list[Event]:

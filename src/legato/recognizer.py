@@ -12,14 +12,16 @@ from legato.bundle import AUTO, Bundle, open_bundle
 from legato.channels import Channels, merge
 from legato.confidence import Confidence
 from legato.encoder import Encoder, open_encoder
+from legato.endpoint import Endpointing, with_segments
 from legato.errors import AudioError, ChunkSizeError
 from legato.features import Frames, LogMel, MelState, Samples
 from legato.models import resolve
 from legato.search import start_search
 from legato.sessions import default_threads
-from legato.stream import Stream, StreamState, blocks_of, duration, encode, feed, search, transcript_of
-from legato.transcript import Transcript
+from legato.stream import Stream, StreamState, blocks_of, duration, encode, ending, feed, search, transcript_of
+from legato.transcript import Event, Segment, Transcript
 from legato.transducer import OnnxTransducer, Transducer
+from legato.vad import VadState, silero
 
 logger = logging.getLogger("legato")
 
@@ -69,6 +71,7 @@ class Recognizer:
         *,
         language: str = AUTO,
         chunk_ms: int = 320,
+        endpoint: Endpointing | None = None,
         channels: Channels = "mix",
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
@@ -79,6 +82,7 @@ class Recognizer:
                 [n, channels].
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
+            endpoint: when a segment ends; without it the segments are sentences.
             channels: `mix` averages them; a number hears only that one, counted from 0; `split` transcribes each and
                 joins the segments by time, with the channel as speaker.
             progress: is called with the seconds of audio done so far.
@@ -90,7 +94,7 @@ class Recognizer:
             raise ValueError(f"channels must be 'mix', 'split' or a number, not {channels!r}")
         if channels != "split":
             channel = None if channels == "mix" else channels
-            return self._transcribe(audio, channel, progress, language=language, chunk_ms=chunk_ms)
+            return self._transcribe(audio, channel, progress, language=language, chunk_ms=chunk_ms, endpoint=endpoint)
         transcripts: list[Transcript] = []
         count = channel_count(audio)
 
@@ -99,7 +103,7 @@ class Recognizer:
                 progress((sum(each.duration for each in transcripts) + seconds) / count)
 
         for channel in range(count):
-            transcript = self._transcribe(audio, channel, part, language=language, chunk_ms=chunk_ms)
+            transcript = self._transcribe(audio, channel, part, language=language, chunk_ms=chunk_ms, endpoint=endpoint)
             transcripts.append(transcript)
         return merge(transcripts)
 
@@ -111,36 +115,42 @@ class Recognizer:
         *,
         language: str,
         chunk_ms: int,
+        endpoint: Endpointing | None,
     ) -> Transcript:
         """Transcribe one channel, or all averaged."""
-        state = self.start(language=language, chunk_ms=chunk_ms)
+        state = self.start(language=language, chunk_ms=chunk_ms, endpoint=endpoint)
+        events: list[Event] = []
         if isinstance(audio, str | Path):
             with open_audio(Path(audio), channel=channel) as blocks:
-                self._run(state, blocks, progress)
+                self._run(state, blocks, progress, events)
                 if not channel:  # what is wrong with a file is the same for all its channels
                     for warning in blocks.warnings:
                         logger.warning("%s: %s", audio, warning)
         else:
             samples = audio if channel is None else one_channel(audio, channel)
-            self._run(state, blocks_of(check_samples(samples), self.sample_rate), progress)
-        return transcript_of(self, state)
+            self._run(state, blocks_of(check_samples(samples), self.sample_rate), progress, events)
+        if endpoint is None:
+            return transcript_of(self, state)
+        segments = [event for event in (*events, *ending(self, state)) if isinstance(event, Segment)]
+        return with_segments(segments, transcript_of(self, state))
 
-    def stream(self, *, language: str = AUTO, chunk_ms: int = 320) -> Stream:
+    def stream(self, *, language: str = AUTO, chunk_ms: int = 320, endpoint: Endpointing | None = None) -> Stream:
         """Open a live stream; arguments as for `transcribe`."""
-        return Stream(self, self.start(language=language, chunk_ms=chunk_ms))
+        return Stream(self, self.start(language=language, chunk_ms=chunk_ms, endpoint=endpoint))
 
     def encode(self, samples: NDArray[np.generic], *, language: str = AUTO, chunk_ms: int = 320) -> Frames:
         """Encoder frames behind the language prompt, as the joint gets them: float32[T, width], T a frame per 80 ms."""
         state = self.start(language=language, chunk_ms=chunk_ms)
         collected = [np.zeros((0, self.bundle.sizes.width), np.float32)]
-        self._run(state, blocks_of(check_samples(samples), self.sample_rate), None, collect=collected.append)
+        self._run(state, blocks_of(check_samples(samples), self.sample_rate), None, [], collect=collected.append)
         return np.concatenate(collected)
 
-    def start(self, *, language: str = AUTO, chunk_ms: int = 320) -> StreamState:
+    def start(self, *, language: str = AUTO, chunk_ms: int = 320, endpoint: Endpointing | None = None) -> StreamState:
         """State of a new stream.
 
         Raises:
             LanguageError, ChunkSizeError: the model has no such prompt, or cannot run such chunks.
+            LegatoError: Silero VAD is wanted and not installed.
         """
         slot = self.bundle.prompt_slot(language)
         chunk, rest = divmod(chunk_ms, FRAME_MS)
@@ -148,7 +158,11 @@ class Recognizer:
             raise ChunkSizeError(f"A chunk of {chunk_ms} ms is impossible: give 80, 160, 320, 560 or 1120 ms.")
         encoder = self.encoder.start(slot, chunk)
         self._warn_untrained(chunk, chunk_ms)
-        return StreamState(language, MelState(), encoder, self._start)
+        voice = None
+        if endpoint is not None and endpoint.vad == "silero":
+            silero(self.sample_rate)  # tells here what is missing, not in the middle of the audio
+            voice = VadState()
+        return StreamState(language, MelState(), encoder, self._start, self._start, endpoint, voice=voice)
 
     def _warn_untrained(self, chunk: int, chunk_ms: int) -> None:
         """Say once that the model was not trained with chunks of this size."""
@@ -165,9 +179,10 @@ class Recognizer:
         state: StreamState,
         blocks: Iterable[Samples],
         progress: Callable[[float], None] | None,
+        events: list[Event],
         collect: Callable[[Frames], None] | None = None,
     ) -> None:
-        """Take whole blocks through the model, many chunks a call.
+        """Take whole blocks through the model, many chunks a call; `events` gets the segments that end.
 
         With `collect` the frames go there instead of to the search.
         """
@@ -175,23 +190,25 @@ class Recognizer:
         for block in blocks:
             feed(self, state, block, last=False)
             while self.encoder.ready(state.encoder) >= step:
-                self._frames(state, step, collect)
+                self._frames(state, step, events, collect)
                 if progress:
                     progress(state.encoder.done * self.bundle.frame_seconds)
         if not state.samples:
             raise AudioError("The audio is empty: it holds no samples. Give a recording of at least 10 ms.")
         feed(self, state, np.zeros(0, np.float32), last=True)
         while frames := min(self.encoder.ready(state.encoder), step):
-            self._frames(state, frames, collect)
+            self._frames(state, frames, events, collect)
         if progress:
             progress(duration(self, state))
 
-    def _frames(self, state: StreamState, frames: int, collect: Callable[[Frames], None] | None) -> None:
+    def _frames(
+        self, state: StreamState, frames: int, events: list[Event], collect: Callable[[Frames], None] | None
+    ) -> None:
         encoded = encode(self, state, frames)
         if collect:
             collect(encoded)
         else:
-            search(self, state, encoded)
+            events += (event for event in search(self, state, encoded) if isinstance(event, Segment))
 
 
 def load(

@@ -58,7 +58,7 @@ def split_segments(
                 tuple(tokens[begin:stop]),
                 mine,
                 reason,
-                round(confidence.of_all([each.confidence for each in mine]), 4),
+                confidence=round(confidence.of_all([each.confidence for each in mine]), 4),
             )
         )
         first, begin = number + 1, stop

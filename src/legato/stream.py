@@ -1,7 +1,8 @@
 """One utterance stream: samples in, events out. Its whole state is one dataclass."""
 
+import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,16 +10,23 @@ from numpy.typing import NDArray
 
 from legato.audio import check_samples
 from legato.encoder import FACTOR, EncoderState
+from legato.endpoint import NEVER, Endpointing, EndpointState, next_segment
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
-from legato.search import Emission, SearchState, greedy_search
+from legato.guard import LIMIT_SECONDS, GuardState, levels
+from legato.search import Emission, SearchState
+from legato.segments import Stretch, search_stretches
 from legato.sentences import split_segments
 from legato.text import TextBuilder, split_words
-from legato.transcript import Event, Final, Partial, Token, Transcript
+from legato.tracks import Track
+from legato.transcript import Event, Final, Partial, Reason, Segment, Token, Transcript
+from legato.vad import WINDOW, VadState, silero
 
 if TYPE_CHECKING:
     from legato.recognizer import Recognizer
 
+
+logger = logging.getLogger("legato")
 
 #: Seconds of an array that go into a state at a time.
 _BLOCK_SECONDS = 10
@@ -31,20 +39,40 @@ class StreamState:
     Attributes:
         language: the language that was asked for, `auto` included.
         mel, encoder, search: the states of the three rooms that audio walks through.
+        fresh: state of the search at the start of a segment.
+        rules: when segments end; None when only `commit` ends them.
         samples: samples heard so far, without padding.
-        tokens: every token so far.
-        text: the text so far.
-        detected: the last language tag that was emitted.
+        tokens: every token of the open segment; without segments, of the stream.
+        text: its text so far.
+        detected: the last language tag that was emitted in it.
+        ending: what the rules remember.
+        searched: encoder frames that the search is done with; a commit puts it ahead of the encoder.
+        border: seconds where the open segment began.
+        closed: segments given out.
+        told: language of the last one.
+        voice, voices: the voice activity detector's state, if there is one, and what it heard, a value a window.
+        guard, levels: the watch on streams without text, and loudness, a value a mel frame.
     """
 
     language: str
     mel: MelState
     encoder: EncoderState
     search: SearchState
+    fresh: SearchState
+    rules: Endpointing | None = None
     samples: int = 0
     tokens: list[Token] = field(default_factory=list)
     text: TextBuilder = field(default_factory=TextBuilder)
     detected: str | None = None
+    ending: EndpointState = field(default_factory=EndpointState)
+    searched: int = 0
+    border: float = 0.0
+    closed: int = 0
+    told: str | None = None
+    voice: VadState | None = None
+    voices: Track = field(default_factory=Track)
+    guard: GuardState = field(default_factory=GuardState)
+    levels: Track = field(default_factory=Track)
 
 
 class Stream:
@@ -71,7 +99,7 @@ class Stream:
             samples: mono audio at the model's sample rate, float32[n] in [-1, 1] or int16[n]; n may be 0.
 
         Returns:
-            A `Partial` for every chunk that brought new tokens, in order.
+            A `Partial` for every chunk that brought new tokens, and a `Segment` at every endpoint, in order.
 
         Raises:
             AudioError: NaN or infinite samples, or a wrong shape; the stream is as it was before and can go on.
@@ -88,17 +116,40 @@ class Stream:
         """End the utterance: the rest of the audio is recognised.
 
         Returns:
-            The last `Partial`, if there are new tokens, and the `Final`.
+            The last `Partial`, if there are new tokens; with endpoints the last `Segment`, if it has text; the `Final`.
         """
         if self._finished:
             raise LegatoError("The stream is finished already.")
         events = self._advance(np.zeros(0, np.float32), last=True)
         self._finished = True
-        return [*events, Final(self.transcript)]
+        return [*events, *ending(self._recognizer, self.state)]
+
+    def commit(self) -> list[Event]:
+        """End the segment here, whatever the rules say: all that was heard is recognised as if nothing followed.
+
+        The stream goes on. What is emitted for audio before the commit belongs to this segment alone, so a word that is
+        being spoken is cut.
+
+        Returns:
+            The last `Partial`, if there are new tokens, and always a `Segment`, be its text empty.
+        """
+        if self._finished:
+            raise LegatoError("The stream is finished. Open a new one with recognizer.stream().")
+        return commit(self._recognizer, self.state)
+
+    def set_language(self, language: str) -> None:
+        """Go on in another language, or `auto`, from the next chunk on; what is heard already is not affected.
+
+        Raises:
+            LanguageError: the model has no such prompt; nothing changes.
+        """
+        if self._finished:
+            raise LegatoError("The stream is finished. Open a new one with recognizer.stream().")
+        set_language(self._recognizer, self.state, language)
 
     @property
     def transcript(self) -> Transcript:
-        """What has been recognised so far."""
+        """What has been recognised so far: of the open segment, once there are segments."""
         return transcript_of(self._recognizer, self.state)
 
     def _advance(self, samples: Samples, *, last: bool) -> list[Event]:
@@ -118,10 +169,14 @@ def blocks_of(samples: Samples, rate: int) -> Iterable[Samples]:
 
 def feed(recognizer: "Recognizer", state: StreamState, samples: Samples, *, last: bool) -> None:
     """Samples to mel frames, and those to the encoder's state."""
+    if state.voice is not None:
+        voices, state.voice = silero(recognizer.sample_rate).hear(samples, state.voice)
+        state.voices = state.voices.extended(voices)
     state.samples += len(samples)
     if last and (missing := -state.samples % recognizer.encoder.window_samples):
         samples = np.concatenate([samples, np.zeros(missing, np.float32)])
     mel, state.mel = recognizer.front_end.accept(samples, state.mel, last=last)
+    state.levels = state.levels.extended(levels(mel))
     state.encoder = state.encoder.accept(mel, last=last)
 
 
@@ -134,22 +189,15 @@ def advance(recognizer: "Recognizer", states: Sequence[StreamState], frames: int
         frames: encoder frames to compute.
 
     Returns:
-        For every stream the `Partial` that came of it, if there are new tokens.
+        For every stream what came of it: a `Partial` if there are new tokens, a `Segment` at an endpoint.
     """
     stepped = recognizer.encoder.step([state.encoder for state in states], frames)
-    found = greedy_search(
-        recognizer.transducer,
-        [encoded for encoded, _ in stepped],
-        [state.search for state in states],
-        recognizer.bundle.sizes.max_symbols,
-        recognizer.confidence,
-    )
+    firsts = [state.encoder.done for state in states]
+    found = search_stretches(recognizer, [encoded for encoded, _ in stepped], states, firsts)
     events: list[list[Event]] = []
-    for state, (_, encoder), (emissions, place) in zip(states, stepped, found, strict=True):
-        first = state.encoder.done
-        state.encoder, state.search = encoder, place
-        new = _note(recognizer, state, emissions, first)
-        events.append([Partial(state.text.text, tuple(new), used(recognizer, state))] if new else [])
+    for state, (_, encoder), stretches, first in zip(states, stepped, found, firsts, strict=True):
+        state.encoder = encoder
+        events.append(_settle(recognizer, state, stretches, first))
     return events
 
 
@@ -159,12 +207,98 @@ def encode(recognizer: "Recognizer", state: StreamState, frames: int) -> Frames:
     return encoded
 
 
-def search(recognizer: "Recognizer", state: StreamState, encoded: Frames) -> None:
-    """Search the encoder frames that `encode` returned, and note the new tokens in the state."""
-    [(emissions, state.search)] = greedy_search(
-        recognizer.transducer, [encoded], [state.search], recognizer.bundle.sizes.max_symbols, recognizer.confidence
+def search(recognizer: "Recognizer", state: StreamState, encoded: Frames) -> list[Event]:
+    """Search the encoder frames that `encode` returned; events as those of `advance`."""
+    first = state.encoder.done - len(encoded)
+    [stretches] = search_stretches(recognizer, [encoded], [state], [first])
+    return _settle(recognizer, state, stretches, first)
+
+
+def commit(recognizer: "Recognizer", state: StreamState) -> list[Event]:
+    """End the segment with the audio heard so far; see `Stream.commit`.
+
+    The rest of the audio goes through the encoder as if the stream ended. Then the encoder is put back, to see the same
+    audio again with what follows it, and the search passes over the frames that it has seen.
+    """
+    before = state.mel, state.encoder, state.voices, state.levels
+    events: list[Event] = []
+    try:
+        feed(recognizer, state, np.zeros(0, np.float32), last=True)
+        while frames := min(recognizer.encoder.ready(state.encoder), state.encoder.chunk):
+            events += advance(recognizer, [state], frames)[0]
+        heard = round(duration(recognizer, state) / recognizer.bundle.frame_seconds, 6)
+        searched = min(state.encoder.done, int(heard) + 1)
+    finally:
+        state.mel, state.encoder, state.voices, state.levels = before
+    state.searched = max(state.searched, searched)
+    state.ending = next_segment(state.rules or NEVER, state.ending)
+    return [*events, _close(recognizer, state, duration(recognizer, state), "commit")]
+
+
+def ending(recognizer: "Recognizer", state: StreamState) -> list[Event]:
+    """The last events of a stream whose frames are all searched."""
+    events: list[Event] = []
+    if (state.rules or state.closed) and state.text.text:
+        events.append(_close(recognizer, state, duration(recognizer, state), "end"))
+    return [*events, Final(transcript_of(recognizer, state))]
+
+
+def set_language(recognizer: "Recognizer", state: StreamState, language: str) -> None:
+    """Exchange the prompt; see `Stream.set_language`."""
+    state.encoder = replace(state.encoder, prompt=recognizer.bundle.prompt_slot(language))
+    state.language = language
+    state.detected = state.told = None
+    state.guard = state.guard.anew()
+
+
+def _settle(recognizer: "Recognizer", state: StreamState, stretches: Sequence[Stretch], first: int) -> list[Event]:
+    """Note what was found in a step that began at encoder frame `first`, and return the events."""
+    events: list[Event] = []
+    for stretch in stretches:
+        state.search, state.ending = stretch.search, stretch.endpoint
+        _watch(recognizer, state, stretch, first)
+        if new := _note(recognizer, state, stretch.emissions, first):
+            events.append(Partial(state.text.text, tuple(new), used(recognizer, state)))
+        if stretch.reason is not None:
+            border = (first + stretch.stop) * recognizer.bundle.frame_seconds
+            events.append(_close(recognizer, state, border, stretch.reason))
+    done = state.encoder.done
+    state.levels = state.levels.after(FACTOR * (done - 1) + 1)
+    state.voices = state.voices.after(samples_before(recognizer, done - 1) // WINDOW)
+    return events
+
+
+def _watch(recognizer: "Recognizer", state: StreamState, stretch: Stretch, first: int) -> None:
+    """Let the guard hear the frames of a stretch; it says once what it suspects."""
+    suspected = state.guard.suspicious
+    tags = recognizer.bundle.language_tags
+    spelled = [emission.frame for emission in stretch.emissions if emission.token not in tags]
+    for frame in range(stretch.start, stretch.stop):
+        last = FACTOR * (first + frame)
+        heard = state.levels.between(last - FACTOR + 1, last + 1)
+        if len(heard):
+            seconds = recognizer.bundle.frame_seconds
+            state.guard = state.guard.hear(float(heard.max()), spelled.count(frame), seconds)
+    if state.guard.suspicious and not suspected:
+        logger.warning(
+            "More than %d s that sound like speech gave next to no text (language: %s). Is it another language? Music "
+            "and noise are other causes.",
+            LIMIT_SECONDS, state.language,
+        )  # fmt: skip
+
+
+def _close(recognizer: "Recognizer", state: StreamState, end: float, reason: Reason) -> Segment:
+    """End the open segment, and begin the next."""
+    heard = transcript_of(recognizer, state)
+    start, end = round(state.border, 3), round(max(state.border, end), 3)
+    sure = recognizer.confidence.of_all([word.confidence for word in heard.words]) if heard.words else 1.0
+    segment = Segment(
+        heard.text, start, end, heard.language, heard.tokens, heard.words, reason, heard.mostly_blank, round(sure, 4)
     )
-    _note(recognizer, state, emissions, state.encoder.done - len(encoded))
+    state.tokens, state.text, state.detected = [], TextBuilder(), None
+    state.border, state.told = end, heard.language
+    state.closed += 1
+    return segment
 
 
 def _note(recognizer: "Recognizer", state: StreamState, emissions: Sequence[Emission], first: int) -> list[Token]:
@@ -197,6 +331,11 @@ def samples_for(recognizer: "Recognizer", frames: int) -> int:
     return newest_mel_frame * mel.hop_length + mel.window_length // 2
 
 
+def samples_before(recognizer: "Recognizer", frame: int) -> int:
+    """Samples before an encoder frame begins."""
+    return max(0, frame) * FACTOR * recognizer.bundle.mel.hop_length
+
+
 def duration(recognizer: "Recognizer", state: StreamState) -> float:
     """Seconds of audio heard."""
     return state.samples / recognizer.bundle.mel.sample_rate
@@ -210,11 +349,12 @@ def transcript_of(recognizer: "Recognizer", state: StreamState) -> Transcript:
     words = split_words(spoken, bundle.frame_seconds, recognizer.confidence)
     return Transcript(
         text=state.text.text,
-        language=state.detected or asked,
+        language=state.detected or asked or state.told,
         tokens=tuple(state.tokens),
         words=words,
         duration=round(duration(recognizer, state), 3),
         segments=split_segments(
-            state.text.text, state.tokens, words, bundle.language_tags, asked, recognizer.confidence
+            state.text.text, state.tokens, words, bundle.language_tags, asked or state.told, recognizer.confidence
         ),
+        mostly_blank=state.guard.suspicious,
     )

@@ -80,6 +80,15 @@ class _Character:
     last: int
 
 
+def join_texts(texts: Iterable[str]) -> str:
+    """Join texts that were spoken one after the other: with a space, unless the script has none."""
+    joined = ""
+    for text in texts:
+        spaced = joined and text and not (_unspaced(joined[-1]) or _unspaced(text[0]))
+        joined += (" " if spaced else "") + text
+    return joined
+
+
 @dataclass(slots=True)
 class _Open:
     """A word that may still grow."""

@@ -10,8 +10,9 @@ Confidences are between 0 and 1, rounded to four digits; see `legato.confidence`
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: Why a segment ended: the sentence did, a pause came, it grew too long, or nothing followed.
-Reason = Literal["sentence", "pause", "length", "end"]
+#: Why a segment ended: the sentence did, a pause came, nothing was said for long, it grew too long, `commit()` was
+#: called, or nothing followed.
+Reason = Literal["sentence", "pause", "silence", "length", "commit", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,22 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a transcript: a sentence, what stands between two pauses, or a part of something too long.
+    """A stretch of a transcript, in one of two kinds.
+
+    With endpoints it is a part of a stream that is complete: it comes as an event, and nothing of it comes again.
+    Without them, a sentence, what stands between two pauses, or a part of something too long.
 
     Attributes:
-        text: its part of the transcript's text.
-        start, end: of its first and last word.
-        language: the language tag that the model emitted at its end or later; else the language that was asked for.
+        text: its text, without language tags; as an event, empty when nothing was said.
+        start, end: seconds of the stream. Of an event its borders: it starts where the one before ended, and a border
+            that a rule placed is the end of an 80 ms frame, so the last may lie that much behind the end of the audio.
+            Otherwise those of its first and last word.
+        language: as in `Transcript`. Of an event without a tag, and none was asked for, that of the one before;
+            otherwise the language tag that the model emitted at its end or later.
         tokens: those from its start until the next segment's, language tags included.
-        words: its words.
+        words: its words; their times count from the start of the stream.
         reason: why it ended.
+        mostly_blank: see `Transcript`; of events only.
         confidence: of its words, aggregated as words are.
         speaker: whose words they are, where it is known: a channel of a recording.
     """
@@ -68,6 +76,7 @@ class Segment:
     tokens: tuple[Token, ...]
     words: tuple[Word, ...]
     reason: Reason = "end"
+    mostly_blank: bool = False
     confidence: float = field(default=1.0, compare=False)
     speaker: str | None = None
 
@@ -83,7 +92,10 @@ class Transcript:
         tokens: every emitted token in order, language tags included.
         words: the words of `text` with their times.
         duration: seconds of audio that were heard.
-        segments: all words in stretches, in order of time.
+        segments: all words in stretches, in order of time: those that endpoints made, else sentences.
+        mostly_blank: much that sounded like speech gave next to no text, which a wrong language does; stays true until
+            another language is set.
+        endpointed: the segments are `Segment` events of a stream, not sentences.
     """
 
     text: str
@@ -92,6 +104,8 @@ class Transcript:
     words: tuple[Word, ...]
     duration: float
     segments: tuple[Segment, ...] = ()
+    mostly_blank: bool = False
+    endpointed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +113,7 @@ class Partial:
     """New tokens came: the text so far. Greedy search never takes back what it said, so `text` only grows.
 
     Attributes:
-        text: the whole text so far.
+        text: the whole text so far; after a `Segment`, that of the next one so far.
         tokens: the tokens that are new since the last event.
         time: seconds of audio that the encoder has used up to here.
     """
@@ -111,9 +125,14 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The stream ended; nothing follows."""
+    """The stream ended; nothing follows.
+
+    Attributes:
+        transcript: all that no `Segment` has told: everything where there were none, else no more than the duration.
+            A stream forgets its segments; `legato.join_segments` makes a transcript of those that its caller kept.
+    """
 
     transcript: Transcript
 
 
-Event = Partial | Final
+Event = Partial | Segment | Final

@@ -7,9 +7,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from legato.audio import Samples, pcm_blocks
+from legato.endpoint import Endpointing, with_segments
 from legato.errors import AudioError
 from legato.formats import event_as_dict, json_line
-from legato.transcript import Event, Final, Partial, Transcript
+from legato.transcript import Event, Final, Partial, Segment, Transcript
 
 if TYPE_CHECKING:
     from legato.recognizer import Recognizer
@@ -19,7 +20,7 @@ _FILE_HEADS = (b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3")
 
 
 def transcribe_live(
-    recognizer: "Recognizer", *, language: str, chunk_ms: int, shown: str | None
+    recognizer: "Recognizer", *, language: str, chunk_ms: int, endpoint: Endpointing | None, shown: str | None
 ) -> tuple[Transcript, bool]:
     """Recognise standard input until it ends or Ctrl-C.
 
@@ -27,11 +28,12 @@ def transcribe_live(
         recognizer: the model.
         language: as for `Recognizer.stream`.
         chunk_ms: as for `Recognizer.stream`.
-        shown: what to print on standard output meanwhile: `txt`, the text as it grows, and a line end after it;
-            `jsonl`, an object for every event but the last; None, nothing.
+        endpoint: as for `Recognizer.stream`.
+        shown: what to print on standard output meanwhile: `txt`, the text as it grows, and a line end after it and
+            after each segment; `jsonl`, an object for every event but the last; None, nothing.
 
     Returns:
-        The transcript, and whether Ctrl-C ended it.
+        The transcript, and whether Ctrl-C ended it. Segments that were shown as text are not kept.
 
     Raises:
         AudioError: standard input is a terminal, an audio file instead of raw samples, or empty.
@@ -44,18 +46,25 @@ def transcribe_live(
     text = _Events() if shown == "jsonl" else _GrowingText(shown is not None)
     source = _Interruptible()
     heard = 0
-    with recognizer.stream(language=language, chunk_ms=chunk_ms) as stream, source:
+    segments: list[Segment] = []
+
+    def note(events: list[Event]) -> None:
+        text.add(events)
+        if shown != "txt":
+            segments.extend(event for event in events if isinstance(event, Segment))
+
+    with recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=endpoint) as stream, source:
         for block in source.blocks():
             heard += len(block)
-            text.add(stream.accept(block))
+            note(stream.accept(block))
         if not heard:
             raise AudioError(f"standard input is empty: 0 samples. Send it 16-bit 16 kHz mono PCM, as in: {_EXAMPLE}")
         events = stream.finish()
-        text.add(events)
+        note(events)
     final = events[-1]
     assert isinstance(final, Final)
     text.end()
-    return final.transcript, source.interrupted
+    return with_segments(segments, final.transcript), source.interrupted
 
 
 class _GrowingText:
@@ -64,15 +73,24 @@ class _GrowingText:
     def __init__(self, show: bool) -> None:
         self._show = show
         self._shown = ""
+        self._lines = False
 
     def add(self, events: list[Event]) -> None:
         for event in events:
             self._print(event.transcript.text if isinstance(event, Final) else event.text)
+            if isinstance(event, Segment) and event.text:
+                self._line()
+                self._lines = True
 
     def end(self) -> None:
+        if self._shown or not self._lines:
+            self._line()
+
+    def _line(self) -> None:
         if self._show:
             sys.stdout.write("\n")
             sys.stdout.flush()
+        self._shown = ""
 
     def _print(self, text: str) -> None:
         if not self._show or text == self._shown:
@@ -85,12 +103,12 @@ class _GrowingText:
 
 
 class _Events:
-    """Prints partial events as JSON lines."""
+    """Prints all events but the last as JSON lines; of segments those with text."""
 
     def add(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, Partial):
-                sys.stdout.write(json_line(event_as_dict(event)))
+            if not isinstance(event, Final) and (isinstance(event, Partial) or event.text):
+                sys.stdout.write(json_line(event_as_dict(event, file="-")))
         sys.stdout.flush()
 
     def end(self) -> None:

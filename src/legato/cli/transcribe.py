@@ -14,10 +14,18 @@ from legato.errors import LegatoError
 
 if TYPE_CHECKING:
     from legato.channels import Channels
+    from legato.endpoint import Endpointing
     from legato.models import ResolvedModel
     from legato.recognizer import Recognizer
 
 _LONG_SECONDS = 10.0
+
+
+class Vad(StrEnum):
+    """Voice activity detectors."""
+
+    NONE = "none"
+    SILERO = "silero"
 
 
 class Format(StrEnum):
@@ -60,10 +68,15 @@ def transcribe(
             metavar="mix|split|N", help="Average the channels, tell them apart, or hear only number N (0, 1)."
         ),
     ] = "mix",
+    endpoint: Annotated[
+        bool | None,
+        typer.Option("--endpoint/--no-endpoint", help="Begin a new segment after a pause. Default: with --vad only."),
+    ] = None,
+    vad: Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")] = Vad.NONE,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
 ) -> None:
     """Recognise speech in files, or live on standard input."""
-    from legato import load
+    from legato import Endpointing, load
     from legato.cli.output import make_folder, print_result, result_paths, write_result, writer_of
     from legato.models import resolve
 
@@ -85,6 +98,9 @@ def transcribe(
     kind = kinds[0]
     if several and output is None and kind in {Format.SRT, Format.VTT, Format.TSV}:
         raise typer.BadParameter(f"{kind} of several files needs --output DIR.", param_hint="--format")
+    if endpoint is False and vad is not Vad.NONE:
+        raise typer.BadParameter("a detector places endpoints; leave out --no-endpoint or --vad.", param_hint="--vad")
+    rules = Endpointing(vad=vad.value) if endpoint or vad is not Vad.NONE else None
     if output is not None:
         make_folder(output)
     targets: list[list[Path]] = [[] for _ in files]
@@ -94,18 +110,18 @@ def transcribe(
     if model is None:
         say(_which(resolved))
     recognizer = load(resolved.path, threads=threads)
-    with recognizer.stream(language=language, chunk_ms=chunk_ms):
+    with recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=rules):
         pass  # a language or chunk size that the model does not have is told once, not for every file
     name = recognizer.bundle.name if resolved.source == "path" else resolved.name
     if files == ["-"]:
-        _live(recognizer, name, targets[0], kinds, language=language, chunk_ms=chunk_ms)
+        _live(recognizer, name, targets[0], kinds, language=language, chunk_ms=chunk_ms, endpoint=rules)
         return
     failed = False
     for file, paths in zip(files, targets, strict=True):
         try:
             with _progress(file) as progress:
                 transcript = recognizer.transcribe(
-                    file, language=language, chunk_ms=chunk_ms, channels=heard, progress=progress
+                    file, language=language, chunk_ms=chunk_ms, endpoint=rules, channels=heard, progress=progress
                 )
             for path, each in zip(paths, kinds, strict=False):
                 write_result(path, transcript, each, name=file, model=name)
@@ -119,16 +135,28 @@ def transcribe(
 
 
 def _live(
-    recognizer: "Recognizer", model: str, paths: list[Path], kinds: list[str], *, language: str, chunk_ms: int
+    recognizer: "Recognizer",
+    model: str,
+    paths: list[Path],
+    kinds: list[str],
+    *,
+    language: str,
+    chunk_ms: int,
+    endpoint: "Endpointing | None",
 ) -> None:
     from legato.cli.live import transcribe_live
     from legato.cli.output import print_result, write_result
+    from legato.formats import json_final
 
     shown = kinds[0] if not paths and kinds[0] in {Format.TXT, Format.JSONL} else None
-    transcript, interrupted = transcribe_live(recognizer, language=language, chunk_ms=chunk_ms, shown=shown)
+    transcript, interrupted = transcribe_live(
+        recognizer, language=language, chunk_ms=chunk_ms, endpoint=endpoint, shown=shown
+    )
     for path, kind in zip(paths, kinds, strict=False):
         write_result(path, transcript, kind, name="-", model=model)
-    if not paths and shown != Format.TXT:
+    if shown == Format.JSONL and transcript.endpointed:  # its segments are printed already
+        sys.stdout.write(json_final(transcript, model=model, file="-"))
+    elif not paths and shown != Format.TXT:
         print_result(transcript, kinds[0], name="-", model=model, several=False)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
