@@ -1,7 +1,7 @@
 """The recogniser: a loaded model that makes streams and transcribes files."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +54,17 @@ class Recognizer:
 
     def transcribe(
         self,
-        audio: str | Path | NDArray[np.generic],
+        audio: str | Path | NDArray[np.generic] | Iterator[Samples],
         *,
         language: str = AUTO,
         chunk_ms: int = 320,
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
-        """Transcribe a file of any format, or an array.
+        """Transcribe a file of any format, a network address, or samples.
 
         Args:
-            audio: path of a file with an audio track, or mono audio at the model's sample rate, float32[n] or int16[n].
+            audio: path of a file with an audio track, an address such as `https://...` as a string, or mono audio at
+                the model's sample rate: an array, float32[n] or int16[n], or an iterator over blocks of float32[n].
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
             progress: is called with the seconds of audio done so far.
@@ -73,10 +74,12 @@ class Recognizer:
         """
         state = self.start(language=language, chunk_ms=chunk_ms)
         if isinstance(audio, str | Path):
-            with open_audio(Path(audio)) as blocks:
+            with open_audio(audio) as blocks:
                 self._run(state, blocks, progress)
                 for warning in blocks.warnings:
                     logger.warning("%s: %s", audio, warning)
+        elif isinstance(audio, Iterator):
+            self._run(state, audio, progress)
         else:
             self._run(state, blocks_of(check_samples(audio), self.sample_rate), progress)
         return transcript_of(self, state)

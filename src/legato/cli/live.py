@@ -1,12 +1,10 @@
 """Raw PCM on standard input, recognised while it comes."""
 
-import signal
 import sys
-from collections.abc import Iterator
-from types import FrameType
 from typing import TYPE_CHECKING
 
-from legato.audio import Samples, pcm_blocks
+from legato.audio import pcm_blocks
+from legato.cli.interrupt import Interruptible
 from legato.errors import AudioError
 from legato.transcript import Event, Final, Transcript
 
@@ -37,11 +35,11 @@ def transcribe_live(recognizer: "Recognizer", *, language: str, chunk_ms: int, s
     head = sys.stdin.buffer.peek(4) if hasattr(sys.stdin.buffer, "peek") else b""
     if head.startswith(_FILE_HEADS):
         raise AudioError(f"standard input is an audio file; '-' takes raw PCM. Give its name, or: {_EXAMPLE}")
-    text = _GrowingText(show)
-    source = _Interruptible()
+    text = GrowingText(show)
+    source = Interruptible()
     heard = 0
     with recognizer.stream(language=language, chunk_ms=chunk_ms) as stream, source:
-        for block in source.blocks():
+        for block in source.blocks(pcm_blocks(sys.stdin.buffer)):
             heard += len(block)
             text.add(stream.accept(block))
         if not heard:
@@ -54,18 +52,20 @@ def transcribe_live(recognizer: "Recognizer", *, language: str, chunk_ms: int, s
     return final.transcript, source.interrupted
 
 
-class _GrowingText:
-    """Prints what is new of a text that only grows."""
+class GrowingText:
+    """Prints what is new of a text that only grows, on standard output if `show` says so."""
 
     def __init__(self, show: bool) -> None:
         self._show = show
         self._shown = ""
 
     def add(self, events: list[Event]) -> None:
+        """Print what the events add."""
         for event in events:
             self._print(event.transcript.text if isinstance(event, Final) else event.text)
 
     def end(self) -> None:
+        """End the line."""
         if self._show:
             sys.stdout.write("\n")
             sys.stdout.flush()
@@ -78,40 +78,3 @@ class _GrowingText:
         sys.stdout.write(new)
         sys.stdout.flush()
         self._shown = text
-
-
-class _Interruptible:
-    """Standard input, ended by Ctrl-C between two blocks: never in the middle of the recogniser's work."""
-
-    def __init__(self) -> None:
-        self.interrupted = False
-        self._waiting = False
-
-    def __enter__(self) -> "_Interruptible":
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def blocks(self) -> Iterator[Samples]:
-        """Give the samples that came, until the end or Ctrl-C."""
-        pieces = pcm_blocks(sys.stdin.buffer)
-        while not self.interrupted:
-            try:
-                self._waiting = True
-                block = next(pieces, None)
-                self._waiting = False
-            except KeyboardInterrupt:
-                return
-            if block is None:
-                return
-            yield block
-
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self.interrupted:  # asked twice: at once
-            raise KeyboardInterrupt
-        self.interrupted = True
-        if self._waiting:
-            self._waiting = False
-            raise KeyboardInterrupt
