@@ -46,7 +46,7 @@ def write_result(path: Path, transcript: Transcript, kind: str, *, name: str, mo
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -57,7 +57,7 @@ def write_result(path: Path, transcript: Transcript, kind: str, *, name: str, mo
         Path(temporary).chmod(0o666 & ~mask)
         Path(temporary).replace(path)
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
     finally:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
@@ -74,7 +74,7 @@ def make_folder(folder: Path) -> None:
     except FileExistsError:
         raise LegatoError(f"{folder} is a file. Give --output the name of a folder.") from None
     except OSError as error:
-        raise _cannot_write(folder, error) from None
+        raise cannot_write(folder, error) from None
 
 
 def result_paths(names: Sequence[str], folder: Path, kind: str) -> list[Path]:
@@ -110,8 +110,9 @@ def _plain_name(name: str) -> str:
     return Path(name).name
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Say that a file or folder cannot be written, and why."""
     return OutputError(
-        f"{path}: cannot be written: {error.strerror}. Give --output a folder with room and permission.",
+        f"{path}: cannot be written: {error.strerror}. Give a place with room and permission.",
         no_room=error.errno in {errno.ENOSPC, errno.EDQUOT},
     )
