@@ -40,8 +40,13 @@ class InputStream(Protocol):
 class Backend(Protocol):
     """What we use of the module `sounddevice`."""
 
-    PortAudioError: type[Exception]
-    InputStream: Callable[..., InputStream]
+    @property
+    def PortAudioError(self) -> type[Exception]:  # noqa: N802
+        """What it raises."""
+
+    @property
+    def InputStream(self) -> Callable[..., InputStream]:  # noqa: N802
+        """Opens a stream."""
 
     def query_devices(self) -> Sequence[Mapping[str, Any]]:
         """Give all devices: name, index, max_input_channels, default_samplerate."""
