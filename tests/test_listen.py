@@ -91,7 +91,7 @@ class FakeStream:
 
 
 def test_a_microphone_gives_what_was_said_and_then_why_it_ended(fox: NDArray[np.float32]) -> None:
-    heard = []
+    heard: list[NDArray[np.float32]] = []
     with Microphone("usb", backend=FakeBackend(fox)) as microphone:
         assert (microphone.device.number, microphone.device.default) == (3, True)
         with pytest.raises(MicrophoneError, match="stopped sending"):
@@ -117,11 +117,11 @@ def test_a_stopped_microphone_ends_without_an_error(fox: NDArray[np.float32]) ->
 
 
 def test_a_microphone_of_another_rate_is_resampled(fox: NDArray[np.float32]) -> None:
-    heard = []
+    heard: list[NDArray[np.float32]] = []
     with Microphone(5, backend=FakeBackend(fox, rates=(44100,))) as microphone, pytest.raises(MicrophoneError):
         heard.extend(microphone)
     expected = len(fox) * 16000 / 44100
-    assert 0.9 * expected < sum(map(len, heard)) <= expected + 1
+    assert 0.9 * expected < sum(len(block) for block in heard) <= expected + 1
 
 
 def test_which_microphone(fox: NDArray[np.float32]) -> None:
