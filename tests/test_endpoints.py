@@ -384,3 +384,15 @@ def test_command_line_without_endpoints(tmp_path: Path) -> None:
     assert "--no-endpoint" in failed(
         run("transcribe", FOLDER / "en.flac", "--no-endpoint", "--vad=silero", home=tmp_path)
     )
+
+
+def test_command_line_tells_live_events(tmp_path: Path) -> None:
+    pcm = (joined(names=("en", "de"))[0] * 32767).astype("<i2").tobytes()
+    options = ("--model", resolve("embedded").path, "--endpoint", "--format=jsonl")
+    lines = run("transcribe", "-", *options, home=tmp_path, stdin=pcm).stdout.decode().splitlines()
+    events = [json.loads(line) for line in lines]
+    segments = [number for number, event in enumerate(events) if event["type"] == "segment"]
+    assert len(segments) == 2
+    assert segments[0] + 1 < segments[1]  # it came while the rest was still spoken
+    assert events[-1]["type"] == "final"
+    assert events[-1]["text"] == " ".join(events[number]["text"] for number in segments)

@@ -1,9 +1,10 @@
-"""Audio in: any file that FFmpeg decodes, an array, or raw PCM -> mono float32 at 16 kHz.
+"""Audio in: any file or address that FFmpeg reads, an array, or raw PCM -> mono float32 at 16 kHz.
 
 Files are decoded block by block, so memory does not grow with their length, whatever length their header claims.
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +33,14 @@ _TIMED = {"mov", "matroska"}
 """Containers that hold their duration, if not to the sample."""
 
 
+_PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,crypto,rtmp,rtmps,rtp,srt"
+"""What FFmpeg may use for an address; never `file`: a playlist from elsewhere must not open what lies here."""
+
+_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "rtp", "srt", "tcp", "udp")
+_URL_TIMEOUT = (15.0, 30.0)
+"""Seconds to wait for an address to answer, and for more of its data."""
+
+
 class AudioFile:
     """An open audio file, decoded as it is iterated: blocks of float32[n], mono, 16 kHz, n <= 10 seconds.
 
@@ -42,7 +51,12 @@ class AudioFile:
         duration: seconds according to the container; None when it does not say.
         channels: how many its audio has.
         warnings: one text for each thing that is wrong with the file but did not stop us. Complete after iteration.
+        changed: it was altered while it was read. Known after iteration.
+        block_seconds: length of the blocks; may be set before iteration.
     """
+
+    changed = False
+    block_seconds: float = _BLOCK_SECONDS
 
     def __init__(self, path: Path, name: str, channel: int | None = None) -> None:
         self.name = name
@@ -59,12 +73,11 @@ class AudioFile:
             raise AudioError(f"{name}: no permission to read it. Change its permissions or copy it.") from None
         except OSError as error:
             raise AudioError(f"{name}: cannot be opened: {error.strerror}. Check the path and the disk.") from None
+        self._before = _fingerprint(self._file)
         try:
             self._container = self._open_container()
             self._stream = self._choose_stream()
-            self.channels = max(1, self._stream.codec_context.layout.nb_channels)
-            if channel is not None:
-                check_channel(channel, self.channels, name)
+            self.channels = self._choose_channel()
         except BaseException:
             self.close()
             raise
@@ -89,12 +102,12 @@ class AudioFile:
         """Decode the file.
 
         Yields:
-            float32[n], n <= 160000; all but the last have 160000 samples.
+            float32[n], n <= 160000 (16000 times `block_seconds`); all but the last have that many samples.
 
         Raises:
             AudioError: nothing could be decoded, or a sample is NaN or infinite.
         """
-        block = np.empty(_BLOCK_SECONDS * SAMPLE_RATE, np.float32)
+        block = np.empty(round(self.block_seconds * SAMPLE_RATE), np.float32)
         filled = heard = 0
         for piece in self._resampled():
             _refuse_not_finite(piece, self.name, offset=heard)
@@ -113,6 +126,7 @@ class AudioFile:
             damage = f" ({self.warnings[0]})" if self.warnings else ""
             raise AudioError(f"{self.name}: its audio is empty: 0 samples{damage}. Record or export it again.")
         self._compare_with_header(heard / SAMPLE_RATE)
+        self._compare_with_before()
 
     def _open_container(self) -> "av.container.InputContainer":
         if os.fstat(self._file.fileno()).st_size == 0 and Path(self.name).is_file():
@@ -142,10 +156,18 @@ class AudioFile:
         best = self._container.streams.best("audio")
         return next((stream for stream in usable if best is not None and stream.index == best.index), usable[0])
 
+    def _choose_channel(self) -> int:
+        """Check the channel that is wanted, and return how many there are."""
+        count = max(1, self._stream.codec_context.layout.nb_channels)
+        if self._channel is not None:
+            check_channel(self._channel, count, self.name)
+        return count
+
     def _read_duration(self) -> float | None:
+        return self._container_seconds() if self._file.seekable() else None
+
+    def _container_seconds(self) -> float | None:
         stream = self._stream
-        if not self._file.seekable():
-            return None
         if stream.duration and stream.time_base:
             seconds = float(stream.duration * stream.time_base)
         elif self._container.duration:
@@ -215,6 +237,14 @@ class AudioFile:
         else:
             self.warnings.append(f"the file is cut off at {heard:.2f} s; its header says {declared:.2f} s")
 
+    def _compare_with_before(self) -> None:
+        """Warn when the file is not what it was when it was opened."""
+        after = _fingerprint(self._file)
+        if after != self._before:
+            self.changed = True
+            how = f"{self._before[0]} bytes before, {after[0]} after"
+            self.warnings.append(f"the file changed while it was read ({how}): transcribe it again when it is complete")
+
     def _promise(self, heard: float) -> tuple[float, float]:
         """Give the seconds that the file promises, and how far off the promise may be."""
         if not self._file.seekable():
@@ -235,19 +265,72 @@ class AudioFile:
         return heard, 0.0
 
 
+class AudioUrl(AudioFile):
+    """Audio from a network address; what a broken connection leaves is given, with a warning."""
+
+    def __init__(self, url: str, channel: int | None = None) -> None:
+        self._url = url
+        self._channel = channel
+        self.name = _without_password(url)
+        self.warnings = []
+        self._end = 0.0
+        try:
+            self._container = av.open(
+                url,
+                mode="r",
+                options={"protocol_whitelist": _PROTOCOLS},
+                timeout=_URL_TIMEOUT,
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            raise AudioError(
+                f"{self.name}: cannot be opened ({_reason(error)}). "
+                "Check the address and the network, and that it is audio."
+            ) from None
+        try:
+            self._stream = self._choose_stream()
+            self.channels = self._choose_channel()
+        except BaseException:
+            self.close()
+            raise
+        self.duration = self._container_seconds()
+
+    def close(self) -> None:
+        """Close the connection; harmless when it is closed."""
+        self._container.close()
+
+    def _compare_with_header(self, heard: float) -> None:
+        """Warn when much less came than was promised: what ended may have been the connection."""
+        if not self.warnings and self.duration is not None and heard < self.duration - max(0.5, 0.01 * self.duration):
+            self.warnings.append(f"it breaks off at {heard:.2f} s; its header says {self.duration:.2f} s")
+
+    def _compare_with_before(self) -> None:
+        pass
+
+
+def is_url(name: str | Path) -> bool:
+    """Whether a name is an address on the network, such as https://... or rtmp://..., rather than a file's path."""
+    return isinstance(name, str) and name.partition("://")[0].lower() in _SCHEMES and "://" in name
+
+
 def open_audio(path: str | Path, *, channel: int | None = None) -> AudioFile:
-    """Open an audio or video file of any codec and sample rate.
+    """Open an audio or video file, or a network address, of any codec and sample rate.
 
     Args:
-        path: the file. Its first (or default) audio track is read.
+        path: the file, or as a string (never as a `Path`) an address that `is_url` knows. Its first (or default) audio
+            track is read.
         channel: the only one to hear, counted from 0; by default all are averaged.
+
 
     Returns:
         The open file: a context manager, iterated for its blocks.
 
     Raises:
-        AudioError: not found, a folder, not readable, not audio, without an audio track, empty, without such a channel.
+        AudioError: not found, a folder, not readable, not audio, without an audio track, empty, without such a
+            channel; no connection.
     """
+    if isinstance(path, str) and is_url(path):
+        return AudioUrl(path, channel)
     return AudioFile(Path(path), str(path), channel)
 
 
@@ -316,11 +399,12 @@ def channel_count(audio: "str | Path | NDArray[Any]") -> int:
     """Count the channels of a file or array that will be read once for each of them.
 
     Raises:
-        AudioError: as `open_audio`; or a pipe, which can be read only once.
+        AudioError: as `open_audio`; or a pipe or an address, which can be read only once.
     """
     if not isinstance(audio, str | Path):
         return audio.shape[1] if np.ndim(audio) == 2 else 1
-    if Path(audio).exists() and not Path(audio).is_file() and not Path(audio).is_dir():
+    pipe = Path(audio).exists() and not Path(audio).is_file() and not Path(audio).is_dir()
+    if pipe or is_url(audio):
         raise AudioError(f"{audio}: channels can be told apart in files only. Save it first, or hear one channel.")
     with open_audio(audio) as file:
         return file.channels
@@ -356,6 +440,19 @@ def pcm_blocks(file: BinaryIO, block_ms: int = 100) -> Iterator[Samples]:
         rest = data[whole:]
         if whole:
             yield _scaled(np.frombuffer(data[:whole], "<i2"))
+
+
+def _fingerprint(file: BinaryIO) -> tuple[int, int]:
+    """Size and time of the last change of a regular file; zeros of a pipe."""
+    status = os.fstat(file.fileno())
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (0, 0)
+
+
+def _without_password(url: str) -> str:
+    """An address for messages: without user name and password."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _mono(frame: "av.audio.frame.AudioFrame", channel: int | None) -> Samples:

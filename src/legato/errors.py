@@ -12,6 +12,22 @@ class AudioError(LegatoError):
     """Audio that cannot be read or is not usable: not audio, empty, no audio track, NaN samples."""
 
 
+class MicrophoneError(AudioError):
+    """A microphone that is not there, cannot be opened, or stopped sending."""
+
+
+class OutputError(LegatoError):
+    """A result that cannot be written.
+
+    Attributes:
+        no_room: the disk is full, so nothing else can be written either.
+    """
+
+    def __init__(self, message: str, *, no_room: bool = False) -> None:
+        super().__init__(message)
+        self.no_room = no_room
+
+
 class LanguageError(LegatoError):
     """A language that the model has no prompt for."""
 

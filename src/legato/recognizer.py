@@ -1,13 +1,13 @@
 """The recogniser: a loaded model that makes streams and transcribes files."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio import channel_count, check_samples, one_channel, open_audio
+from legato.audio import channel_count, check_channel, check_samples, one_channel, open_audio
 from legato.bundle import AUTO, Bundle, open_bundle
 from legato.channels import Channels, merge
 from legato.confidence import Confidence
@@ -67,7 +67,7 @@ class Recognizer:
 
     def transcribe(
         self,
-        audio: str | Path | NDArray[np.generic],
+        audio: str | Path | NDArray[np.generic] | Iterator[Samples],
         *,
         language: str = AUTO,
         chunk_ms: int = 320,
@@ -75,11 +75,12 @@ class Recognizer:
         channels: Channels = "mix",
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
-        """Transcribe a file of any format, or an array.
+        """Transcribe a file of any format, a network address, or samples.
 
         Args:
-            audio: path of a file with an audio track, or audio at the model's sample rate, float32 or int16, [n] or
-                [n, channels].
+            audio: path of a file with an audio track, an address such as `https://...` as a string, or audio at the
+                model's sample rate: an array, float32 or int16, [n] or [n, channels], or an iterator over mono blocks,
+                float32[n].
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
             endpoint: when a segment ends; without it the segments are sentences.
@@ -95,6 +96,8 @@ class Recognizer:
         if channels != "split":
             channel = None if channels == "mix" else channels
             return self._transcribe(audio, channel, progress, language=language, chunk_ms=chunk_ms, endpoint=endpoint)
+        if isinstance(audio, Iterator):
+            raise AudioError("An iterator gives mono blocks: there are no channels to tell apart.")
         transcripts: list[Transcript] = []
         count = channel_count(audio)
 
@@ -109,7 +112,7 @@ class Recognizer:
 
     def _transcribe(
         self,
-        audio: str | Path | NDArray[np.generic],
+        audio: str | Path | NDArray[np.generic] | Iterator[Samples],
         channel: int | None,
         progress: Callable[[float], None] | None,
         *,
@@ -121,11 +124,15 @@ class Recognizer:
         state = self.start(language=language, chunk_ms=chunk_ms, endpoint=endpoint)
         events: list[Event] = []
         if isinstance(audio, str | Path):
-            with open_audio(Path(audio), channel=channel) as blocks:
+            with open_audio(audio, channel=channel) as blocks:
                 self._run(state, blocks, progress, events)
                 if not channel:  # what is wrong with a file is the same for all its channels
                     for warning in blocks.warnings:
                         logger.warning("%s: %s", audio, warning)
+        elif isinstance(audio, Iterator):
+            if channel is not None:
+                check_channel(channel, 1, "audio")
+            self._run(state, audio, progress, events)
         else:
             samples = audio if channel is None else one_channel(audio, channel)
             self._run(state, blocks_of(check_samples(samples), self.sample_rate), progress, events)

@@ -7,6 +7,7 @@ import typer
 
 from legato.cli.bench import bench
 from legato.cli.convert import convert
+from legato.cli.listen import listen
 from legato.cli.models import models_app
 from legato.cli.transcribe import transcribe
 
@@ -36,6 +37,7 @@ def _root(
 
 
 app.command()(transcribe)
+app.command()(listen)
 app.command()(convert)
 app.command()(bench)
 app.add_typer(models_app)

@@ -1,12 +1,10 @@
 """Raw PCM on standard input, recognised while it comes."""
 
-import signal
 import sys
-from collections.abc import Iterator
-from types import FrameType
 from typing import TYPE_CHECKING
 
-from legato.audio import Samples, pcm_blocks
+from legato.audio import pcm_blocks
+from legato.cli.interrupt import Interruptible
 from legato.endpoint import Endpointing, with_segments
 from legato.errors import AudioError
 from legato.formats import event_as_dict, json_line
@@ -43,8 +41,8 @@ def transcribe_live(
     head = sys.stdin.buffer.peek(4) if hasattr(sys.stdin.buffer, "peek") else b""
     if head.startswith(_FILE_HEADS):
         raise AudioError(f"standard input is an audio file; '-' takes raw PCM. Give its name, or: {_EXAMPLE}")
-    text = _Events() if shown == "jsonl" else _GrowingText(shown is not None)
-    source = _Interruptible()
+    text = _Events() if shown == "jsonl" else GrowingText(shown is not None)
+    source = Interruptible()
     heard = 0
     segments: list[Segment] = []
 
@@ -54,7 +52,7 @@ def transcribe_live(
             segments.extend(event for event in events if isinstance(event, Segment))
 
     with recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=endpoint) as stream, source:
-        for block in source.blocks():
+        for block in source.blocks(pcm_blocks(sys.stdin.buffer)):
             heard += len(block)
             note(stream.accept(block))
         if not heard:
@@ -67,8 +65,8 @@ def transcribe_live(
     return with_segments(segments, final.transcript), source.interrupted
 
 
-class _GrowingText:
-    """Prints what is new of a text that only grows."""
+class GrowingText:
+    """Prints what is new of a text that only grows, on standard output if `show` says so."""
 
     def __init__(self, show: bool) -> None:
         self._show = show
@@ -76,6 +74,7 @@ class _GrowingText:
         self._lines = False
 
     def add(self, events: list[Event]) -> None:
+        """Print what the events add."""
         for event in events:
             self._print(event.transcript.text if isinstance(event, Final) else event.text)
             if isinstance(event, Segment) and event.text:
@@ -83,6 +82,7 @@ class _GrowingText:
                 self._lines = True
 
     def end(self) -> None:
+        """End the line, if there is one that is not ended."""
         if self._shown or not self._lines:
             self._line()
 
@@ -113,40 +113,3 @@ class _Events:
 
     def end(self) -> None:
         """Leave the end to the transcript's own lines."""
-
-
-class _Interruptible:
-    """Standard input, ended by Ctrl-C between two blocks: never in the middle of the recogniser's work."""
-
-    def __init__(self) -> None:
-        self.interrupted = False
-        self._waiting = False
-
-    def __enter__(self) -> "_Interruptible":
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def blocks(self) -> Iterator[Samples]:
-        """Give the samples that came, until the end or Ctrl-C."""
-        pieces = pcm_blocks(sys.stdin.buffer)
-        while not self.interrupted:
-            try:
-                self._waiting = True
-                block = next(pieces, None)
-                self._waiting = False
-            except KeyboardInterrupt:
-                return
-            if block is None:
-                return
-            yield block
-
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self.interrupted:  # asked twice: at once
-            raise KeyboardInterrupt
-        self.interrupted = True
-        if self._waiting:
-            self._waiting = False
-            raise KeyboardInterrupt

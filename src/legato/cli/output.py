@@ -1,13 +1,16 @@
 """Where results go: standard output, or one file an input in a folder."""
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from legato.errors import LegatoError
+from legato.audio import is_url
+from legato.errors import LegatoError, OutputError
 from legato.formats import WRITERS, as_dict, json_line
 from legato.template import compile_template
 from legato.transcript import Transcript
@@ -37,22 +40,24 @@ def write_result(path: Path, transcript: Transcript, kind: str, *, name: str, mo
     """Write a transcript to a file, which appears complete or not at all.
 
     Raises:
-        LegatoError: it cannot be written.
+        OutputError: it cannot be written.
     """
     text = writer_of(kind)(transcript, model=model, file=name)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # a name must not survive a power cut that its text did not
         mask = os.umask(0)
         os.umask(mask)
         Path(temporary).chmod(0o666 & ~mask)
         Path(temporary).replace(path)
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
     finally:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
@@ -78,13 +83,13 @@ def make_folder(folder: Path) -> None:
     except FileExistsError:
         raise LegatoError(f"{folder} is a file. Give --output the name of a folder.") from None
     except OSError as error:
-        raise _cannot_write(folder, error) from None
+        raise cannot_write(folder, error) from None
 
 
 def result_paths(names: Sequence[str], folder: Path, kind: str) -> list[Path]:
     """Give each input its own file: NAME.KIND, with the input's extension or a number where names would clash."""
-    stems = ["stdin" if name == "-" else Path(name).stem for name in names]
-    full = ["stdin" if name == "-" else Path(name).name for name in names]
+    stems = [Path(_plain_name(name)).stem for name in names]
+    full = [_plain_name(name) for name in names]
     folded = [stem.casefold() for stem in stems]
     wanted = [long if folded.count(stem.casefold()) > 1 else stem for stem, long in zip(stems, full, strict=True)]
     taken: set[str] = set()
@@ -99,5 +104,24 @@ def result_paths(names: Sequence[str], folder: Path, kind: str) -> list[Path]:
     return paths
 
 
-def _cannot_write(path: Path, error: OSError) -> LegatoError:
-    return LegatoError(f"{path}: cannot be written: {error.strerror}. Give --output a folder with room and permission.")
+def partial_path(path: Path) -> Path:
+    """Where the result of a file goes that was not heard to its end: never taken for a complete one."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def _plain_name(name: str) -> str:
+    """File name of an input: of an address, the last part of its path, or the host."""
+    if name == "-":
+        return "stdin"
+    if is_url(name):
+        parts = urlsplit(name)
+        return Path(unquote(parts.path)).name or parts.hostname or parts.scheme
+    return Path(name).name
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """Say that a file or folder cannot be written, and why."""
+    return OutputError(
+        f"{path}: cannot be written: {error.strerror}. Give a place with room and permission.",
+        no_room=error.errno in {errno.ENOSPC, errno.EDQUOT},
+    )

@@ -10,22 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from legato.cli.errors import FAILED, INTERRUPTED, guarded, say, say_error
+from legato.cli.segmenting import Vad, rules_of
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
+    from legato.audio import Samples
     from legato.channels import Channels
     from legato.endpoint import Endpointing
     from legato.models import ResolvedModel
     from legato.recognizer import Recognizer
+    from legato.transcript import Transcript
 
 _LONG_SECONDS = 10.0
-
-
-class Vad(StrEnum):
-    """Voice activity detectors."""
-
-    NONE = "none"
-    SILERO = "silero"
 
 
 class Format(StrEnum):
@@ -45,7 +41,11 @@ class Format(StrEnum):
 def transcribe(
     *,
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Audio or video files; - is raw 16-bit 16 kHz mono PCM.")
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Audio or video files, folders or addresses (https://...); - is raw 16-bit 16 kHz mono PCM.",
+        ),
     ],
     model: Annotated[
         str | None, typer.Option(help="Name or folder of a model; see 'legato models'. Default: the best at hand.")
@@ -60,7 +60,8 @@ def transcribe(
         typer.Option("--output-template", metavar="TEXT", help="A line for each segment, as '{start:.2f} {text}'."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a file for each input into this folder.")
+        Path | None,
+        typer.Option("--output", "--output-dir", metavar="DIR", help="Write a file for each input into this folder."),
     ] = None,
     channels: Annotated[
         str,
@@ -74,18 +75,31 @@ def transcribe(
     ] = None,
     vad: Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")] = Vad.NONE,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Folders with all that is in them.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Files at once, each to a file of its own. Default for folders: 4."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Do again what has a result (folders, --jobs).")
+    ] = False,
 ) -> None:
     """Recognise speech in files, or live on standard input."""
-    from legato import Endpointing, load
-    from legato.cli.output import make_folder, print_result, result_paths, write_result, writer_of
+    from legato import load
+    from legato.cli.output import make_folder, partial_path, print_result, result_paths, write_result, writer_of
     from legato.models import resolve
 
     heard = _channels(channels)
     several = len(files) > 1
-    if several and "-" in files:
+    many = recursive or jobs is not None or all(Path(file).is_dir() for file in files)
+    if (several or many) and "-" in files:
         raise typer.BadParameter("- (standard input) cannot be combined with files.", param_hint="FILE...")
     if files == ["-"] and heard != "mix":
         raise typer.BadParameter("- (standard input) has one channel.", param_hint="--channels")
+    if overwrite and not many:
+        raise typer.BadParameter(
+            "it is for folders and --jobs; other results are always written.", param_hint="--overwrite"
+        )
     kinds: list[str] = [str(each) for each in dict.fromkeys(formats or [])]
     if template is not None:
         if kinds:
@@ -93,18 +107,16 @@ def transcribe(
         writer_of(template)
         kinds = [template]
     kinds = kinds or [Format.TXT]
-    if len(kinds) > 1 and output is None:
+    if len(kinds) > 1 and output is None and not many:
         raise typer.BadParameter("several formats need --output DIR.", param_hint="--format")
     kind = kinds[0]
-    if several and output is None and kind in {Format.SRT, Format.VTT, Format.TSV}:
+    if several and not many and output is None and kind in {Format.SRT, Format.VTT, Format.TSV}:
         raise typer.BadParameter(f"{kind} of several files needs --output DIR.", param_hint="--format")
-    if endpoint is False and vad is not Vad.NONE:
-        raise typer.BadParameter("a detector places endpoints; leave out --no-endpoint or --vad.", param_hint="--vad")
-    rules = Endpointing(vad=vad.value) if endpoint or vad is not Vad.NONE else None
+    rules = rules_of(endpoint, vad)
     if output is not None:
         make_folder(output)
     targets: list[list[Path]] = [[] for _ in files]
-    if output is not None:
+    if output is not None and not many:
         targets = [list(each) for each in zip(*(result_paths(files, output, each) for each in kinds), strict=True)]
     resolved = resolve(model)
     if model is None:
@@ -116,13 +128,30 @@ def transcribe(
     if files == ["-"]:
         _live(recognizer, name, targets[0], kinds, language=language, chunk_ms=chunk_ms, endpoint=rules)
         return
-    failed = False
+    if many:
+        from legato.cli.many import transcribe_many
+
+        transcribe_many(
+            recognizer, name, files, output, kinds,
+            language=language, chunk_ms=chunk_ms, endpoint=rules, channels=heard,
+            recursive=recursive, jobs=jobs or 4, overwrite=overwrite,
+        )  # fmt: skip
+        return
+    failed = interrupted = False
     for file, paths in zip(files, targets, strict=True):
         try:
             with _progress(file) as progress:
-                transcript = recognizer.transcribe(
-                    file, language=language, chunk_ms=chunk_ms, endpoint=rules, channels=heard, progress=progress
-                )
+                if several or heard == "split":  # Ctrl-C drops the file that is being read
+                    transcript = recognizer.transcribe(
+                        file, language=language, chunk_ms=chunk_ms, endpoint=rules, channels=heard, progress=progress
+                    )
+                else:
+                    transcript, interrupted = _one(
+                        recognizer, file, None if heard == "mix" else heard,
+                        language=language, chunk_ms=chunk_ms, endpoint=rules, progress=progress,
+                    )  # fmt: skip
+            if interrupted:
+                paths[:] = map(partial_path, paths)
             for path, each in zip(paths, kinds, strict=False):
                 write_result(path, transcript, each, name=file, model=name)
             if not paths:
@@ -130,8 +159,49 @@ def transcribe(
         except LegatoError as error:
             say_error(error)
             failed = True
+    if interrupted:
+        where = f", in {', '.join(map(str, targets[0]))}" if targets[0] else ""
+        say(f"legato: interrupted at {transcript.duration:.2f} s of {files[0]}; what was heard is written{where}")
+        raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _one(
+    recognizer: "Recognizer",
+    file: str,
+    channel: int | None,
+    *,
+    language: str,
+    chunk_ms: int,
+    endpoint: "Endpointing | None",
+    progress: Callable[[float], None] | None,
+) -> tuple["Transcript", bool]:
+    """Transcribe one file until its end or Ctrl-C; the flag says that it was Ctrl-C."""
+    from legato.audio import open_audio
+    from legato.cli.interrupt import Interruptible
+
+    with open_audio(file, channel=channel) as audio, Interruptible() as source:
+        audio.block_seconds = 1.0  # what Ctrl-C can cost
+        heard = False
+
+        def blocks() -> Iterator["Samples"]:
+            nonlocal heard
+            for block in source.blocks(audio):
+                heard = True
+                yield block
+
+        try:
+            transcript = recognizer.transcribe(
+                blocks(), language=language, chunk_ms=chunk_ms, endpoint=endpoint, progress=progress
+            )
+        except LegatoError:
+            if source.interrupted and not heard:
+                raise KeyboardInterrupt from None
+            raise
+        for warning in audio.warnings:
+            say_error(f"{file}: {warning}")
+    return transcript, source.interrupted
 
 
 def _live(

@@ -1,0 +1,329 @@
+"""Many files at once through the engine: each result is written when it is done, and a second run does the rest."""
+
+import os
+import stat
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from legato.audio import channel_count, is_url, open_audio
+from legato.channels import Channels, merge
+from legato.cli.errors import FAILED, INTERRUPTED, say, say_error
+from legato.cli.output import make_folder, result_paths, write_result
+from legato.endpoint import Endpointing, with_segments
+from legato.engine import Engine
+from legato.errors import AudioError, EngineError, LegatoError, OutputError
+from legato.transcript import Final, Segment, Transcript
+
+if TYPE_CHECKING:
+    from legato.recognizer import Recognizer
+
+_SUFFIXES = frozenset(
+    {
+        *(".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".dts", ".flac"),
+        *(".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg"),
+        *(".mts", ".oga", ".ogg", ".ogv", ".opus", ".snd", ".spx", ".tta", ".vob", ".w64", ".wav", ".webm", ".wma"),
+        *(".wmv", ".wv"),
+    }
+)
+"""What names of audio and video files end with: only these are taken from a folder."""
+
+_BLOCK_SECONDS = 5.0
+_Told = Callable[[str, Transcript | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to do: its name as the user knows it, and where its results go, a path a format."""
+
+    name: str
+    targets: tuple[Path, ...]
+
+
+@dataclass
+class Outcome:
+    """What became of the files.
+
+    Attributes:
+        done: files with a new result.
+        skipped: files that had a result already.
+        stale: those of them that were changed after their result was written.
+        failed: name -> why there is no result.
+        left: files that were not tried, because the run was stopped.
+        seconds: of audio, of the files that were done.
+        stopped: why the run ended before its end.
+        interrupted: Ctrl-C ended it.
+    """
+
+    done: int = 0
+    skipped: int = 0
+    stale: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    left: int = 0
+    seconds: float = 0.0
+    stopped: str | None = None
+    interrupted: bool = False
+
+
+def transcribe_many(
+    recognizer: "Recognizer",
+    model: str,
+    names: Sequence[str],
+    output: Path | None,
+    kinds: Sequence[str],
+    *,
+    language: str,
+    chunk_ms: int,
+    endpoint: Endpointing | None,
+    channels: Channels,
+    recursive: bool,
+    jobs: int,
+    overwrite: bool,
+) -> None:
+    """Transcribe files and folders, several files at once, each into a file of its own.
+
+    Args:
+        recognizer: the model.
+        model: its name, for the results.
+        names: files, folders and addresses.
+        output: folder for the results, with the folders' inner structure; None puts each beside its audio.
+        kinds: formats of the results, or a template.
+        language: as for `Recognizer.stream`.
+        chunk_ms: as for `Recognizer.stream`.
+        endpoint: as for `Recognizer.stream`.
+        channels: as for `Recognizer.transcribe`.
+        recursive: take what is in the folders' folders too.
+        jobs: files at once.
+        overwrite: do files again that have a result.
+
+    Raises:
+        typer.Exit: a file failed (2), or Ctrl-C came (130).
+        LegatoError: there is nothing to do anything with.
+    """
+    outcome = Outcome()
+    found = _plan(names, output, kinds, recursive, outcome.failed)
+    if not found and not outcome.failed:
+        deeper = "" if recursive else " directly in it; --recursive takes its folders too"
+        raise AudioError(f"{', '.join(names)}: no audio or video file{deeper}.")
+    todo = [job for job in found if overwrite or not all(target.exists() for target in job.targets)]
+    outcome.skipped = len(found) - len(todo)
+    outcome.stale = 0 if overwrite else sum(_is_stale(job) for job in found)
+    with _shown(len(found), outcome.skipped) as tell:
+        _run(
+            recognizer, model, kinds, todo, outcome, tell,
+            language=language, chunk_ms=chunk_ms, endpoint=endpoint, channels=channels, jobs=jobs,
+        )  # fmt: skip
+    _summarise(outcome)
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if outcome.failed or outcome.stopped:
+        raise typer.Exit(FAILED)
+
+
+def _plan(
+    names: Sequence[str], output: Path | None, kinds: Sequence[str], recursive: bool, failed: dict[str, str]
+) -> list[Job]:
+    """Find the files, each once, and give each the name of its result; what cannot be looked at goes to `failed`."""
+    places: dict[str, Path] = {}  # name of the audio -> folder of its result
+    seen: set[str] = set()
+    for name in names:
+        if is_url(name):
+            places.setdefault(name, output or Path())
+            continue
+        root = Path(name)
+        paths = _audio_files(root, recursive, failed) if root.is_dir() else iter([root])
+        for path in paths:
+            real = os.path.realpath(path)
+            if real not in seen:
+                seen.add(real)
+                inner = path.parent.relative_to(root) if root.is_dir() else Path()
+                places[str(path)] = path.parent if output is None else output / inner
+    targets: dict[str, tuple[Path, ...]] = {}
+    for folder in dict.fromkeys(places.values()):
+        inside = [name for name, place in places.items() if place == folder]
+        targets.update(
+            zip(inside, zip(*(result_paths(inside, folder, kind) for kind in kinds), strict=True), strict=True)
+        )
+    return [Job(name, targets[name]) for name in places]
+
+
+def _audio_files(root: Path, recursive: bool, failed: dict[str, str]) -> Iterator[Path]:
+    """Give the audio and video files of a folder, sorted; hidden ones and what is no regular file are left out."""
+
+    def unreadable(error: OSError) -> None:
+        failed[str(error.filename)] = f"the folder cannot be read: {error.strerror}"
+
+    for folder, inner, files in os.walk(root, onerror=unreadable):
+        inner[:] = sorted(name for name in inner if not name.startswith(".")) if recursive else []
+        for name in sorted(files):
+            path = Path(folder, name)
+            if path.suffix.lower() in _SUFFIXES and not name.startswith(".") and _is_regular(path):
+                yield path
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # a link to nothing: opening it will say so
+        return True
+
+
+def _is_stale(job: Job) -> bool:
+    try:
+        return Path(job.name).stat().st_mtime > min(target.stat().st_mtime for target in job.targets)
+    except OSError:
+        return False
+
+
+def _run(
+    recognizer: "Recognizer",
+    model: str,
+    kinds: Sequence[str],
+    todo: Sequence[Job],
+    outcome: Outcome,
+    tell: _Told,
+    *,
+    language: str,
+    chunk_ms: int,
+    endpoint: Endpointing | None,
+    channels: Channels,
+    jobs: int,
+) -> None:
+    """Do the files; what became of them goes into `outcome`."""
+    stopping = threading.Event()
+
+    def do(job: Job) -> Transcript | None:
+        if stopping.is_set():
+            return None
+        numbers = range(channel_count(job.name)) if channels == "split" else [None if channels == "mix" else channels]
+        parts = [_recognise(engine, job.name, number, language, chunk_ms, endpoint) for number in numbers]
+        transcript = merge(parts) if channels == "split" else parts[0]
+        for target, kind in zip(job.targets, kinds, strict=True):
+            make_folder(target.parent)
+            write_result(target, transcript, kind, name=job.name, model=model)
+        return transcript
+
+    engine = Engine(recognizer, max_streams=jobs)
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="legato-file")
+    futures = {pool.submit(do, job): job for job in todo}
+    waiting = set(futures)
+    try:
+        for future in as_completed(futures):
+            waiting.discard(future)
+            name = futures[future].name
+            try:
+                transcript = future.result()
+            except Exception as error:  # whatever it is, the other files go on
+                if stopping.is_set() and isinstance(error, EngineError):  # given up, not failed
+                    outcome.left += 1
+                    continue
+                known = isinstance(error, LegatoError)
+                outcome.failed[name] = str(error) if known else f"{type(error).__name__}: {error}"
+                if isinstance(error, OutputError) and error.no_room and not stopping.is_set():
+                    outcome.stopped = "the disk is full"
+                    stopping.set()
+                    engine.close(cancel=True)
+                tell(name, None)
+                continue
+            if transcript is None:
+                outcome.left += 1
+                continue
+            outcome.done += 1
+            outcome.seconds += transcript.duration
+            tell(name, transcript)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+        outcome.stopped = "interrupted"
+        outcome.left += len(waiting)
+        stopping.set()
+    finally:
+        stopping.set()
+        engine.close(cancel=bool(waiting))
+        pool.shutdown(cancel_futures=True)
+    for future in waiting:  # files that were finished all the same while the others were given up
+        if not future.cancelled() and future.exception() is None and (transcript := future.result()) is not None:
+            outcome.left -= 1
+            outcome.done += 1
+            outcome.seconds += transcript.duration
+
+
+def _recognise(
+    engine: Engine, name: str, channel: int | None, language: str, chunk_ms: int, endpoint: Endpointing | None
+) -> Transcript:
+    """Recognise one file, or a channel of it, through the engine.
+
+    Raises:
+        AudioError: it cannot be read, or changed while it was read: then it may not be complete yet.
+        EngineError: the engine was closed, or broke down.
+    """
+    segments: list[Segment] = []
+    with (
+        open_audio(name, channel=channel) as audio,
+        engine.stream(language=language, chunk_ms=chunk_ms, endpoint=endpoint) as stream,
+    ):
+        audio.block_seconds = _BLOCK_SECONDS
+        for block in audio:
+            stream.accept(block)
+            # Each partial holds the whole text so far: they must not pile up.
+            segments += (event for event in stream.poll() if isinstance(event, Segment))
+        *events, final = stream.finish()
+        segments += (event for event in events if isinstance(event, Segment))
+        if audio.changed:
+            raise AudioError(f"{name}: {audio.warnings[-1]}.")
+        if not channel:  # what is wrong with a file is the same for all its channels
+            for warning in audio.warnings:
+                say_error(f"{name}: {warning}")
+    assert isinstance(final, Final)
+    return with_segments(segments, final.transcript)
+
+
+@contextmanager
+def _shown(total: int, before: int) -> Iterator[_Told]:
+    """Show what was done: a bar on a terminal, else a line a file on standard error."""
+    count = before
+    if sys.stderr.isatty():
+        from legato.cli.progress import steps_bar
+
+        with steps_bar() as update:
+            update("files", before, total)
+
+            def move(_name: str, _transcript: Transcript | None) -> None:
+                nonlocal count
+                count += 1
+                update("files", count, total)
+
+            yield move
+        return
+
+    def line(name: str, transcript: Transcript | None) -> None:
+        nonlocal count
+        count += 1
+        what = "failed" if transcript is None else f"{transcript.duration:.2f} s"
+        say(f"{count}/{total} {name}: {what}")
+
+    yield line
+
+
+def _summarise(outcome: Outcome) -> None:
+    """Print what became of the files, and why some have no result."""
+    parts = [f"{outcome.done} done ({outcome.seconds:.0f} s of audio)"]
+    if outcome.skipped:
+        stale = f", {outcome.stale} of them older than their audio" if outcome.stale else ""
+        parts.append(f"{outcome.skipped} had a result already (--overwrite does them again{stale})")
+    if outcome.failed:
+        parts.append(f"{len(outcome.failed)} failed")
+    if outcome.left:
+        parts.append(f"{outcome.left} not done ({outcome.stopped}); the same command does the rest")
+    say(f"legato: {', '.join(parts)}")
+    for reason, number in Counter(outcome.failed.values()).items():
+        names = [name for name, why in outcome.failed.items() if why == reason]
+        shown = reason if number == 1 and names[0] in reason else f"{', '.join(names)}: {reason}"
+        say(f"legato: failed: {shown}")

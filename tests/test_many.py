@@ -1,0 +1,216 @@
+"""Folders, addresses and interruptions of `legato transcribe`, through the command."""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+
+from legato.audio import open_audio, read_audio
+from tests.command import environment, failed, legato
+from tests.conftest import REFERENCES
+from tests.sounds import encode
+
+FOX = REFERENCES / "audio" / "fox16k.wav"
+
+
+def tree(root: Path) -> Path:
+    (root / "sub").mkdir(parents=True)
+    for name in ("a.wav", "b.wav", "sub/c.wav"):
+        shutil.copy(FOX, root / name)
+    (root / "notes.txt").write_text("no audio")
+    return root
+
+
+def test_a_folder_is_done_once_and_failures_are_told(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+    (root / "bad.wav").write_text("no sound")
+    command = ("transcribe", root, "--recursive", "--jobs", "2")
+    message = failed(legato(*command, home=tmp_path))
+    assert "3 done" in message
+    assert "1 failed" in message
+    assert "bad.wav: not an audio file" in message
+    alone = legato("transcribe", FOX, home=tmp_path).stdout
+    results = [root / "a.txt", root / "b.txt", root / "sub" / "c.txt"]
+    assert [path.read_bytes() for path in results] == [alone] * 3
+    assert not list(root.rglob("*.part"))
+    # What is there is not done again, whatever it holds; what is missing is.
+    results[0].write_text("kept")
+    results[2].unlink()
+    (root / "bad.wav").unlink()
+    again = legato(*command, home=tmp_path)
+    assert again.returncode == 0
+    assert "1 done" in again.stderr.decode()
+    assert "2 had a result already" in again.stderr.decode()
+    assert (results[0].read_text(), results[2].read_bytes()) == ("kept", alone)
+    assert "3 done" in legato(*command, "--overwrite", home=tmp_path).stderr.decode()
+    assert results[0].read_bytes() == alone
+
+
+def test_results_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    root, out = tree(tmp_path / "in"), tmp_path / "out"
+    result = legato("transcribe", root, "--recursive", "--output-dir", out, "--format", "json", home=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout == b""
+    assert {str(path.relative_to(out)) for path in out.rglob("*.json")} == {"a.json", "b.json", "sub/c.json"}
+    assert not list(root.rglob("*.json"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no audio or video file" in failed(legato("transcribe", empty, home=tmp_path))
+
+
+def test_killed_and_run_again_it_does_the_rest(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    for number in range(4):
+        shutil.copy(FOX, root / f"{number}.wav")
+    with wave.open(str(root / "9.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        for _ in range(60):
+            file.writeframes(bytes(16000 * 2 * 60))
+    command = [sys.executable, "-m", "legato", "transcribe", str(root), "--jobs", "1"]
+    process = subprocess.Popen(command, env=environment(tmp_path), stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b"4/5 " in line:
+            break
+    process.kill()
+    process.wait(100)
+    before = {path.name: path.stat().st_mtime_ns for path in root.glob("*.txt")}
+    assert set(before) == {"0.txt", "1.txt", "2.txt", "3.txt"}
+    shutil.copy(FOX, root / "9.wav")
+    again = legato(*command[3:], home=tmp_path)
+    assert "1 done" in again.stderr.decode()
+    assert {name: (root / name).stat().st_mtime_ns for name in before} == before
+    assert (root / "9.txt").exists()
+
+
+def test_a_limit_of_the_disk_is_told_and_leaves_no_half_result(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+    result = subprocess.run(
+        [sys.executable, "-m", "legato", "transcribe", str(root), "--format", "json"],
+        env=environment(tmp_path, PYTHONDONTWRITEBYTECODE="1"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20)),
+        capture_output=True,
+        check=False,
+        timeout=100,
+    )
+    assert "cannot be written" in failed(result)
+    assert sorted(path.name for path in root.iterdir()) == ["a.wav", "b.wav", "notes.txt", "sub"]
+
+
+def test_ctrl_c_in_one_file_keeps_what_was_heard(tmp_path: Path) -> None:
+    long = tmp_path / "long.wav"
+    with wave.open(str(long), "wb") as file, wave.open(str(FOX), "rb") as fox:
+        file.setparams(fox.getparams())
+        samples = fox.readframes(fox.getnframes())
+        for _ in range(2000):
+            file.writeframes(samples)
+    command = [sys.executable, "-c", INTERRUPTING, "transcribe", str(long), "--output", str(tmp_path / "out")]
+    process = subprocess.run(command, env=environment(tmp_path), capture_output=True, check=False, timeout=100)
+    message = failed(process, 130)
+    assert "interrupted at" in message
+    assert not (tmp_path / "out" / "long.txt").exists()
+    assert (tmp_path / "out" / "long.partial.txt").read_text().strip()
+
+
+#: Sends Ctrl-C when some audio was computed, so that no clock decides what the test sees.
+INTERRUPTING = """
+import os, signal
+from legato.audio import AudioFile
+count = 0
+blocks = AudioFile.__iter__
+def counted(self):
+    global count
+    for block in blocks(self):
+        count += 1
+        if count == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        yield block
+AudioFile.__iter__ = counted
+from legato.cli import main
+main()
+"""
+
+
+def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "grows.wav"
+    shutil.copy(FOX, path)
+    with open_audio(path) as audio:
+        audio.block_seconds = 1.0
+        blocks = iter(audio)
+        next(blocks)
+        with path.open("ab") as file:
+            file.write(bytes(32000))
+        assert sum(1 for _ in blocks)
+        assert audio.changed
+        assert "changed while it was read" in audio.warnings[-1]
+
+
+@contextmanager
+def served(data: bytes, promised: int) -> Iterator[str]:
+    """An HTTP server that promises so many bytes and breaks off after `data`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/fox.wav"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_address(tmp_path: Path) -> None:
+    data = FOX.read_bytes()
+    with served(data, len(data)) as url:
+        result = legato("transcribe", url, home=tmp_path)
+    assert result.stdout == legato("transcribe", FOX, home=tmp_path).stdout
+    assert result.returncode == 0
+
+
+def test_an_address_that_breaks_off_gives_what_came(tmp_path: Path) -> None:
+    data = FOX.read_bytes()
+    with served(data[: len(data) // 2], len(data)) as url:
+        result = legato("transcribe", url, home=tmp_path)
+    assert "breaks off" in result.stderr.decode()
+    assert result.stdout.strip()
+    assert "cannot be opened" in failed(legato("transcribe", url, home=tmp_path))  # the server is gone
+
+
+def test_channels_endpoints_and_several_formats_are_those_of_a_single_file(tmp_path: Path) -> None:
+    fox, gap = read_audio(FOX), np.zeros(32000, np.float32)
+    left, right = np.concatenate([fox, gap, fox, gap]), np.concatenate([gap, fox, gap, fox])
+    (tmp_path / "calls").mkdir()
+    call = encode(tmp_path / "calls" / "call.wav", np.stack([left, right], axis=1), 16000, "pcm_s16le")
+    options = ("--channels", "split", "--endpoint", "--format", "json", "--format", "srt")
+    assert legato("transcribe", call, *options, "--output", tmp_path / "one", home=tmp_path).returncode == 0
+    assert legato("transcribe", tmp_path / "calls", *options, home=tmp_path).returncode == 0
+    alone, many = (json.loads((tmp_path / name / "call.json").read_text()) for name in ("one", "calls"))
+    parts = ("text", "start", "end", "speaker", "reason", "language")
+    segments = [[segment[part] for part in parts] for segment in many["segments"]]
+    assert segments == [[segment[part] for part in parts] for segment in alone["segments"]]
+    assert {segment[3] for segment in segments} == {"channel 0", "channel 1"}
+    assert len(segments) == 4
+    assert (tmp_path / "calls" / "call.srt").read_text() == (tmp_path / "one" / "call.srt").read_text()
+    # One of two results is missing: it is done again.
+    (tmp_path / "calls" / "call.srt").unlink()
+    assert "1 done" in legato("transcribe", tmp_path / "calls", *options, home=tmp_path).stderr.decode()
+    assert (tmp_path / "calls" / "call.srt").exists()
