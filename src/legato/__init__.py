@@ -13,6 +13,8 @@ from legato.errors import (
     EngineError,
     LanguageError,
     LegatoError,
+    NGramError,
+    PhraseError,
 )
 from legato.recognizer import Recognizer, load
 from legato.stream import Stream
@@ -36,7 +38,9 @@ __all__ = [
     "Final",
     "LanguageError",
     "LegatoError",
+    "NGramError",
     "Partial",
+    "PhraseError",
     "Recognizer",
     "Stream",
     "Token",

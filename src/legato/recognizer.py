@@ -3,19 +3,23 @@
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from legato.audio import check_samples, open_audio
 from legato.bundle import AUTO, Bundle, open_bundle
+from legato.decoding import DEFAULT_NGRAM_WEIGHT, Decoding
 from legato.encoder import Encoder, open_encoder
 from legato.errors import AudioError, ChunkSizeError
 from legato.features import Frames, LogMel, MelState, Samples
 from legato.models import resolve
+from legato.ngram import NGram, open_ngram
+from legato.phrases import Phrases, PhraseTrie, compile_phrases
 from legato.search import start_search
 from legato.sessions import default_threads
-from legato.stream import Stream, StreamState, blocks_of, duration, encode, feed, search, transcript_of
+from legato.stream import Stream, StreamState, blocks_of, conclude, duration, encode, feed, search, transcript_of
 from legato.transcript import Transcript
 from legato.transducer import OnnxTransducer, Transducer
 
@@ -24,6 +28,17 @@ logger = logging.getLogger("legato")
 FRAME_MS = 80
 #: Encoder frames of a file that one call computes at most (4.48 s): a whole number of chunks of every standard size.
 FILE_FRAMES = 56
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of `Recognizer.stream`."""
+
+    language: str
+    chunk_ms: int
+    phrases: Phrases
+    beam: int
+    lm: str | Path | NGram | None
+    lm_weight: float
 
 
 class Recognizer:
@@ -58,6 +73,10 @@ class Recognizer:
         *,
         language: str = AUTO,
         chunk_ms: int = 320,
+        phrases: Phrases = (),
+        beam: int = 1,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
         """Transcribe a file of any format, or an array.
@@ -66,12 +85,20 @@ class Recognizer:
             audio: path of a file with an audio track, or mono audio at the model's sample rate, float32[n] or int16[n].
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
+            phrases: what is to be recognised more readily: texts, or texts with weights (nats a token, default 2); or
+                what `compile_phrases` made of them, once for many streams.
+            beam: hypotheses that are kept; 1 is greedy search, the quickest.
+            lm: an n-gram over the model's pieces: an ARPA file, or what `open_ngram` made of it. It is for a beam of 4
+                or more.
+            lm_weight: factor of the n-gram's logarithms.
             progress: is called with the seconds of audio done so far.
 
         Raises:
-            AudioError, LanguageError, ChunkSizeError: what was wrong and what to do.
+            AudioError, LanguageError, ChunkSizeError, PhraseError, NGramError: what was wrong and what to do.
         """
-        state = self.start(language=language, chunk_ms=chunk_ms)
+        state = self.start(
+            language=language, chunk_ms=chunk_ms, phrases=phrases, beam=beam, lm=lm, lm_weight=lm_weight
+        )  # fmt: skip
         if isinstance(audio, str | Path):
             with open_audio(Path(audio)) as blocks:
                 self._run(state, blocks, progress)
@@ -81,9 +108,37 @@ class Recognizer:
             self._run(state, blocks_of(check_samples(audio), self.sample_rate), progress)
         return transcript_of(self, state)
 
-    def stream(self, *, language: str = AUTO, chunk_ms: int = 320) -> Stream:
-        """Open a live stream; arguments as for `transcribe`."""
-        return Stream(self, self.start(language=language, chunk_ms=chunk_ms))
+    def stream(
+        self,
+        *,
+        language: str = AUTO,
+        chunk_ms: int = 320,
+        phrases: Phrases = (),
+        beam: int = 1,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
+    ) -> Stream:
+        """Open a live stream; arguments and errors as for `transcribe`."""
+        state = self.start(
+            language=language, chunk_ms=chunk_ms, phrases=phrases, beam=beam, lm=lm, lm_weight=lm_weight
+        )  # fmt: skip
+        return Stream(self, state)
+
+    def compile_phrases(self, phrases: Phrases) -> PhraseTrie | None:
+        """Prepare phrases for many streams; what is prepared stays as it is.
+
+        Raises:
+            PhraseError: the model cannot spell one, or it is empty, or its weight is out of range.
+        """
+        return compile_phrases(phrases, self.bundle.pieces)
+
+    def open_ngram(self, path: str | Path) -> NGram:
+        """Read an n-gram over the model's pieces for many streams.
+
+        Raises:
+            NGramError: it cannot be read, or is of another vocabulary.
+        """
+        return open_ngram(Path(path), self.bundle.pieces)
 
     def encode(self, samples: NDArray[np.generic], *, language: str = AUTO, chunk_ms: int = 320) -> Frames:
         """Encoder frames behind the language prompt, as the joint gets them: float32[T, width], T a frame per 80 ms."""
@@ -92,19 +147,31 @@ class Recognizer:
         self._run(state, blocks_of(check_samples(samples), self.sample_rate), None, collect=collected.append)
         return np.concatenate(collected)
 
-    def start(self, *, language: str = AUTO, chunk_ms: int = 320) -> StreamState:
-        """State of a new stream.
-
-        Raises:
-            LanguageError, ChunkSizeError: the model has no such prompt, or cannot run such chunks.
-        """
+    def start(
+        self,
+        *,
+        language: str = AUTO,
+        chunk_ms: int = 320,
+        phrases: Phrases = (),
+        beam: int = 1,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
+    ) -> StreamState:
+        """State of a new stream; arguments and errors as for `transcribe`."""
+        decoding = Decoding(
+            self.compile_phrases(phrases),
+            beam,
+            self.open_ngram(lm) if isinstance(lm, str | Path) else lm,
+            lm_weight,
+            frozenset(self.bundle.language_tags),
+        )
         slot = self.bundle.prompt_slot(language)
         chunk, rest = divmod(chunk_ms, FRAME_MS)
         if rest or chunk < 1:
             raise ChunkSizeError(f"A chunk of {chunk_ms} ms is impossible: give 80, 160, 320, 560 or 1120 ms.")
         encoder = self.encoder.start(slot, chunk)
         self._warn_untrained(chunk, chunk_ms)
-        return StreamState(language, MelState(), encoder, self._start)
+        return StreamState(language, MelState(), encoder, decoding.begin(self._start), decoding=decoding)
 
     def _warn_untrained(self, chunk: int, chunk_ms: int) -> None:
         """Say once that the model was not trained with chunks of this size."""
@@ -139,6 +206,8 @@ class Recognizer:
         feed(self, state, np.zeros(0, np.float32), last=True)
         while frames := min(self.encoder.ready(state.encoder), step):
             self._frames(state, frames, collect)
+        if not collect:
+            conclude(self, state)
         if progress:
             progress(duration(self, state))
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.audio import check_samples
+from legato.decoding import Decoding, Place, end_search, search_rows
 from legato.encoder import FACTOR, EncoderState
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
-from legato.search import Emission, SearchState, greedy_search
+from legato.search import Emission
 from legato.text import TextBuilder, split_words
 from legato.transcript import Event, Final, Partial, Token, Transcript
 
@@ -34,16 +35,18 @@ class StreamState:
         tokens: every token so far.
         text: the text so far.
         detected: the last language tag that was emitted.
+        decoding: how it is searched.
     """
 
     language: str
     mel: MelState
     encoder: EncoderState
-    search: SearchState
+    search: Place
     samples: int = 0
     tokens: list[Token] = field(default_factory=list)
     text: TextBuilder = field(default_factory=TextBuilder)
     detected: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 class Stream:
@@ -93,7 +96,7 @@ class Stream:
             raise LegatoError("The stream is finished already.")
         events = self._advance(np.zeros(0, np.float32), last=True)
         self._finished = True
-        return [*events, Final(self.transcript)]
+        return [*events, *conclude(self._recognizer, self.state), Final(self.transcript)]
 
     @property
     def transcript(self) -> Transcript:
@@ -136,7 +139,7 @@ def advance(recognizer: "Recognizer", states: Sequence[StreamState], frames: int
         For every stream the `Partial` that came of it, if there are new tokens.
     """
     stepped = recognizer.encoder.step([state.encoder for state in states], frames)
-    found = greedy_search(
+    found = search_rows(
         recognizer.transducer,
         [encoded for encoded, _ in stepped],
         [state.search for state in states],
@@ -151,6 +154,13 @@ def advance(recognizer: "Recognizer", states: Sequence[StreamState], frames: int
     return events
 
 
+def conclude(recognizer: "Recognizer", state: StreamState) -> list[Event]:
+    """End the search when all frames are searched: the `Partial` of the tokens that it still held back, if any."""
+    emissions, state.search = end_search(state.search)
+    new = _note(recognizer, state, emissions, state.encoder.done)
+    return [Partial(state.text.text, tuple(new), used(recognizer, state))] if new else []
+
+
 def encode(recognizer: "Recognizer", state: StreamState, frames: int) -> Frames:
     """One step of the encoder over `frames` frames that are ready: float32[n, width]."""
     [(encoded, state.encoder)] = recognizer.encoder.step([state.encoder], frames)
@@ -159,7 +169,7 @@ def encode(recognizer: "Recognizer", state: StreamState, frames: int) -> Frames:
 
 def search(recognizer: "Recognizer", state: StreamState, encoded: Frames) -> None:
     """Search the encoder frames that `encode` returned, and note the new tokens in the state."""
-    [(emissions, state.search)] = greedy_search(
+    [(emissions, state.search)] = search_rows(
         recognizer.transducer, [encoded], [state.search], recognizer.bundle.sizes.max_symbols
     )
     _note(recognizer, state, emissions, state.encoder.done - len(encoded))

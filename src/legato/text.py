@@ -102,8 +102,9 @@ def _parts(piece: str) -> list[str]:
 def _starts_word(piece: str, previous: str) -> bool:
     if piece.startswith(SPACE) or piece == _UNKNOWN:
         return True
-    return (_unspaced(piece[0]) or _unspaced(previous[-1])) and not unicodedata.category(piece[0]).startswith("P")
+    return (is_unspaced(piece[0]) or is_unspaced(previous[-1])) and not unicodedata.category(piece[0]).startswith("P")
 
 
-def _unspaced(character: str) -> bool:
+def is_unspaced(character: str) -> bool:
+    """Whether a character belongs to a script that is written without spaces between words."""
     return unicodedata.name(character, "").startswith(_UNSPACED)

@@ -11,19 +11,18 @@ from legato.errors import AudioError
 from legato.transcript import Event, Final, Transcript
 
 if TYPE_CHECKING:
-    from legato.recognizer import Recognizer
+    from legato.recognizer import Options, Recognizer
 
 _EXAMPLE = "ffmpeg -i FILE -f s16le -ac 1 -ar 16000 - | legato transcribe -"
 _FILE_HEADS = (b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3")
 
 
-def transcribe_live(recognizer: "Recognizer", *, language: str, chunk_ms: int, show: bool) -> tuple[Transcript, bool]:
+def transcribe_live(recognizer: "Recognizer", options: "Options", *, show: bool) -> tuple[Transcript, bool]:
     """Recognise standard input until it ends or Ctrl-C.
 
     Args:
         recognizer: the model.
-        language: as for `Recognizer.stream`.
-        chunk_ms: as for `Recognizer.stream`.
+        options: for `Recognizer.stream`.
         show: print the text on standard output as it grows, and a line end after it.
 
     Returns:
@@ -40,7 +39,7 @@ def transcribe_live(recognizer: "Recognizer", *, language: str, chunk_ms: int, s
     text = _GrowingText(show)
     source = _Interruptible()
     heard = 0
-    with recognizer.stream(language=language, chunk_ms=chunk_ms) as stream, source:
+    with recognizer.stream(**options) as stream, source:
         for block in source.blocks():
             heard += len(block)
             text.add(stream.accept(block))

@@ -14,7 +14,8 @@ from legato.errors import LegatoError
 
 if TYPE_CHECKING:
     from legato.models import ResolvedModel
-    from legato.recognizer import Recognizer
+    from legato.phrases import Phrase
+    from legato.recognizer import Options, Recognizer
 
 _LONG_SECONDS = 10.0
 
@@ -43,6 +44,19 @@ def transcribe(
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a file for each input into this folder.")
     ] = None,
+    phrase: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT[=WEIGHT]", help="Recognise this more readily; may be given again. Weight: 2 nats a token."
+        ),
+    ] = None,
+    beam: Annotated[
+        int, typer.Option(min=1, max=64, help="Hypotheses kept by beam search; 1 is greedy, the quickest.")
+    ] = 1,
+    lm: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="N-gram over the model's pieces (ARPA), for --beam 4 or more.")
+    ] = None,
+    lm_weight: Annotated[float, typer.Option(min=0, max=2, help="Weight of the n-gram.")] = 0.3,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
 ) -> None:
     """Recognise speech in files, or live on standard input."""
@@ -62,17 +76,25 @@ def transcribe(
     if model is None:
         say(_which(resolved))
     recognizer = load(resolved.path, threads=threads)
-    with recognizer.stream(language=language, chunk_ms=chunk_ms):
+    options: Options = {
+        "language": language,
+        "chunk_ms": chunk_ms,
+        "phrases": recognizer.compile_phrases([weighted(text) for text in phrase or []]),
+        "beam": beam,
+        "lm": recognizer.open_ngram(lm) if lm is not None else None,
+        "lm_weight": lm_weight,
+    }
+    with recognizer.stream(**options):
         pass  # a language or chunk size that the model does not have is told once, not for every file
     name = recognizer.bundle.name if resolved.source == "path" else resolved.name
     if files == ["-"]:
-        _live(recognizer, name, targets[0], kind, language=language, chunk_ms=chunk_ms)
+        _live(recognizer, name, targets[0], kind, options)
         return
     failed = False
     for file, target in zip(files, targets, strict=True):
         try:
             with _progress(file) as progress:
-                transcript = recognizer.transcribe(file, language=language, chunk_ms=chunk_ms, progress=progress)
+                transcript = recognizer.transcribe(file, **options, progress=progress)
             if target is None:
                 print_result(transcript, kind, name=file, model=name, several=several)
             else:
@@ -84,14 +106,21 @@ def transcribe(
         raise typer.Exit(FAILED)
 
 
-def _live(
-    recognizer: "Recognizer", model: str, target: Path | None, kind: Format, *, language: str, chunk_ms: int
-) -> None:
+def weighted(text: str) -> "Phrase":
+    """`TEXT` or `TEXT=WEIGHT`; what stands behind the last `=` is a weight only if it is a number."""
+    phrase, found, weight = text.rpartition("=")
+    try:
+        return (phrase, float(weight)) if found else text
+    except ValueError:
+        return text
+
+
+def _live(recognizer: "Recognizer", model: str, target: Path | None, kind: Format, options: "Options") -> None:
     from legato.cli.live import transcribe_live
     from legato.cli.output import print_result, write_result
 
     show = target is None and kind is Format.TXT
-    transcript, interrupted = transcribe_live(recognizer, language=language, chunk_ms=chunk_ms, show=show)
+    transcript, interrupted = transcribe_live(recognizer, options, show=show)
     if target is not None:
         write_result(target, transcript, kind, name="-", model=model)
     elif not show:
