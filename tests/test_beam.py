@@ -5,6 +5,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.beam import PATIENCE, beam_search, end_beam
+from legato.beam import PATIENCE, BeamState, beam_search, end_beam
 from legato.decoding import Decoding
 from legato.ngram import NGram, open_ngram
 from legato.phrases import PhraseTrie
@@ -61,14 +62,17 @@ class Toy:
 
     def join(self, frames: Floats, predictions: Floats) -> Floats:
         history = self._of_history[predictions[:, 0].astype(int)]
-        return self._of_frame[frames[:, :, 0].astype(int)] + history[:, None]
+        logits: Floats = self._of_frame[frames[:, :, 0].astype(int)] + history[:, None]
+        return logits
 
 
 def frames_of(count: int) -> Floats:
     return np.arange(count, dtype=np.float32)[:, None]
 
 
-def every_way(toy: Toy, limit: int, ngram: dict[tuple[int, int], float] | None, weight: float) -> dict[tuple[int, ...], float]:
+def every_way(
+    toy: Toy, limit: int, ngram: dict[tuple[int, int], float] | None, weight: float
+) -> dict[tuple[int, ...], float]:
     """Probability of every token sequence: the sum over all alignments, `limit` tokens a frame at most."""
     found: dict[tuple[int, ...], float] = defaultdict(float)
     of_frame = [emitted for n in range(limit + 1) for emitted in itertools.product(range(TOKENS), repeat=n)]
@@ -156,11 +160,7 @@ def test_a_beam_of_one_is_greedy_search(seed: int, limit: int) -> None:
     assert greedy
 
 
-def narrow(state: object) -> "legato.beam.BeamState":
-    from dataclasses import replace
-
-    from legato.beam import BeamState
-
+def narrow(state: object) -> BeamState:
     assert isinstance(state, BeamState)
     return replace(state, width=1)
 

@@ -88,9 +88,7 @@ class PhraseTrie:
 
     def _ended(self, node: int, paths: dict[int, tuple[int, ...]]) -> float:
         """The most that phrases which end at a node keep, with those before them."""
-        if self._ends[node] is not None:
-            return self._earned[node]
-        best, suffix = 0.0, self._fail[node]
+        best, suffix = 0.0, node
         while suffix:
             end = self._ends[suffix]
             if end is not None:
