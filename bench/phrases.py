@@ -81,7 +81,8 @@ def noisy(samples: Samples, snr: str, seed: int) -> Samples:
         return samples
     noise = np.random.default_rng(seed).normal(size=len(samples)).astype(np.float32)
     level = np.sqrt((samples**2).mean() / 10 ** (float(snr) / 10))
-    return np.clip(samples + noise * level, -1, 1).astype(np.float32)
+    mixed: Samples = np.clip(samples + noise * level, -1, 1).astype(np.float32)
+    return mixed
 
 
 def measure(

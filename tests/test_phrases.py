@@ -28,7 +28,9 @@ def numbers() -> legato.Recognizer:
 def noisy(name: str, db: float) -> NDArray[np.float32]:
     samples = read_audio(NUMBERS / name)
     noise = np.random.default_rng(7).normal(size=len(samples)).astype(np.float32)
-    return samples + noise * np.sqrt((samples**2).mean() / 10 ** (db / 10))
+    level = np.sqrt((samples**2).mean() / 10 ** (db / 10))
+    mixed: NDArray[np.float32] = (samples + noise * level).astype(np.float32)
+    return mixed
 
 
 # The trie
