@@ -15,6 +15,8 @@ from legato.errors import (
     EngineError,
     LanguageError,
     LegatoError,
+    NGramError,
+    PhraseError,
 )
 from legato.recognizer import Recognizer, load
 from legato.stream import Stream
@@ -40,7 +42,9 @@ __all__ = [
     "Final",
     "LanguageError",
     "LegatoError",
+    "NGramError",
     "Partial",
+    "PhraseError",
     "Recognizer",
     "Segment",
     "Stream",

@@ -28,11 +28,11 @@ def max_prob(logits: NDArray[np.float32], tokens: NDArray[np.int64]) -> NDArray[
         tokens: int64[N], what was emitted.
 
     Returns:
-        float64[N]: p = 1/V becomes 0.
+        float64[N]: p = 1/V becomes 0, and so does less, which only phrases and beam search emit.
     """
     outputs = logits.shape[-1]
     probabilities = np.exp(_log_softmax(logits)[np.arange(len(tokens)), tokens])
-    return np.asarray((probabilities * outputs - 1) / (outputs - 1))
+    return np.asarray(np.maximum(0, (probabilities * outputs - 1) / (outputs - 1)))
 
 
 def entropy(logits: NDArray[np.float32], _tokens: NDArray[np.int64]) -> NDArray[np.float64]:

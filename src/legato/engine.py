@@ -16,17 +16,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from legato.bundle import AUTO
 from legato.caches import Caches
+from legato.decoding import DEFAULT_NGRAM_WEIGHT
 from legato.endpoint import Endpointing
 from legato.engine_streams import AsyncEngineStream, EngineStream
 from legato.errors import BusyError, EngineError
 from legato.lane import Lane
+from legato.ngram import NGram
+from legato.phrases import Phrases
 from legato.recognizer import Recognizer
-from legato.stream import advance, ending, feed, samples_for
+from legato.stream import StreamState, advance, ending, feed, samples_for
 from legato.transcript import Event
 from legato.turns import Turns
 
@@ -118,26 +122,53 @@ class Engine:
     ) -> None:
         self.close(cancel=error is not None)
 
-    def stream(self, *, language: str = AUTO, chunk_ms: int = 320, endpoint: Endpointing | None = None) -> EngineStream:
+    def stream(
+        self,
+        *,
+        language: str = AUTO,
+        chunk_ms: int = 320,
+        endpoint: Endpointing | None = None,
+        phrases: Phrases = (),
+        beam: int = 1,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
+    ) -> EngineStream:
         """Open a live stream for use from threads.
 
         Args:
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
             endpoint: when a segment ends; without it only `commit` ends one.
+            phrases, beam, lm, lm_weight: as for `Recognizer.transcribe`; streams of one batch may differ in them.
 
         Raises:
             BusyError: `max_streams` are open.
             EngineError: the engine is closed.
-            LanguageError, ChunkSizeError: what the model cannot do.
+            LanguageError, ChunkSizeError, PhraseError, NGramError: what the model cannot do.
         """
-        return EngineStream(self, self._admit(language, chunk_ms, endpoint))
+        state = self.recognizer.start(
+            language=language, chunk_ms=chunk_ms, endpoint=endpoint,
+            phrases=phrases, beam=beam, lm=lm, lm_weight=lm_weight,
+        )  # fmt: skip
+        return EngineStream(self, self._admit(state, chunk_ms))
 
     def open_async(
-        self, *, language: str = AUTO, chunk_ms: int = 320, endpoint: Endpointing | None = None
+        self,
+        *,
+        language: str = AUTO,
+        chunk_ms: int = 320,
+        endpoint: Endpointing | None = None,
+        phrases: Phrases = (),
+        beam: int = 1,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
     ) -> AsyncEngineStream:
         """Open a live stream for use from the running asyncio loop; arguments and errors as for `stream`."""
-        return AsyncEngineStream(self, self._admit(language, chunk_ms, endpoint))
+        state = self.recognizer.start(
+            language=language, chunk_ms=chunk_ms, endpoint=endpoint,
+            phrases=phrases, beam=beam, lm=lm, lm_weight=lm_weight,
+        )  # fmt: skip
+        return AsyncEngineStream(self, self._admit(state, chunk_ms))
 
     @property
     def open_streams(self) -> int:
@@ -175,8 +206,7 @@ class Engine:
         """Guards the lanes; for the streams of this engine."""
         return self._lock
 
-    def _admit(self, language: str, chunk_ms: int, endpoint: Endpointing | None) -> Lane:
-        state = self.recognizer.start(language=language, chunk_ms=chunk_ms, endpoint=endpoint)
+    def _admit(self, state: StreamState, chunk_ms: int) -> Lane:
         seconds = max(self._queued_seconds, 2 * chunk_ms / 1000)
         wanted = samples_for(self.recognizer, state.encoder.chunk)
         lane = Lane(state, round(seconds * self.recognizer.sample_rate), wanted, self._lock)

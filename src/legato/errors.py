@@ -36,6 +36,14 @@ class ChunkSizeError(LegatoError):
     """A chunk size that the model cannot run."""
 
 
+class PhraseError(LegatoError):
+    """A phrase that cannot be boosted: empty, or with characters that the vocabulary lacks."""
+
+
+class NGramError(LegatoError):
+    """An n-gram that cannot be used: unreadable, broken, or of another vocabulary."""
+
+
 class BundleError(LegatoError):
     """A model folder that is missing, incomplete, altered or not a bundle."""
 

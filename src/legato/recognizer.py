@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +12,28 @@ from legato.audio import channel_count, check_channel, check_samples, one_channe
 from legato.bundle import AUTO, Bundle, open_bundle
 from legato.channels import Channels, merge
 from legato.confidence import Confidence
+from legato.decoding import DEFAULT_NGRAM_WEIGHT, Decoding
 from legato.encoder import Encoder, open_encoder
 from legato.endpoint import Endpointing, with_segments
-from legato.errors import AudioError, ChunkSizeError
+from legato.errors import AudioError, ChunkSizeError, LegatoError
 from legato.features import Frames, LogMel, MelState, Samples
 from legato.models import resolve
+from legato.ngram import NGram, open_ngram
+from legato.phrases import Phrases, PhraseTrie, compile_phrases
 from legato.search import start_search
 from legato.sessions import default_threads
-from legato.stream import Stream, StreamState, blocks_of, duration, encode, ending, feed, search, transcript_of
+from legato.stream import (
+    Stream,
+    StreamState,
+    blocks_of,
+    conclude,
+    duration,
+    encode,
+    ending,
+    feed,
+    search,
+    transcript_of,
+)
 from legato.transcript import Event, Segment, Transcript
 from legato.transducer import OnnxTransducer, Transducer
 from legato.vad import VadState, silero
@@ -28,6 +43,18 @@ logger = logging.getLogger("legato")
 FRAME_MS = 80
 #: Encoder frames of a file that one call computes at most (4.48 s): a whole number of chunks of every standard size.
 FILE_FRAMES = 56
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of `Recognizer.stream`."""
+
+    language: str
+    chunk_ms: int
+    phrases: Phrases
+    beam: int
+    lm: str | Path | NGram | None
+    lm_weight: float
+    endpoint: Endpointing | None
 
 
 class Recognizer:
@@ -72,6 +99,10 @@ class Recognizer:
         language: str = AUTO,
         chunk_ms: int = 320,
         endpoint: Endpointing | None = None,
+        phrases: Phrases = (),
+        beam: int = 1,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
         channels: Channels = "mix",
         progress: Callable[[float], None] | None = None,
     ) -> Transcript:
@@ -83,19 +114,30 @@ class Recognizer:
                 float32[n].
             language: a locale or language code that the model knows, or `auto`.
             chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
-            endpoint: when a segment ends; without it the segments are sentences.
+            endpoint: when a segment ends; without it the segments are sentences. It needs greedy search.
+            phrases: what is to be recognised more readily: texts, or texts with weights (nats a token, default 2); or
+                what `compile_phrases` made of them, once for many streams.
+            beam: hypotheses that are kept; 1 is greedy search, the quickest.
+            lm: an n-gram over the model's pieces: an ARPA file, or what `open_ngram` made of it. It is for a beam of 4
+                or more.
+            lm_weight: factor of the n-gram's logarithms.
             channels: `mix` averages them; a number hears only that one, counted from 0; `split` transcribes each and
                 joins the segments by time, with the channel as speaker.
             progress: is called with the seconds of audio done so far.
 
         Raises:
-            AudioError, LanguageError, ChunkSizeError: what was wrong and what to do.
+            AudioError, LanguageError, ChunkSizeError, PhraseError, NGramError: what was wrong and what to do.
         """
         if not isinstance(channels, int) and channels not in {"mix", "split"}:
             raise ValueError(f"channels must be 'mix', 'split' or a number, not {channels!r}")
+        options: Options = {
+            "language": language, "chunk_ms": chunk_ms, "endpoint": endpoint,
+            "phrases": self.compile_phrases(phrases), "beam": beam,
+            "lm": self.open_ngram(lm) if isinstance(lm, str | Path) else lm, "lm_weight": lm_weight,
+        }  # fmt: skip
         if channels != "split":
             channel = None if channels == "mix" else channels
-            return self._transcribe(audio, channel, progress, language=language, chunk_ms=chunk_ms, endpoint=endpoint)
+            return self._transcribe(audio, channel, progress, options)
         if isinstance(audio, Iterator):
             raise AudioError("An iterator gives mono blocks: there are no channels to tell apart.")
         transcripts: list[Transcript] = []
@@ -106,7 +148,7 @@ class Recognizer:
                 progress((sum(each.duration for each in transcripts) + seconds) / count)
 
         for channel in range(count):
-            transcript = self._transcribe(audio, channel, part, language=language, chunk_ms=chunk_ms, endpoint=endpoint)
+            transcript = self._transcribe(audio, channel, part, options)
             transcripts.append(transcript)
         return merge(transcripts)
 
@@ -115,13 +157,10 @@ class Recognizer:
         audio: str | Path | NDArray[np.generic] | Iterator[Samples],
         channel: int | None,
         progress: Callable[[float], None] | None,
-        *,
-        language: str,
-        chunk_ms: int,
-        endpoint: Endpointing | None,
+        options: Options,
     ) -> Transcript:
         """Transcribe one channel, or all averaged."""
-        state = self.start(language=language, chunk_ms=chunk_ms, endpoint=endpoint)
+        state = self.start(**options)
         events: list[Event] = []
         if isinstance(audio, str | Path):
             with open_audio(audio, channel=channel) as blocks:
@@ -136,14 +175,44 @@ class Recognizer:
         else:
             samples = audio if channel is None else one_channel(audio, channel)
             self._run(state, blocks_of(check_samples(samples), self.sample_rate), progress, events)
-        if endpoint is None:
+        if state.rules is None:
             return transcript_of(self, state)
         segments = [event for event in (*events, *ending(self, state)) if isinstance(event, Segment)]
         return with_segments(segments, transcript_of(self, state))
 
-    def stream(self, *, language: str = AUTO, chunk_ms: int = 320, endpoint: Endpointing | None = None) -> Stream:
-        """Open a live stream; arguments as for `transcribe`."""
-        return Stream(self, self.start(language=language, chunk_ms=chunk_ms, endpoint=endpoint))
+    def stream(
+        self,
+        *,
+        language: str = AUTO,
+        chunk_ms: int = 320,
+        endpoint: Endpointing | None = None,
+        phrases: Phrases = (),
+        beam: int = 1,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
+    ) -> Stream:
+        """Open a live stream; arguments and errors as for `transcribe`."""
+        state = self.start(
+            language=language, chunk_ms=chunk_ms, endpoint=endpoint,
+            phrases=phrases, beam=beam, lm=lm, lm_weight=lm_weight,
+        )  # fmt: skip
+        return Stream(self, state)
+
+    def compile_phrases(self, phrases: Phrases) -> PhraseTrie | None:
+        """Prepare phrases for many streams; what is prepared stays as it is.
+
+        Raises:
+            PhraseError: the model cannot spell one, or it is empty, or its weight is out of range.
+        """
+        return compile_phrases(phrases, self.bundle.pieces)
+
+    def open_ngram(self, path: str | Path) -> NGram:
+        """Read an n-gram over the model's pieces for many streams.
+
+        Raises:
+            NGramError: it cannot be read, or is of another vocabulary.
+        """
+        return open_ngram(Path(path), self.bundle.pieces)
 
     def encode(self, samples: NDArray[np.generic], *, language: str = AUTO, chunk_ms: int = 320) -> Frames:
         """Encoder frames behind the language prompt, as the joint gets them: float32[T, width], T a frame per 80 ms."""
@@ -152,13 +221,33 @@ class Recognizer:
         self._run(state, blocks_of(check_samples(samples), self.sample_rate), None, [], collect=collected.append)
         return np.concatenate(collected)
 
-    def start(self, *, language: str = AUTO, chunk_ms: int = 320, endpoint: Endpointing | None = None) -> StreamState:
-        """State of a new stream.
+    def start(
+        self,
+        *,
+        language: str = AUTO,
+        chunk_ms: int = 320,
+        endpoint: Endpointing | None = None,
+        phrases: Phrases = (),
+        beam: int = 1,
+        lm: str | Path | NGram | None = None,
+        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
+    ) -> StreamState:
+        """State of a new stream; arguments and errors as for `transcribe`.
 
         Raises:
-            LanguageError, ChunkSizeError: the model has no such prompt, or cannot run such chunks.
-            LegatoError: Silero VAD is wanted and not installed.
+            LegatoError: Silero VAD is wanted and not installed, or endpoints with beam search.
         """
+        decoding = Decoding(
+            self.compile_phrases(phrases),
+            beam,
+            self.open_ngram(lm) if isinstance(lm, str | Path) else lm,
+            lm_weight,
+            frozenset(self.bundle.language_tags),
+        )
+        if endpoint is not None and decoding.holds_back:
+            raise LegatoError(
+                "Endpoints need a search that decides at once: leave out the beam and the n-gram, or the endpoints."
+            )
         slot = self.bundle.prompt_slot(language)
         chunk, rest = divmod(chunk_ms, FRAME_MS)
         if rest or chunk < 1:
@@ -169,7 +258,8 @@ class Recognizer:
         if endpoint is not None and endpoint.vad == "silero":
             silero(self.sample_rate)  # tells here what is missing, not in the middle of the audio
             voice = VadState()
-        return StreamState(language, MelState(), encoder, self._start, self._start, endpoint, voice=voice)
+        place = decoding.begin(self._start)
+        return StreamState(language, MelState(), encoder, place, place, endpoint, decoding, voice=voice)
 
     def _warn_untrained(self, chunk: int, chunk_ms: int) -> None:
         """Say once that the model was not trained with chunks of this size."""
@@ -205,6 +295,8 @@ class Recognizer:
         feed(self, state, np.zeros(0, np.float32), last=True)
         while frames := min(self.encoder.ready(state.encoder), step):
             self._frames(state, frames, events, collect)
+        if not collect:
+            conclude(self, state)
         if progress:
             progress(duration(self, state))
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.confidence import Confidence
+from legato.phrases import PhraseTrie
 from legato.transducer import Floats, Transducer
 
 #: Frames that the joint sees at once: the tokens of speech stand closer than this, and frames behind one are wasted.
@@ -26,11 +27,15 @@ class SearchState:
     Attributes:
         prediction: float32[hidden], the prediction net's output after the last token (blank at the start).
         h, c: float32[layers, hidden], its LSTM state.
+        phrases: what is to be recognised more readily.
+        node: the place in that trie.
     """
 
     prediction: Floats
     h: Floats
     c: Floats
+    phrases: PhraseTrie | None = None
+    node: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ def greedy_search(
     h, c = (np.stack([getattr(state, name) for state in states], axis=1) for name in ("h", "c"))
     position = np.zeros(count, np.int64)
     symbols = np.zeros(count, np.int64)
+    phrases = [state.phrases for state in states]
+    nodes = [state.node for state in states]
     emissions: list[list[Emission]] = [[] for _ in rows]
     while len(active := np.flatnonzero(position < lengths)):
         remaining = np.minimum(lengths[active] - position[active], BLOCK)
@@ -95,6 +102,12 @@ def greedy_search(
             continue
         offsets = first[found]
         tokens = best[found, offsets]
+        if any(trie is not None for trie in phrases):
+            steps = logits[found, offsets]
+            # Where the model has decided for a token, its phrases have a say in which; blanks stay.
+            for i, (row, trie) in enumerate((row, phrases[row]) for row in emitting):
+                if trie is not None:
+                    tokens[i], nodes[row] = trie.choose(steps[i], nodes[row])
         symbols[emitting] = np.where(offsets > 0, 0, symbols[emitting]) + 1
         position[emitting] += offsets
         sure = confidence.of_tokens(logits[found, offsets], tokens)
@@ -107,7 +120,10 @@ def greedy_search(
         position[full] += 1
         symbols[full] = 0
     return [
-        (emissions[row], SearchState(predictions[row].copy(), h[:, row].copy(), c[:, row].copy()))
+        (
+            emissions[row],
+            SearchState(predictions[row].copy(), h[:, row].copy(), c[:, row].copy(), phrases[row], nodes[row]),
+        )
         for row in range(count)
     ]
 

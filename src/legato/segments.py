@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from legato.decoding import Place, search_rows
 from legato.encoder import FACTOR
 from legato.endpoint import NEVER, EndpointState, next_stop
 from legato.features import Frames
-from legato.search import Emission, SearchState, greedy_search
+from legato.search import Emission
 from legato.transcript import Reason
 from legato.vad import WINDOW
 
@@ -25,7 +26,7 @@ class Stretch:
 
     Attributes:
         start, stop: the frames, counted from the first of the step; `stop` is not among them.
-        emissions: in order, their frames counted likewise.
+        emissions: in order, their frames counted likewise; beam search may give them out late, so even before 0.
         search, endpoint: the states behind them.
         reason: why the segment ends with them; None when it goes on.
     """
@@ -33,7 +34,7 @@ class Stretch:
     start: int
     stop: int
     emissions: list[Emission]
-    search: SearchState
+    search: Place
     endpoint: EndpointState
     reason: Reason | None
 
@@ -60,7 +61,7 @@ def search_stretches(
     endings = [state.ending for state in states]
     active = list(range(len(rows)))
     while active:
-        found = greedy_search(
+        found = search_rows(
             recognizer.transducer,
             [rows[i][starts[i] :] for i in active],
             [places[i] for i in active],
@@ -71,7 +72,8 @@ def search_stretches(
         for i, (emissions, place) in zip(active, found, strict=True):
             moved = [replace(e, frame=e.frame + starts[i]) for e in emissions] if starts[i] else emissions
             part = Stretch(starts[i], len(rows[i]), moved, place, endings[i], None)
-            cut = _cut(recognizer, states[i], firsts[i], part)
+            # Beam search gives tokens out late, so there are no rules: see `Recognizer.start`.
+            cut = [part] if states[i].decoding.holds_back else _cut(recognizer, states[i], firsts[i], part)
             stretches[i] += cut
             # Where the search begins anew, what it found behind that place does not count.
             if (stop := cut[-1].stop) < len(rows[i]):

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.audio import check_samples
+from legato.decoding import Decoding, Place, end_search
 from legato.encoder import FACTOR, EncoderState
 from legato.endpoint import NEVER, Endpointing, EndpointState, next_segment
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
 from legato.guard import LIMIT_SECONDS, GuardState, levels
-from legato.search import Emission, SearchState
+from legato.search import Emission
 from legato.segments import Stretch, search_stretches
 from legato.sentences import split_segments
 from legato.text import TextBuilder, split_words
@@ -41,6 +42,7 @@ class StreamState:
         mel, encoder, search: the states of the three rooms that audio walks through.
         fresh: state of the search at the start of a segment.
         rules: when segments end; None when only `commit` ends them.
+        decoding: how it is searched.
         samples: samples heard so far, without padding.
         tokens: every token of the open segment; without segments, of the stream.
         text: its text so far.
@@ -57,9 +59,10 @@ class StreamState:
     language: str
     mel: MelState
     encoder: EncoderState
-    search: SearchState
-    fresh: SearchState
+    search: Place
+    fresh: Place
     rules: Endpointing | None = None
+    decoding: Decoding = field(default_factory=Decoding)
     samples: int = 0
     tokens: list[Token] = field(default_factory=list)
     text: TextBuilder = field(default_factory=TextBuilder)
@@ -201,6 +204,13 @@ def advance(recognizer: "Recognizer", states: Sequence[StreamState], frames: int
     return events
 
 
+def conclude(recognizer: "Recognizer", state: StreamState) -> list[Event]:
+    """End the search when all frames are searched: the `Partial` of the tokens that it still held back, if any."""
+    emissions, state.search = end_search(state.search)
+    new = _note(recognizer, state, emissions, state.encoder.done)
+    return [Partial(state.text.text, tuple(new), used(recognizer, state))] if new else []
+
+
 def encode(recognizer: "Recognizer", state: StreamState, frames: int) -> Frames:
     """One step of the encoder over `frames` frames that are ready: float32[n, width]."""
     [(encoded, state.encoder)] = recognizer.encoder.step([state.encoder], frames)
@@ -226,6 +236,7 @@ def commit(recognizer: "Recognizer", state: StreamState) -> list[Event]:
         feed(recognizer, state, np.zeros(0, np.float32), last=True)
         while frames := min(recognizer.encoder.ready(state.encoder), state.encoder.chunk):
             events += advance(recognizer, [state], frames)[0]
+        events += conclude(recognizer, state)
         heard = round(duration(recognizer, state) / recognizer.bundle.frame_seconds, 6)
         searched = min(state.encoder.done, int(heard) + 1)
     finally:
@@ -237,7 +248,7 @@ def commit(recognizer: "Recognizer", state: StreamState) -> list[Event]:
 
 def ending(recognizer: "Recognizer", state: StreamState) -> list[Event]:
     """The last events of a stream whose frames are all searched."""
-    events: list[Event] = []
+    events = conclude(recognizer, state)
     if (state.rules or state.closed) and state.text.text:
         events.append(_close(recognizer, state, duration(recognizer, state), "end"))
     return [*events, Final(transcript_of(recognizer, state))]
@@ -272,7 +283,7 @@ def _watch(recognizer: "Recognizer", state: StreamState, stretch: Stretch, first
     """Let the guard hear the frames of a stretch; it says once what it suspects."""
     suspected = state.guard.suspicious
     tags = recognizer.bundle.language_tags
-    spelled = [emission.frame for emission in stretch.emissions if emission.token not in tags]
+    spelled = [max(emission.frame, stretch.start) for emission in stretch.emissions if emission.token not in tags]
     for frame in range(stretch.start, stretch.stop):
         last = FACTOR * (first + frame)
         heard = state.levels.between(last - FACTOR + 1, last + 1)

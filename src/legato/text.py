@@ -84,7 +84,7 @@ def join_texts(texts: Iterable[str]) -> str:
     """Join texts that were spoken one after the other: with a space, unless the script has none."""
     joined = ""
     for text in texts:
-        spaced = joined and text and not (_unspaced(joined[-1]) or _unspaced(text[0]))
+        spaced = joined and text and not (is_unspaced(joined[-1]) or is_unspaced(text[0]))
         joined += (" " if spaced else "") + text
     return joined
 
@@ -153,12 +153,13 @@ def _starts_word(character: str, word: str) -> bool:
     category = unicodedata.category(character)
     if category[0] == "M" or character in _JOINERS or word[-1] in _JOINERS:
         return False
-    if not (_unspaced(character) or _unspaced(word[-1]) or _unspaced(word[0])):
+    if not (is_unspaced(character) or is_unspaced(word[-1]) or is_unspaced(word[0])):
         return False
     if category in _OPENING:
         return True
     return category[0] != "P" and unicodedata.category(word[-1]) not in _OPENING
 
 
-def _unspaced(character: str) -> bool:
+def is_unspaced(character: str) -> bool:
+    """Whether a character belongs to a script that is written without spaces between words."""
     return unicodedata.name(character, "").startswith(_UNSPACED)

@@ -5,28 +5,24 @@ from typing import TYPE_CHECKING
 
 from legato.audio import pcm_blocks
 from legato.cli.interrupt import Interruptible
-from legato.endpoint import Endpointing, with_segments
+from legato.endpoint import with_segments
 from legato.errors import AudioError
 from legato.formats import event_as_dict, json_line
 from legato.transcript import Event, Final, Partial, Segment, Transcript
 
 if TYPE_CHECKING:
-    from legato.recognizer import Recognizer
+    from legato.recognizer import Options, Recognizer
 
 _EXAMPLE = "ffmpeg -i FILE -f s16le -ac 1 -ar 16000 - | legato transcribe -"
 _FILE_HEADS = (b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3")
 
 
-def transcribe_live(
-    recognizer: "Recognizer", *, language: str, chunk_ms: int, endpoint: Endpointing | None, shown: str | None
-) -> tuple[Transcript, bool]:
+def transcribe_live(recognizer: "Recognizer", options: "Options", *, shown: str | None) -> tuple[Transcript, bool]:
     """Recognise standard input until it ends or Ctrl-C.
 
     Args:
         recognizer: the model.
-        language: as for `Recognizer.stream`.
-        chunk_ms: as for `Recognizer.stream`.
-        endpoint: as for `Recognizer.stream`.
+        options: for `Recognizer.stream`.
         shown: what to print on standard output meanwhile: `txt`, the text as it grows, and a line end after it and
             after each segment; `jsonl`, an object for every event but the last; None, nothing.
 
@@ -51,7 +47,7 @@ def transcribe_live(
         if shown != "txt":
             segments.extend(event for event in events if isinstance(event, Segment))
 
-    with recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=endpoint) as stream, source:
+    with recognizer.stream(**options) as stream, source:
         for block in source.blocks(pcm_blocks(sys.stdin.buffer)):
             heard += len(block)
             note(stream.accept(block))

@@ -18,13 +18,13 @@ from legato.audio import channel_count, is_url, open_audio
 from legato.channels import Channels, merge
 from legato.cli.errors import FAILED, INTERRUPTED, say, say_error
 from legato.cli.output import make_folder, result_paths, write_result
-from legato.endpoint import Endpointing, with_segments
+from legato.endpoint import with_segments
 from legato.engine import Engine
 from legato.errors import AudioError, EngineError, LegatoError, OutputError
 from legato.transcript import Final, Segment, Transcript
 
 if TYPE_CHECKING:
-    from legato.recognizer import Recognizer
+    from legato.recognizer import Options, Recognizer
 
 _SUFFIXES = frozenset(
     {
@@ -79,10 +79,8 @@ def transcribe_many(
     names: Sequence[str],
     output: Path | None,
     kinds: Sequence[str],
+    options: "Options",
     *,
-    language: str,
-    chunk_ms: int,
-    endpoint: Endpointing | None,
     channels: Channels,
     recursive: bool,
     jobs: int,
@@ -96,9 +94,7 @@ def transcribe_many(
         names: files, folders and addresses.
         output: folder for the results, with the folders' inner structure; None puts each beside its audio.
         kinds: formats of the results, or a template.
-        language: as for `Recognizer.stream`.
-        chunk_ms: as for `Recognizer.stream`.
-        endpoint: as for `Recognizer.stream`.
+        options: for `Recognizer.stream`.
         channels: as for `Recognizer.transcribe`.
         recursive: take what is in the folders' folders too.
         jobs: files at once.
@@ -118,8 +114,7 @@ def transcribe_many(
     outcome.stale = 0 if overwrite else sum(_is_stale(job) for job in found)
     with _shown(len(found), outcome.skipped) as tell:
         _run(
-            recognizer, model, kinds, todo, outcome, tell,
-            language=language, chunk_ms=chunk_ms, endpoint=endpoint, channels=channels, jobs=jobs,
+            recognizer, model, kinds, todo, outcome, tell, options, channels=channels, jobs=jobs,
         )  # fmt: skip
     _summarise(outcome)
     if outcome.interrupted:
@@ -190,10 +185,8 @@ def _run(
     todo: Sequence[Job],
     outcome: Outcome,
     tell: _Told,
+    options: "Options",
     *,
-    language: str,
-    chunk_ms: int,
-    endpoint: Endpointing | None,
     channels: Channels,
     jobs: int,
 ) -> None:
@@ -204,7 +197,7 @@ def _run(
         if stopping.is_set():
             return None
         numbers = range(channel_count(job.name)) if channels == "split" else [None if channels == "mix" else channels]
-        parts = [_recognise(engine, job.name, number, language, chunk_ms, endpoint) for number in numbers]
+        parts = [_recognise(engine, job.name, number, options) for number in numbers]
         transcript = merge(parts) if channels == "split" else parts[0]
         for target, kind in zip(job.targets, kinds, strict=True):
             make_folder(target.parent)
@@ -255,9 +248,7 @@ def _run(
             outcome.seconds += transcript.duration
 
 
-def _recognise(
-    engine: Engine, name: str, channel: int | None, language: str, chunk_ms: int, endpoint: Endpointing | None
-) -> Transcript:
+def _recognise(engine: Engine, name: str, channel: int | None, options: "Options") -> Transcript:
     """Recognise one file, or a channel of it, through the engine.
 
     Raises:
@@ -267,7 +258,7 @@ def _recognise(
     segments: list[Segment] = []
     with (
         open_audio(name, channel=channel) as audio,
-        engine.stream(language=language, chunk_ms=chunk_ms, endpoint=endpoint) as stream,
+        engine.stream(**options) as stream,
     ):
         audio.block_seconds = _BLOCK_SECONDS
         for block in audio:

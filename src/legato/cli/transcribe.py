@@ -16,9 +16,9 @@ from legato.errors import LegatoError
 if TYPE_CHECKING:
     from legato.audio import Samples
     from legato.channels import Channels
-    from legato.endpoint import Endpointing
     from legato.models import ResolvedModel
-    from legato.recognizer import Recognizer
+    from legato.phrases import Phrase
+    from legato.recognizer import Options, Recognizer
     from legato.transcript import Transcript
 
 _LONG_SECONDS = 10.0
@@ -74,6 +74,19 @@ def transcribe(
         typer.Option("--endpoint/--no-endpoint", help="Begin a new segment after a pause. Default: with --vad only."),
     ] = None,
     vad: Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")] = Vad.NONE,
+    phrase: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT[=WEIGHT]", help="Recognise this more readily; may be given again. Weight: 2 nats a token."
+        ),
+    ] = None,
+    beam: Annotated[
+        int, typer.Option(min=1, max=64, help="Hypotheses kept by beam search; 1 is greedy, the quickest.")
+    ] = 1,
+    lm: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="N-gram over the model's pieces (ARPA), for --beam 4 or more.")
+    ] = None,
+    lm_weight: Annotated[float, typer.Option(min=0, max=2, help="Weight of the n-gram.")] = 0.3,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Folders with all that is in them.")] = False,
     jobs: Annotated[
@@ -122,19 +135,27 @@ def transcribe(
     if model is None:
         say(_which(resolved))
     recognizer = load(resolved.path, threads=threads)
-    with recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=rules):
+    options: Options = {
+        "language": language,
+        "chunk_ms": chunk_ms,
+        "endpoint": rules,
+        "phrases": recognizer.compile_phrases([weighted(text) for text in phrase or []]),
+        "beam": beam,
+        "lm": recognizer.open_ngram(lm) if lm is not None else None,
+        "lm_weight": lm_weight,
+    }
+    with recognizer.stream(**options):
         pass  # a language or chunk size that the model does not have is told once, not for every file
     name = recognizer.bundle.name if resolved.source == "path" else resolved.name
     if files == ["-"]:
-        _live(recognizer, name, targets[0], kinds, language=language, chunk_ms=chunk_ms, endpoint=rules)
+        _live(recognizer, name, targets[0], kinds, options)
         return
     if many:
         from legato.cli.many import transcribe_many
 
         transcribe_many(
-            recognizer, name, files, output, kinds,
-            language=language, chunk_ms=chunk_ms, endpoint=rules, channels=heard,
-            recursive=recursive, jobs=jobs or 4, overwrite=overwrite,
+            recognizer, name, files, output, kinds, options,
+            channels=heard, recursive=recursive, jobs=jobs or 4, overwrite=overwrite,
         )  # fmt: skip
         return
     failed = interrupted = False
@@ -142,14 +163,10 @@ def transcribe(
         try:
             with _progress(file) as progress:
                 if several or heard == "split":  # Ctrl-C drops the file that is being read
-                    transcript = recognizer.transcribe(
-                        file, language=language, chunk_ms=chunk_ms, endpoint=rules, channels=heard, progress=progress
-                    )
+                    transcript = recognizer.transcribe(file, **options, channels=heard, progress=progress)
                 else:
-                    transcript, interrupted = _one(
-                        recognizer, file, None if heard == "mix" else heard,
-                        language=language, chunk_ms=chunk_ms, endpoint=rules, progress=progress,
-                    )  # fmt: skip
+                    channel = None if heard == "mix" else heard
+                    transcript, interrupted = _one(recognizer, file, channel, options, progress)
             if interrupted:
                 paths[:] = map(partial_path, paths)
             for path, each in zip(paths, kinds, strict=False):
@@ -167,14 +184,20 @@ def transcribe(
         raise typer.Exit(FAILED)
 
 
+def weighted(text: str) -> "Phrase":
+    """`TEXT` or `TEXT=WEIGHT`; what stands behind the last `=` is a weight only if it is a number."""
+    phrase, found, weight = text.rpartition("=")
+    try:
+        return (phrase, float(weight)) if found else text
+    except ValueError:
+        return text
+
+
 def _one(
     recognizer: "Recognizer",
     file: str,
     channel: int | None,
-    *,
-    language: str,
-    chunk_ms: int,
-    endpoint: "Endpointing | None",
+    options: "Options",
     progress: Callable[[float], None] | None,
 ) -> tuple["Transcript", bool]:
     """Transcribe one file until its end or Ctrl-C; the flag says that it was Ctrl-C."""
@@ -192,9 +215,7 @@ def _one(
                 yield block
 
         try:
-            transcript = recognizer.transcribe(
-                blocks(), language=language, chunk_ms=chunk_ms, endpoint=endpoint, progress=progress
-            )
+            transcript = recognizer.transcribe(blocks(), **options, progress=progress)
         except LegatoError:
             if source.interrupted and not heard:
                 raise KeyboardInterrupt from None
@@ -204,24 +225,13 @@ def _one(
     return transcript, source.interrupted
 
 
-def _live(
-    recognizer: "Recognizer",
-    model: str,
-    paths: list[Path],
-    kinds: list[str],
-    *,
-    language: str,
-    chunk_ms: int,
-    endpoint: "Endpointing | None",
-) -> None:
+def _live(recognizer: "Recognizer", model: str, paths: list[Path], kinds: list[str], options: "Options") -> None:
     from legato.cli.live import transcribe_live
     from legato.cli.output import print_result, write_result
     from legato.formats import json_final
 
     shown = kinds[0] if not paths and kinds[0] in {Format.TXT, Format.JSONL} else None
-    transcript, interrupted = transcribe_live(
-        recognizer, language=language, chunk_ms=chunk_ms, endpoint=endpoint, shown=shown
-    )
+    transcript, interrupted = transcribe_live(recognizer, options, shown=shown)
     for path, kind in zip(paths, kinds, strict=False):
         write_result(path, transcript, kind, name="-", model=model)
     if shown == Format.JSONL and transcript.endpointed:  # its segments are printed already

@@ -1,0 +1,135 @@
+"""What phrases bring, and what they harm: the embedded model on spoken numbers in noise.
+
+    python -m bench.phrases [--manifest M] [--weights 1,2,3] [--beams 1,4] [--snr clean,10,5,0] [--json FILE]
+
+Every utterance is recognised with four lists of phrases:
+
+- `none`;
+- `spoken`: its own words;
+- `mixed`: its own words and ten others of its language;
+- `unspoken`: the ten others alone.
+
+"recalled" is the share of its words that are in the result (as often as they are spoken), "false" the number of words
+out of the ten others that are in the result though nobody said them, and WER is that of the whole text. Noise is white,
+at a signal-to-noise ratio in dB, drawn from a seed for every utterance.
+"""
+
+import argparse
+import json
+import random
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import jiwer
+import numpy as np
+
+import legato
+from legato.audio import read_audio
+from legato.features import Samples
+
+LISTS = ("none", "spoken", "mixed", "unspoken")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One condition over all utterances; `recalled` and `wer` in percent."""
+
+    snr: str
+    beam: int
+    weight: float
+    phrases: str
+    recalled: float
+    false: int
+    wer: float
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Audio without noise, its words, and ten words of its language that are not among them."""
+
+    samples: Samples
+    language: str
+    words: tuple[str, ...]
+    others: tuple[str, ...]
+
+    def phrases(self, kind: str) -> list[str]:
+        """The phrases of a list."""
+        own = list(dict.fromkeys(self.words)) if kind in ("spoken", "mixed") else []
+        return own + (list(self.others) if kind in ("mixed", "unspoken") else [])
+
+
+def read(manifest: Path) -> list[Utterance]:
+    """The utterances of a manifest; the ten others are drawn from a seed."""
+    rows = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()]
+    known: dict[str, set[str]] = {}
+    for row in rows:
+        known.setdefault(row["lang"], set()).update(row["text"].split())
+    utterances = []
+    for number, row in enumerate(rows):
+        words = tuple(row["text"].split())
+        others = sorted(known[row["lang"]] - set(words))
+        drawn = random.Random(number).sample(others, min(10, len(others)))
+        samples = read_audio(manifest.parent / row["audio_filepath"])
+        utterances.append(Utterance(samples, row["lang"], words, tuple(drawn)))
+    return utterances
+
+
+def noisy(samples: Samples, snr: str, seed: int) -> Samples:
+    """Add white noise at a signal-to-noise ratio in dB; `clean` adds none."""
+    if snr == "clean":
+        return samples
+    noise = np.random.default_rng(seed).normal(size=len(samples)).astype(np.float32)
+    level = np.sqrt((samples**2).mean() / 10 ** (float(snr) / 10))
+    mixed: Samples = np.clip(samples + noise * level, -1, 1).astype(np.float32)
+    return mixed
+
+
+def measure(
+    recognizer: legato.Recognizer, utterances: list[Utterance], snr: str, beam: int, weight: float, kind: str
+) -> Outcome:
+    """Recognise all utterances in one condition."""
+    texts = []
+    recalled = false = 0
+    for seed, utterance in enumerate(utterances):
+        phrases = [(phrase, weight) for phrase in utterance.phrases(kind)]
+        samples = noisy(utterance.samples, snr, seed)
+        text = recognizer.transcribe(samples, language=utterance.language, phrases=phrases, beam=beam).text
+        texts.append(text or "-")  # an empty text counts as a substitution
+        found = Counter(text.split())
+        recalled += sum((found & Counter(utterance.words)).values())
+        false += sum(found[other] for other in utterance.others)
+    wer = jiwer.wer([" ".join(utterance.words) for utterance in utterances], texts)
+    spoken = sum(len(utterance.words) for utterance in utterances)
+    return Outcome(snr, beam, weight, kind, round(100 * recalled / spoken, 1), false, round(100 * wer, 1))
+
+
+def main() -> None:
+    """Print a table of all conditions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--manifest", type=Path, default=Path("tests/data/numbers/manifest.jsonl"))
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--weights", default="1,2,3")
+    parser.add_argument("--beams", default="1,4")
+    parser.add_argument("--snr", default="clean,10,5,0")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    recognizer = legato.load(arguments.model, threads=1)
+    utterances = read(arguments.manifest)
+    outcomes = []
+    for snr in arguments.snr.split(","):
+        for beam in map(int, arguments.beams.split(",")):
+            for kind in LISTS:
+                for weight in map(float, arguments.weights.split(",")) if kind != "none" else [0.0]:
+                    outcome = measure(recognizer, utterances, snr, beam, weight, kind)
+                    outcomes.append(outcome)
+                    print(
+                        f"| {snr} | {beam} | {kind} | {weight:g} | {outcome.recalled} | {outcome.false} | "
+                        f"{outcome.wer} |", flush=True,
+                    )  # fmt: skip
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""N-gram language models in the ARPA format, over the model's own pieces.
+
+The words of the n-gram must be pieces of the vocabulary: train it on text that the checkpoint's SentencePiece model has
+cut into pieces, for example `spm_encode --model tokenizer.model < text | lmplz -o 4 > pieces.arpa`. That way it applies
+to every script, and to a word's first piece before the word is whole. It is kept in plain dictionaries, about 250 bytes
+an entry: meant for a domain's n-gram of up to some million entries.
+"""
+
+import gzip
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from legato.errors import NGramError
+
+#: The pieces before the next one, the oldest first; negative numbers are marks that are no pieces.
+Context = tuple[int, ...]
+
+_LN10 = math.log(10)
+_BEGIN, _END, _UNKNOWN = -1, -2, -3
+_MARKS = {"<s>": _BEGIN, "</s>": _END, "<unk>": _UNKNOWN}
+_COUNT = re.compile(r"ngram (\d+) *= *(\d+)$")
+_SECTION = re.compile(r"\\(\d+)-grams:$")
+
+
+class NGram:
+    """A back-off n-gram over token ids. It never changes, so streams share it, and a copy is itself.
+
+    Attributes:
+        order: tokens of its longest n-grams.
+    """
+
+    def __init__(self, entries: dict[Context, tuple[float, float]], order: int) -> None:
+        """Take natural logarithms of probability and back-off weight by n-gram."""
+        self.order = order
+        self._entries = entries
+        floor = min(probability for gram, (probability, _) in entries.items() if len(gram) == 1)
+        self._unknown = entries.get((_UNKNOWN,), (floor, 0.0))[0]
+
+    def __deepcopy__(self, _memo: object) -> "NGram":
+        return self
+
+    def start(self) -> Context:
+        """The context at the beginning of a stream."""
+        return (_BEGIN,) if self.order > 1 and (_BEGIN,) in self._entries else ()
+
+    def score(self, context: Context, token: int) -> float:
+        """Natural logarithm of the probability of a token behind a context."""
+        backoff = 0.0
+        while True:
+            entry = self._entries.get((*context, token))
+            if entry is not None:
+                return backoff + entry[0]
+            if not context:
+                return backoff + self._unknown
+            backoff += self._entries.get(context, (0.0, 0.0))[1]
+            context = context[1:]
+
+    def advance(self, context: Context, token: int) -> Context:
+        """The context behind a token."""
+        return (*context, token)[-(self.order - 1) :] if self.order > 1 else ()
+
+
+def open_ngram(path: Path, pieces: tuple[str, ...]) -> NGram:
+    """Read an ARPA file, plain or gzipped.
+
+    Args:
+        path: the file.
+        pieces: the model's vocabulary.
+
+    Raises:
+        NGramError: it cannot be read, is not ARPA, is broken, or has words that are no pieces of the vocabulary.
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as file:
+            return _read(path, enumerate((line.strip("\n\r ") for line in file), 1), pieces)
+    except (OSError, EOFError) as error:
+        raise NGramError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    except UnicodeDecodeError as error:
+        raise NGramError(
+            f"{path}: is not text in UTF-8. Give an n-gram in the ARPA format, not a binary one."
+        ) from error
+
+
+def _read(path: Path, lines: Iterator[tuple[int, str]], pieces: tuple[str, ...]) -> NGram:
+    counts: dict[int, int] = {}
+    for _, line in lines:
+        if line == "\\data\\":
+            break
+    else:
+        raise NGramError(f"{path}: is not an n-gram in the ARPA format: it has no line \\data\\.")
+    ids = {piece: number for number, piece in enumerate(pieces)} | _MARKS
+    entries: dict[Context, tuple[float, float]] = {}
+    foreign: list[str] = []
+    order = 0
+    number = 0
+    for number, line in lines:
+        if not line:
+            continue
+        if line == "\\end\\":
+            break
+        if match := _COUNT.match(line):
+            counts[int(match[1])] = int(match[2])
+        elif match := _SECTION.match(line):
+            if foreign:
+                break
+            order = int(match[1])
+        else:
+            gram, values = _entry(path, number, line, order)
+            unknown = [word for word in gram if word not in ids]
+            if unknown and order > 1:
+                raise NGramError(f"{path}, line {number}: {unknown[0]!r} is not among the 1-grams. The file is broken.")
+            foreign += unknown
+            if not unknown:
+                entries[tuple(ids[word] for word in gram)] = values
+    else:
+        raise NGramError(f"{path}: ends at line {number} without \\end\\: it was cut off. Copy or make it again.")
+    if foreign:
+        raise NGramError(
+            f"{path}: {len(foreign)} of its {counts.get(1, len(foreign))} words are no pieces of the model, such as "
+            f"{', '.join(map(repr, foreign[:3]))}: it is an n-gram of another vocabulary. It must be trained on text "
+            "that the model's own SentencePiece model has cut into pieces."
+        )
+    for size, expected in counts.items():
+        found = sum(len(gram) == size for gram in entries)
+        if found != expected:
+            raise NGramError(f"{path}: has {found} {size}-grams, not the {expected} it announces. The file is broken.")
+    if not any(gram[0] >= 0 for gram in entries):
+        raise NGramError(f"{path}: holds no words.")
+    return NGram(entries, max(counts, default=1))
+
+
+def _entry(path: Path, number: int, line: str, order: int) -> tuple[list[str], tuple[float, float]]:
+    fields = line.split()
+    try:
+        if not order or len(fields) not in (order + 1, order + 2):
+            raise ValueError
+        backoff = float(fields[order + 1]) if len(fields) == order + 2 else 0.0
+        return fields[1 : order + 1], (float(fields[0]) * _LN10, backoff * _LN10)
+    except ValueError:
+        raise NGramError(f"{path}, line {number}: is no entry of an ARPA file: {line[:60]!r}.") from None
