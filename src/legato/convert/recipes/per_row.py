@@ -1,11 +1,15 @@
 """Per-row activations: every frame of every stream has its own scale."""
 
+import numpy as np
 import onnx_ir as ir
 
 from legato.convert.graph import GraphWriter
 from legato.convert.precision import Float32, ReadMatrix
-from legato.convert.recipes.integer import asymmetric, integer_weight, symmetric
+from legato.convert.recipes.integer import integer_weight, lifted, one_sided, symmetric
 from legato.convert.recipes.places import place_of
+
+#: The lowest value of SiLU is -0.27846454.
+SILU_DEPTH = np.float32(0.2784646)
 
 
 class PerRow(Float32):
@@ -22,5 +26,11 @@ class PerRow(Float32):
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
     ) -> ir.Value:
         """See `Precision.linear`."""
-        multiply = asymmetric if place_of(name).one_sided else symmetric
-        return multiply(graph, x, integer_weight(graph, name, inputs, outputs, read))
+        weight = integer_weight(graph, name, inputs, outputs, read)
+        match place_of(name).source:
+            case "relu":
+                return one_sided(graph, x, weight)
+            case "silu":
+                return lifted(graph, x, lambda: np.full(inputs, SILU_DEPTH), weight)
+            case _:
+                return symmetric(graph, x, weight)

@@ -14,12 +14,13 @@ _PLACES = (
     (r"\.conv\.pointwise_conv2\.", ("convolution", "silu")),
     (r"^prompt_kernel\.0\.", ("prompt", "encoder")),
     (r"^prompt_kernel\.", ("prompt", "relu")),
+    (r"^decoder\.", ("prediction", "lstm")),
     (r"^joint\.enc\.", ("joint", "encoder")),
     (r"^joint\.pred\.", ("joint", "lstm")),
     (r"^joint\.", ("joint", "relu")),
 )
 
-GROUPS = ("subsampling", "attention", "feed_forward", "convolution", "prompt", "joint")
+GROUPS = ("subsampling", "attention", "feed_forward", "convolution", "prompt", "prediction", "joint")
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,6 @@ class Place:
 
     group: str
     source: str
-
-    @property
-    def one_sided(self) -> bool:
-        """Whether values reach far to the positive side only; a symmetric scale would waste half its steps."""
-        return self.source in ("silu", "relu")
 
 
 def place_of(weight: str) -> Place:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from legato.convert.graph import GraphWriter
 from legato.convert.precision import ReadMatrix, Smoothing
-from legato.convert.recipes.per_row import PerRow
+from legato.convert.recipes.integer import integer_weight, lifted
+from legato.convert.recipes.per_row import SILU_DEPTH, PerRow
 from legato.convert.recipes.places import place_of
 
 
@@ -43,12 +44,17 @@ class SmoothPerRow(PerRow):
         source = place_of(name).source
         if name not in self._ranges or source not in ("norm", "silu"):
             return super().linear(graph, x, name, inputs, outputs, read)
-        if source == "silu":
-            inverse = graph.weight(
-                f"{name}.smoothing", ir.DataType.FLOAT, (inputs,), lambda: np.float32(1) / self._factors(name, read)
-            )
-            x = graph.op("Mul", x, inverse)
-        return super().linear(graph, x, name, inputs, outputs, lambda: read() * self._factors(name, read)[:, None])
+
+        def smoothed() -> NDArray[np.float32]:
+            return read() * self._factors(name, read)[:, None]
+
+        if source == "norm":
+            return super().linear(graph, x, name, inputs, outputs, smoothed)
+        inverse = graph.weight(
+            f"{name}.smoothing", ir.DataType.FLOAT, (inputs,), lambda: np.float32(1) / self._factors(name, read)
+        )
+        weight = integer_weight(graph, name, inputs, outputs, smoothed)
+        return lifted(graph, graph.op("Mul", x, inverse), lambda: SILU_DEPTH / self._factors(name, read), weight)
 
     def _factors(self, name: str, read: ReadMatrix) -> NDArray[np.float32]:
         """What the input channels come divided by: float32[inputs]."""
