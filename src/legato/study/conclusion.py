@@ -1,20 +1,44 @@
 """Where the loss comes from, in words computed from the figures."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from legato.study.report import label
 from legato.study.results import Outcome, Study
 from legato.study.score import Figures, Interval
+from legato.study.variants import GROUPS
 
 #: Parts that add up to the whole within this are taken for parts of it.
 _ADDS_UP = (0.8, 1.25)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """A kind of loss that parts can add up to.
+
+    Attributes:
+        name: what it is called.
+        of: its size; squares and divergences of independent errors add up, plain errors do not.
+    """
+
+    name: str
+    of: Callable[[Figures], float]
+
+
+_LOSSES = (
+    _Loss("squared error of the encoder's frames", lambda found: found.encoder_error**2),
+    _Loss("divergence at the joint's output", lambda found: found.divergence),
+)
 
 
 def conclude(study: Study) -> list[str]:
     """Sentences; they say nothing about what was not measured."""
     sentences = [*_recipes(study)]
     for recipe in study.recipes:
-        sentences += [*_whole(study, recipe), *_groups(study, recipe), *_left(study, recipe), *_layers(study, recipe)]
+        sentences += _whole(study, recipe)
+        for loss in _LOSSES:
+            sentences += _groups(study, recipe, loss)
+        sentences += _layers(study, recipe)
     return sentences
 
 
@@ -41,67 +65,61 @@ def _recipes(study: Study) -> Iterator[str]:
         yield f"Word errors differ from FP32's by more than noise for {named}; for the others the interval holds zero."
     else:
         yield f"No recipe's word error rate differs from FP32's by more than noise ({len(study.heard)} utterances)."
+    unchanged = [name for name, found in figures.items() if found.exact == 1]
+    if unchanged:
+        # Rule of three: what was not seen in n trials has a rate below 3 / n, with 95 % confidence.
+        unseen = min(1.0, 3 / len(study.heard))
+        yield (
+            f"Every token is FP32's with {', '.join(f'`{name}`' for name in unchanged)}; {len(study.heard)} utterances "
+            f"cannot show changes in fewer than {_share(unseen)} of them."
+        )
 
 
 def _whole(study: Study, recipe: str) -> Iterator[str]:
     for outcome in study.of("everything", recipe):
         found = study.figures(outcome)
         noise = "within the noise of" if found.wer_difference.is_noise else "more than the noise of"
-        agreement = f"{_percent(found.token_agreement)} of the tokens as FP32"
         yield (
             f"`{recipe}` everywhere, prediction net and joint too: encoder error {_percent(found.encoder_error)}, "
-            f"{agreement}; WER {_percent(study.wer)} -> {_percent(found.wer)}, "
-            f"{_interval(found.wer_difference)}: {noise} {len(study.heard)} utterances."
+            f"{_percent(found.token_agreement)} of the tokens as FP32; WER {_percent(study.wer)} -> "
+            f"{_percent(found.wer)}, {_interval(found.wer_difference)}: {noise} {len(study.heard)} utterances."
         )
 
 
-def _groups(study: Study, recipe: str) -> Iterator[str]:
-    whole, alone = study.of("everything", recipe), study.of("alone", recipe)
-    if not whole:
-        return
-    yield from _shares(study, recipe, alone, whole[0], "squared error of the encoder's frames", _squared_error)
-    yield from _shares(study, recipe, alone, whole[0], "divergence at the joint's output", _divergence)
-
-
-def _shares(
-    study: Study, recipe: str, alone: list[Outcome], whole: Outcome, what: str, measure: Callable[[Figures], float]
-) -> Iterator[str]:
-    parts = {label(outcome): measure(study.figures(outcome)) for outcome in alone}
-    total, together = sum(parts.values()), measure(study.figures(whole))
-    if not total or not together:
-        yield f"`{recipe}`: there is no {what} at all."
-        return
-    ordered = sorted(parts, key=lambda name: -parts[name])
-    shares = ", ".join(f"{parts[name] / total:.0%} {name}" for name in ordered if parts[name])
-    sum_of_parts = total / together
-    if _ADDS_UP[0] <= sum_of_parts <= _ADDS_UP[1]:
-        caveat = f"the groups add up to {sum_of_parts:.0%} of the whole's, so these are shares of the loss"
-    else:
-        caveat = (
-            f"the groups add up to {sum_of_parts:.0%} of the whole's, so they act on each other: read this as a "
-            "ranking, not as shares of the loss"
-        )
-    missing = "" if len(parts) == 7 else f" ({7 - len(parts)} groups could not be made)"
-    yield f"`{recipe}`: of the {what}, each group alone in INT8: {shares}{missing}; {caveat}."
-
-
-def _left(study: Study, recipe: str) -> Iterator[str]:
+def _groups(study: Study, recipe: str, loss: _Loss) -> Iterator[str]:
+    """Where one kind of loss comes from, and what leaving a group in FP32 would save."""
     whole, left = study.of("everything", recipe), study.of("left", recipe)
-    if not whole or not left:
+    parts = {label(outcome): _size(study, outcome, loss) for outcome in study.of("alone", recipe)}
+    if not whole or not parts:
         return
-    together = study.figures(whole[0])
-    for what, measure in (("squared error of the frames", _squared_error), ("divergence", _divergence)):
-        if not measure(together):
-            continue
-        best = min(left, key=lambda outcome: measure(study.figures(outcome)))
-        gain = 1 - measure(study.figures(best)) / measure(together)
-        yield f"`{recipe}`: leaving one group in FP32 lowers the {what} most for the {label(best)}: by {gain:.0%}."
+    total, together = sum(parts.values()), _size(study, whole[0], loss)
+    if not total or not together:
+        yield f"`{recipe}`: there is no {loss.name} at all."
+        return
+    first, *others = sorted((name for name in parts if parts[name]), key=lambda name: -parts[name])
+    rest = ", ".join(f"{name} {_share(parts[name] / total)}" for name in others)
+    missing = f" ({len(GROUPS) - len(parts)} groups could not be made)" if len(parts) < len(GROUPS) else ""
+    yield (
+        f"`{recipe}`: most of the {loss.name} comes from the {first}: {_share(parts[first] / total)} of the sum of the "
+        f"groups, each alone in INT8{f'; then {rest}' if rest else ''}{missing}. {_caveat(total / together)}"
+    )
+    if left:
+        best = min(left, key=lambda outcome: _size(study, outcome, loss))
+        gain = 1 - _size(study, best, loss) / together
+        if gain > 0:
+            yield f"`{recipe}`: leaving the {label(best)} in FP32 saves most of that: {_share(gain)} of the whole's."
+
+
+def _caveat(sum_of_parts: float) -> str:
+    """How far shares may be believed, from the groups' sum over the whole."""
+    text = f"The groups add up to {_share(sum_of_parts)} of what the whole has, so "
+    if _ADDS_UP[0] <= sum_of_parts <= _ADDS_UP[1]:
+        return f"{text}these are shares of the loss."
+    return f"{text}they act on each other: read this as a ranking, not as shares of the loss."
 
 
 def _layers(study: Study, recipe: str) -> Iterator[str]:
-    errors = {
-        outcome.variant.layer: study.figures(outcome).encoder_error ** 2 for outcome in study.of("layers", recipe)
-    }
+    errors = {outcome.variant.layer: _size(study, outcome, _LOSSES[0]) for outcome in study.of("layers", recipe)}
     total = sum(errors.values())
     if len(errors) < 2 or not total:
         return
@@ -109,18 +127,19 @@ def _layers(study: Study, recipe: str) -> Iterator[str]:
     top = ordered[: max(1, len(errors) // 4)]
     share, even = sum(errors[layer] for layer in top) / total, len(top) / len(errors)
     layers = f"layer {top[0]} has" if len(top) == 1 else f"layers {', '.join(map(str, top))} have"
+    least = _share(errors[ordered[-1]] / total)
     yield (
-        f"`{recipe}`: of the squared error of {len(errors)} layers, each alone in INT8, {layers} {share:.0%}, where an "
-        f"even spread would be {even:.0%}; layer {ordered[-1]} has least, {errors[ordered[-1]] / total:.1%}."
+        f"`{recipe}`: of the squared error of {len(errors)} layers, each alone in INT8, {layers} {_share(share)}, "
+        f"where an even spread would be {_share(even)}; layer {ordered[-1]} has least, {least}."
     )
 
 
-def _squared_error(found: Figures) -> float:
-    return found.encoder_error**2
+def _size(study: Study, outcome: Outcome, loss: _Loss) -> float:
+    return loss.of(study.figures(outcome))
 
 
-def _divergence(found: Figures) -> float:
-    return found.divergence
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %" if value > 0.02 else f"{100 * value:.1f} %"
 
 
 def _percent(value: float) -> str:

@@ -34,6 +34,8 @@ from legato.study.workshop import Workshop
 from legato.transducer import Transducer
 
 FILE = "study.json"
+#: Start of the name of the folder for graphs and frames.
+_WORK = ".work-"
 
 #: (what is being done, utterances done, utterances in all)
 Progress = Callable[[str, int, int], None]
@@ -105,8 +107,10 @@ def investigate(plan: Plan, progress: Progress = lambda *_: None) -> Study:
     new = not plan.output.exists()
     try:
         plan.output.mkdir(parents=True, exist_ok=True)
+        for left_behind in plan.output.glob(f"{_WORK}*"):
+            shutil.rmtree(left_behind)
         _check_room(plan.output, checkpoint)
-        with tempfile.TemporaryDirectory(dir=plan.output, prefix=".work-") as folder, _each_warning_once():
+        with tempfile.TemporaryDirectory(dir=plan.output, prefix=_WORK) as folder, _each_warning_once():
             _Work(plan, study, Path(folder), progress).run(utterances, waiting, clips, resumed=resumed)
     except OSError as error:
         raise StudyError(f"{plan.output}: cannot be written to ({error}).") from error

@@ -52,7 +52,7 @@ def _panels(study: Study) -> list[tuple[str, str, _Series]]:
 
 
 def _errors(study: Study, outcomes: Sequence[Outcome]) -> dict[str, float]:
-    return {label(outcome): 100 * study.figures(outcome).encoder_error for outcome in outcomes}
+    return {label(o): 100 * study.figures(o).encoder_error for o in outcomes if o.variant.encoder}
 
 
 def _bars(axes: Axes, series: _Series) -> None:
@@ -60,8 +60,9 @@ def _bars(axes: Axes, series: _Series) -> None:
     width = 0.8 / len(series)
     for number, (name, values) in enumerate(series.items()):
         places = [labels.index(key) + (number - (len(series) - 1) / 2) * width for key in values]
-        axes.bar(places, list(values.values()), width, label=name)
+        bars = axes.bar(places, list(values.values()), width, label=name)
+        axes.bar_label(bars, fmt="%.2g", fontsize=7)
     axes.set_xticks(range(len(labels)), labels, fontsize=8, rotation=0 if len(labels) < 9 else 30)
     axes.grid(axis="y", alpha=0.3)
     if len(series) > 1 or "" not in series:
-        axes.legend()
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
