@@ -303,12 +303,16 @@ def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[in
 def test_the_conclusion_follows_the_figures() -> None:
     errors = dict.fromkeys(GROUPS, 0.0) | {"feed_forward": 0.04, "attention": 0.03}
     text = "\n".join(conclude(made_up(errors, 0.05, [0] * 20)))
-    assert "most of the squared error of the encoder's frames comes from the feed-forward modules: 64 %" in text
+    assert (
+        "the largest part of the squared error of the encoder's frames comes from the feed-forward modules: 64 %"
+        in text
+    )
     assert "then attention 36 %. The groups add up to 100 % of what the whole has, so these are shares" in text
-    assert "within the noise of 20 utterances" in text
+    assert "WER 0.00 % -> 0.00 %, the same text in each of 20 utterances" in text
     text = "\n".join(conclude(made_up(errors, 0.02, [1] * 20)))
     assert "add up to 625 % of what the whole has, so they act on each other: read this as a ranking" in text
     assert "+50.00 points (95 % interval +50.00 to +50.00): more than the noise" in text
+    assert "within the noise of 20" in "\n".join(conclude(made_up(errors, 0.05, [1] + [0] * 19)))
     assert "no squared error of the encoder's frames at all" in "\n".join(conclude(made_up({"joint": 0.0}, 0, [0])))
 
 

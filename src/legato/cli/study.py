@@ -41,6 +41,9 @@ def study(
         int | None, typer.Option(min=1, help="Use so many utterances, evenly from the manifest. Default: all.")
     ] = None,
     chunk_ms: Annotated[int, typer.Option(help="Chunk size: 80, 160, 320, 560 or 1120.")] = 320,
+    language: Annotated[
+        str | None, typer.Option(help="Language of all recordings instead of the manifest's; 'auto' finds it.")
+    ] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Recordings that calibrate recipes, as for 'convert'.")
     ] = None,
@@ -59,10 +62,19 @@ def study(
             "Install them with: pip install 'legato[convert,evaluate]'"
         ) from None
     plan = Plan(
-        checkpoint, manifest, output, tuple(recipe or [DEFAULT_RECIPE]),
-        () if skip_layers else None if layers is None else _layers(layers), limit, chunk_ms, calibration, threads, seed,
-        resume,
-    )  # fmt: skip
+        checkpoint=checkpoint,
+        manifest=manifest,
+        output=output,
+        recipes=tuple(recipe or [DEFAULT_RECIPE]),
+        layers=() if skip_layers else None if layers is None else _layers(layers),
+        limit=limit,
+        chunk_ms=chunk_ms,
+        language=language,
+        calibration=calibration,
+        threads=threads,
+        seed=seed,
+        resume=resume,
+    )
     with _progress() as progress:
         found = investigate(plan, progress)
     conclusion = conclude(found)

@@ -78,11 +78,12 @@ def _recipes(study: Study) -> Iterator[str]:
 def _whole(study: Study, recipe: str) -> Iterator[str]:
     for outcome in study.of("everything", recipe):
         found = study.figures(outcome)
-        noise = "within the noise of" if found.wer_difference.is_noise else "more than the noise of"
+        noise = "within the noise" if found.wer_difference.is_noise else "more than the noise"
+        change = f"{_interval(found.wer_difference)}: {noise} of" if found.exact < 1 else "the same text in each of"
         yield (
             f"`{recipe}` everywhere, prediction net and joint too: encoder error {_percent(found.encoder_error)}, "
             f"{_percent(found.token_agreement)} of the tokens as FP32; WER {_percent(study.wer)} -> "
-            f"{_percent(found.wer)}, {_interval(found.wer_difference)}: {noise} {len(study.heard)} utterances."
+            f"{_percent(found.wer)}, {change} {len(study.heard)} utterances."
         )
 
 
@@ -98,16 +99,17 @@ def _groups(study: Study, recipe: str, loss: _Loss) -> Iterator[str]:
         return
     first, *others = sorted((name for name in parts if parts[name]), key=lambda name: -parts[name])
     rest = ", ".join(f"{name} {_share(parts[name] / total)}" for name in others)
+    then = f"; then {rest}" if rest else ""
     missing = f" ({len(GROUPS) - len(parts)} groups could not be made)" if len(parts) < len(GROUPS) else ""
     yield (
-        f"`{recipe}`: most of the {loss.name} comes from the {first}: {_share(parts[first] / total)} of the sum of the "
-        f"groups, each alone in INT8{f'; then {rest}' if rest else ''}{missing}. {_caveat(total / together)}"
+        f"`{recipe}`: the largest part of the {loss.name} comes from the {first}: {_share(parts[first] / total)} of "
+        f"the sum of the groups, each alone in INT8{then}{missing}. {_caveat(total / together)}"
     )
     if left:
         best = min(left, key=lambda outcome: _size(study, outcome, loss))
         gain = 1 - _size(study, best, loss) / together
         if gain > 0:
-            yield f"`{recipe}`: leaving the {label(best)} in FP32 saves most of that: {_share(gain)} of the whole's."
+            yield f"`{recipe}`: leaving the {label(best)} in FP32 saves most of it, {_share(gain)} of the whole's."
 
 
 def _caveat(sum_of_parts: float) -> str:

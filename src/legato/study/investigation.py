@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class Plan:
         layers: encoder layers to study one by one; None for all of them.
         limit: how many utterances to use, evenly from the manifest; None for all.
         chunk_ms: chunk size.
+        language: of all recordings, whatever the manifest says; None for what it says.
         calibration: manifest of recordings for recipes that measure the activations; by default as `convert`.
         threads: threads of the encoder; by default as `legato.load`.
         seed: of the bootstrap.
@@ -66,6 +67,7 @@ class Plan:
     layers: Sequence[int] | None = None
     limit: int | None = None
     chunk_ms: int = 320
+    language: str | None = None
     calibration: Path | None = None
     threads: int | None = None
     seed: int = 0
@@ -90,7 +92,10 @@ def investigate(plan: Plan, progress: Progress = lambda *_: None) -> Study:
     if file.exists() and not plan.resume:
         raise StudyError(f"{file}: exists already. Go on with it (--resume), or give another --output.")
     utterances, problems = read_manifest(plan.manifest)
-    utterances = spread(utterances, plan.limit)
+    utterances = [
+        utterance if plan.language is None else replace(utterance, language=plan.language)
+        for utterance in spread(utterances, plan.limit)
+    ]
     if not utterances:
         raise StudyError("\n".join([f"{plan.manifest}: there is no recording to study.", *problems]))
     clips = sample_clips() if plan.calibration is None else read_calibration(plan.calibration)

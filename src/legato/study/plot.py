@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,7 +63,9 @@ def _bars(axes: Axes, series: _Series) -> None:
         places = [labels.index(key) + (number - (len(series) - 1) / 2) * width for key in values]
         bars = axes.bar(places, list(values.values()), width, label=name)
         axes.bar_label(bars, fmt="%.2g", fontsize=7)
-    axes.set_xticks(range(len(labels)), labels, fontsize=8, rotation=0 if len(labels) < 9 else 30)
+    axes.set_xticks(
+        range(len(labels)), [fill(name, 14) for name in labels], fontsize=8, rotation=0 if len(labels) < 13 else 60
+    )
     axes.grid(axis="y", alpha=0.3)
     if len(series) > 1 or "" not in series:
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)

@@ -13,7 +13,7 @@ from legato.convert.recipes.mixed import ByPlace
 
 #: Groups of the encoder's layers (see `legato.convert.recipes.places`) with their names in reports.
 ENCODER_GROUPS = {
-    "subsampling": "projection of the subsampling",
+    "subsampling": "subsampling projection",
     "attention": "attention",
     "feed_forward": "feed-forward modules",
     "convolution": "convolution modules",
