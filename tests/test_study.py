@@ -335,7 +335,7 @@ def test_going_on_after_an_interruption(finished: tuple[Path, Result], tmp_path:
     file, out = finished[0].parent / "manifest.jsonl", tmp_path / "out"
 
     def plan(**more: Any) -> Plan:
-        values: dict[str, Any] = {"recipes": RECIPES, "layers": (0, 2), "threads": 1, "resume": True}
+        values: dict[str, Any] = {"recipes": RECIPES[:1], "layers": (), "threads": 1, "resume": True}
         return Plan(MODEL, file, out, **(values | more))
 
     stopped(plan(), 4)
@@ -351,11 +351,10 @@ def test_going_on_after_an_interruption(finished: tuple[Path, Result], tmp_path:
     assert ran.isdisjoint(before)
     assert len(resumed.problems) == 7
     at_once = document(finished[0])["variants"]
-    assert document(out)["variants"] == at_once
+    assert document(out)["variants"] == {variant.key: at_once[variant.key] for variant in resumed.planned}
     again: list[str] = []
-    nothing_left = {key for key, variant in at_once.items() if "impossible" in variant}
-    investigate(plan(), lambda what, done, total: again.append(what))
-    assert set(again) <= {"FP32", "calibrating", *nothing_left}
+    assert investigate(plan(), lambda what, done, total: again.append(what)).outcomes == resumed.outcomes
+    assert again == []
     (out / "study.json").write_text("{}")
     with pytest.raises(StudyError, match="not a study that can be resumed"):
         investigate(plan())

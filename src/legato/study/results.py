@@ -227,11 +227,14 @@ class Study:
         heard = [Heard(**{**entry, "tokens": tuple(entry["tokens"])}) for entry in document["utterances"]]
         outcomes = {}
         for variant in self.planned:
-            columns = document["variants"].get(variant.key, {}).get("utterances")
-            if columns is not None:
+            entry = document["variants"].get(variant.key, {})
+            if "impossible" in entry:
+                outcomes[variant.key] = Outcome(variant, impossible=entry["impossible"])
+            elif "utterances" in entry:
+                columns = entry["utterances"]
                 rows = zip(*(columns[name] for name in Difference.__dataclass_fields__), strict=True)
                 outcomes[variant.key] = Outcome(variant, tuple(Difference(*row) for row in rows))
-        if any(len(outcome.differences) != len(heard) for outcome in outcomes.values()):
+        if any(len(outcome.differences) not in (0, len(heard)) for outcome in outcomes.values()):
             raise ValueError("its parts do not fit together")
         self.heard, self.outcomes = heard, outcomes
         self.problems = list(document["problems"])
