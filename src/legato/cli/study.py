@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from legato.study import Study
     from legato.study.investigation import Progress
 
+#: Columns of a terminal that hold the whole table, and one without character errors.
+_WIDE, _ROOMY = 140, 108
 _EXTRA = {"onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes", "rapidfuzz", "matplotlib"}
 
 
@@ -133,15 +135,18 @@ def _print(found: "Study", conclusion: list[str]) -> None:
     from legato.study.report import LEGEND, tables
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
+    # What does not fit is in study.md: first the character errors go, then cells wrap.
+    shown = None if console.width >= _WIDE else -2
+    roomy = console.width >= _ROOMY
     words = sum(heard.words for heard in found.heard)
     console.print(f"{found.model}: {len(found.heard)} utterances, {words} words", markup=False)
     for section in tables(found):
         table = Table(title=section.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-        table.add_column(section.columns[0], min_width=30)
-        for name in section.columns[1:]:
-            table.add_column(name, justify="right", min_width=22 if "FP32" in name else 8)
+        table.add_column(section.columns[0], min_width=24 if roomy else None)
+        for name in section.columns[1:shown]:
+            table.add_column(name, justify="right", min_width=(22 if "FP32" in name else 8) if roomy else None)
         for row in section.rows:
-            table.add_row(*row)
+            table.add_row(*row[:shown])
         console.print(table)
     console.print(LEGEND, markup=False)
     for sentence in conclusion:

@@ -155,7 +155,7 @@ def _variants(plan: Plan, checkpoint: Checkpoint) -> list[Variant]:
 
 
 def _settings(plan: Plan, utterances: Sequence[Utterance], clips: Sequence[Clip]) -> dict[str, Any]:
-    files = sorted(plan.checkpoint.rglob("*")) if plan.checkpoint.is_dir() else [plan.checkpoint]
+    files = sorted(plan.checkpoint.iterdir()) if plan.checkpoint.is_dir() else [plan.checkpoint]
     checkpoint = _digest([file_sha256(file) for file in files if file.is_file()])
     spoken = [
         (_relative(utterance.audio, plan.manifest), utterance.text, utterance.language) for utterance in utterances

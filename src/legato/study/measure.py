@@ -18,6 +18,8 @@ Doubles = NDArray[np.float64]
 
 #: Outcomes of a distribution that are told apart; all others count as one. Few tokens have nearly all of it.
 _KEPT = 64
+#: Steps whose whole distributions are in memory at once.
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,27 @@ class SearchPath:
 
 def search_path(transducer: Transducer, frames: Frames, emissions: Sequence[Emission]) -> SearchPath:
     """Follow a search once more and note the distributions."""
-    steps = np.concatenate(list(_distributions(transducer, frames, emissions)))
-    count = min(_KEPT, steps.shape[1])
-    kept = np.argpartition(-steps, count - 1, axis=1)[:, :count]
-    return SearchPath(tuple(emissions), kept, _lumped(steps, kept))
+    kept, logs = [], []
+    for steps in _distributions(transducer, frames, emissions):
+        count = min(_KEPT, steps.shape[1])
+        kept.append(np.argpartition(-steps, count - 1, axis=1)[:, :count])
+        logs.append(_lumped(steps, kept[-1]))
+    return SearchPath(tuple(emissions), np.concatenate(kept), np.concatenate(logs))
 
 
 def _distributions(transducer: Transducer, frames: Frames, emissions: Sequence[Emission]) -> Iterator[Doubles]:
-    """Log probabilities float64[n, vocabulary + 1] between one token and the next, a step a row."""
+    """Log probabilities float64[n, vocabulary + 1], a step a row, a few steps at a time."""
     start = start_search(transducer)
     prediction, h, c = start.prediction[None], start.h[:, None], start.c[:, None]
     first = 0
-    for emission in emissions:
-        yield _log_softmax(transducer.join(frames[None, first : emission.frame + 1], prediction)[0])
-        prediction, h, c = transducer.predict(np.array([emission.token]), h, c)
-        first = emission.frame
-    yield _log_softmax(transducer.join(frames[None, first:], prediction)[0])
+    for emission in [*emissions, None]:
+        end = len(frames) if emission is None else emission.frame + 1
+        for begin in range(first, end, _BLOCK):
+            block = frames[None, begin : min(begin + _BLOCK, end)]
+            yield _log_softmax(transducer.join(block, prediction)[0])
+        if emission is not None:
+            prediction, h, c = transducer.predict(np.array([emission.token]), h, c)
+            first = emission.frame
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> Doubles:
