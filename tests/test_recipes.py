@@ -24,8 +24,11 @@ from legato.convert.recipes.places import GROUPS, place_of
 from legato.convert.recipes.smooth import smoothing_factors
 from legato.convert.recipes.two_term import TwoTerm
 from legato.convert.recipes.weight_only import WeightOnly
+from legato.convert.transducer import write_decoder
+from legato.convert.writer import save_graph
 from legato.encoder import EncoderState
 from legato.features import MelState
+from legato.sessions import open_session
 from tests.command import failed
 from tests.command import legato as command
 from tests.conftest import REFERENCES, MakeBundle, checkpoint_path
@@ -237,6 +240,40 @@ def test_rows_of_zeros_and_of_one_value(tmp_path: Path, name: str) -> None:
         expected = 0.5 * matrix.sum(axis=0)
         assert np.abs(y[0, 1] - expected).max() < 0.01 * np.abs(expected).max()
         assert np.abs(y[0, 2]).max() < 1e-5
+
+
+def test_the_lstm_in_int8(tmp_path: Path) -> None:
+    """Against the same arithmetic in numpy: activations by row, weights by gate and unit."""
+    checkpoint = open_checkpoint(checkpoint_path("nemo-r3"))
+    save_graph(write_decoder(checkpoint, PerRow(), "batch"), tmp_path, "decoder", lambda *_: None)
+    onnx.checker.check_model(str(tmp_path / "decoder.onnx"))
+    session = open_session(tmp_path / "decoder.onnx", 1)
+    hidden, layers = checkpoint.architecture.prediction_hidden, checkpoint.architecture.prediction_layers
+    generator = np.random.default_rng(0)
+    h, c = (generator.uniform(-1, 1, (layers, 1, hidden)).astype(np.float32) for _ in range(2))
+    output, new_h, new_c = session.run(None, {"token": np.array([[7]]), "h": h, "c": c})
+
+    def rounded(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        step = np.abs(x).max() / 127
+        return np.asarray(np.rint(x / step) * step)
+
+    def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(1 / (1 + np.exp(-x)))
+
+    x = checkpoint.read("decoder.prediction.embed.weight")[7].astype(np.float64)
+    for layer in range(layers):
+        lstm = "decoder.prediction.dec_rnn.lstm"
+        gates = sum(checkpoint.read(f"{lstm}.bias_{side}_l{layer}").astype(np.float64) for side in ("ih", "hh"))
+        for side, vector in (("ih", x), ("hh", h[layer, 0].astype(np.float64))):
+            weight = checkpoint.read(f"{lstm}.weight_{side}_l{layer}").astype(np.float64)
+            scale = np.abs(weight).max(axis=1, keepdims=True) / 127
+            gates = gates + (np.rint(weight / scale) * scale) @ rounded(vector)
+        i, f, g, o = np.split(np.asarray(gates), 4)
+        cell = sigmoid(f) * c[layer, 0] + sigmoid(i) * np.tanh(g)
+        x = sigmoid(o) * np.tanh(cell)
+        np.testing.assert_allclose(new_c[layer, 0], cell, atol=2e-6)
+        np.testing.assert_allclose(new_h[layer, 0], x, atol=2e-6)
+    np.testing.assert_allclose(output[0, 0], x, atol=2e-6)
 
 
 @pytest.mark.parametrize(("bits", "limit"), [(8, 0.02), (4, 0.2)])

@@ -8,6 +8,7 @@ import typer
 from legato.cli.bench import bench
 from legato.cli.convert import convert
 from legato.cli.models import models_app
+from legato.cli.study import study
 from legato.cli.transcribe import transcribe
 
 app = typer.Typer(
@@ -38,4 +39,5 @@ def _root(
 app.command()(transcribe)
 app.command()(convert)
 app.command()(bench)
+app.command()(study)
 app.add_typer(models_app)

@@ -49,6 +49,20 @@ def steps_bar() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
+@contextmanager
+def work_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show one long piece of work; gives the function for what is being done, and how much of all is."""
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[what]}"),
+    )
+    with Progress(*columns, console=_console(), transient=True) as bars:
+        task = bars.add_task("", total=None, what="")
+        yield lambda what, done, total: bars.update(task, completed=done, total=total, what=what)
+
+
 def _console() -> Console:
     return Console(stderr=True)
 

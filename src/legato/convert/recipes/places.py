@@ -20,6 +20,8 @@ _PLACES = (
     (r"^joint\.", ("joint", "relu")),
 )
 
+_LAYER = re.compile(r"^encoder\.layers\.(\d+)\.")
+
 GROUPS = ("subsampling", "attention", "feed_forward", "convolution", "prompt", "prediction", "joint")
 
 
@@ -31,15 +33,18 @@ class Place:
         group: one of `GROUPS`.
         source: what makes its input: a LayerNorm that feeds nothing else (`norm`), the attention's `context`, the
             `encoder`'s frames, the `lstm`, or an activation function (`silu`, `relu`).
+        layer: number of the conformer layer, None outside of them.
     """
 
     group: str
     source: str
+    layer: int | None = None
 
 
 def place_of(weight: str) -> Place:
     """Place of the linear layer with this weight, named as NeMo names it."""
     for pattern, (group, source) in _PLACES:
         if re.search(pattern, weight):
-            return Place(group, source)
+            layer = _LAYER.match(weight)
+            return Place(group, source, int(layer[1]) if layer else None)
     raise ValueError(f"no known linear layer has the weight {weight}")
