@@ -2,13 +2,14 @@
 
     python bench/without_vnni.py ENVIRONMENT [ENVIRONMENT...]
 
-An emulated restriction, on a machine that has these instructions: the libraries choose the code that they would choose on
-the lesser CPU, saturating U8 x S8 products included, but it runs on this machine's caches, memory and clock.
+An emulated restriction, on a machine that has these instructions: the libraries choose the code that they would choose
+on the lesser CPU, saturating U8 x S8 products included, but it runs on this machine's caches, memory and clock.
 
 What it changes in an environment (better a copy: `bench.peers.setup` makes one), for good:
 
-- ONNX Runtime, alone or inside sherpa-onnx: the instruction `xgetbv`, which says which registers the system saves, becomes
-  `mov al, 7; nop`: no more than those of AVX. A disassembler (objdump) finds it: the same three bytes occur inside others.
+- ONNX Runtime, alone or inside sherpa-onnx: the instruction `xgetbv`, which says which registers the system saves,
+  becomes `mov al, 7; nop`: no more than those of AVX. A disassembler (objdump) finds it, because the same three bytes
+  occur inside other instructions.
 - ggml (transcribe-cpp): it ships a library for each kind of CPU and loads the best that the machine can run; those that
   need more than AVX2 get another name, so that `haswell` remains.
 
@@ -40,7 +41,7 @@ def xgetbv_addresses(library: Path) -> list[int]:
     return [int(found, 16) for found in re.findall(r"^ *([0-9a-f]+):\s+xgetbv\b", listing, re.MULTILINE)]
 
 
-def file_offset(data: bytes, address: int) -> int:
+def file_offset(data: bytes | bytearray, address: int) -> int:
     """Place in a 64-bit little-endian ELF file of what is loaded at a virtual address."""
     (table,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<HH", data, 54)
@@ -70,20 +71,26 @@ def restrict(library: Path) -> int:
     return len(offsets)
 
 
+def restrict_environment(environment: Path) -> list[str]:
+    """Change an environment; what was done."""
+    done = [
+        f"{library.name}: {count} instructions"
+        for library in sorted(environment.glob("lib/python*/site-packages/**/*onnxruntime*.so*"))
+        if library.is_file() and (count := restrict(library))
+    ]
+    for kind in _GGML_BEYOND_AVX2:
+        for library in environment.glob(f"lib/python*/site-packages/**/libggml-cpu-{kind}.so"):
+            library.replace(library.with_name(library.name + ".off"))
+            done.append(f"{library.name}: out of the way")
+    return done
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("environment", type=Path, nargs="+", help="virtual environment to change")
     for environment in parser.parse_args().environment:
-        done = []
-        for library in sorted(environment.glob("lib/python*/site-packages/**/*onnxruntime*.so*")):
-            if library.is_file() and (count := restrict(library)):
-                done.append(f"{library.name}: {count} instructions")
-        for kind in _GGML_BEYOND_AVX2:
-            for library in environment.glob(f"lib/python*/site-packages/**/libggml-cpu-{kind}.so"):
-                library.replace(library.with_name(library.name + ".off"))
-                done.append(f"{library.name}: out of the way")
-        print(f"{environment}: " + ("; ".join(done) or "nothing to change"))
+        print(f"{environment}: " + ("; ".join(restrict_environment(environment)) or "nothing to change"))
 
 
 if __name__ == "__main__":

@@ -82,7 +82,6 @@ def live_streams(task: Task) -> None:
     )
 
 
-
 def main() -> None:
     """Run from the command line."""
     task = parse(("file", "stream", "streams"))

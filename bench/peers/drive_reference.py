@@ -4,8 +4,8 @@
 
 What that consumer does, read from its source and written down here in our own words and code:
 
-- All samples of the utterance are kept. For every window of 320 ms the log-mel of *all* of them is computed anew, and the
-  window's 32 frames are cut out. A window is run once its samples and 256 more are there.
+- All samples of the utterance are kept. For every window of 320 ms the log-mel of *all* of them is computed anew, and
+  the window's 32 frames are cut out. A window is run once its samples and 256 more are there.
 - Its front end reflects the audio at the start instead of padding it with zeros, and its 400-sample frames begin at
   multiples of 160 of the padded signal.
 - Batch 1. For every frame: prediction net, joint, argmax; after a blank the next frame begins with the prediction net

@@ -1,6 +1,6 @@
 """Driver of transformers on torch: the checkpoint itself, float32.
 
-    python -m bench.peers.drive_transformers --model CHECKPOINT --mode stream|file --threads N --chunk-ms 320 WAV...
+python -m bench.peers.drive_transformers --model CHECKPOINT --mode stream|file --threads N --chunk-ms 320 WAV...
 """
 
 from collections.abc import Iterator

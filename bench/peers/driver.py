@@ -106,7 +106,8 @@ def read_wav(path: Path) -> Samples:
     with wave.open(str(path)) as file:
         if (file.getframerate(), file.getnchannels(), file.getsampwidth()) != (RATE, 1, 2):
             raise SystemExit(f"{path}: must be 16-bit mono of 16 kHz.")
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+        samples: Samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32)
+        return samples / np.float32(32768)
 
 
 def peak_rss_mb() -> float:
@@ -138,18 +139,8 @@ def run(task: Task, load: Callable[[Task], Peer]) -> None:
     started = time.perf_counter()
     peer = load(task)
     loaded = time.perf_counter()
-    measure = _stream if task.mode == "stream" else _file
-    figures = measure(task, peer, samples, started)
-    seconds = len(samples) / RATE
-    report(
-        task,
-        {
-            "version": peer.version,
-            "load_seconds": round(loaded - started, 3),
-            **figures,
-            "audio_seconds": round(seconds, 2),
-        },
-    )
+    figures = _stream(task, peer, samples, started) if task.mode == "stream" else _file(peer, samples)
+    report(task, {"version": peer.version, "load_seconds": round(loaded - started, 3), **figures})
 
 
 def report(task: Task, figures: dict[str, object]) -> None:
@@ -158,15 +149,17 @@ def report(task: Task, figures: dict[str, object]) -> None:
     print(json.dumps({**asked, **figures, "peak_rss_mb": round(peak_rss_mb(), 1)}))
 
 
-def _file(task: Task, peer: Peer, samples: Samples, started: float) -> dict[str, object]:
+def _file(peer: Peer, samples: Samples) -> dict[str, object]:
     # The first second finds memory that nobody has touched before; a recording of minutes would not notice.
     peer.file(samples[:RATE])
     before = time.perf_counter()
     outcome = peer.file(samples)
     seconds = time.perf_counter() - before
-    return {"file_seconds": round(seconds, 4), "real_time_factor": round(seconds * RATE / len(samples), 5)} | _said(
-        outcome, len(samples)
-    )
+    return {
+        "file_seconds": round(seconds, 4),
+        "real_time_factor": round(seconds * RATE / len(samples), 5),
+        **_said(outcome, len(samples)),
+    }
 
 
 def _stream(task: Task, peer: Peer, samples: Samples, started: float) -> dict[str, object]:
@@ -196,6 +189,7 @@ def _stream(task: Task, peer: Peer, samples: Samples, started: float) -> dict[st
 
 def _said(outcome: Outcome, samples: int) -> dict[str, object]:
     return {
+        "audio_seconds": round(samples / RATE, 2),
         "symbols": outcome.symbols,
         "symbols_per_second": round(outcome.symbols * RATE / samples, 3),
         "text_start": outcome.text[:80],

@@ -7,6 +7,7 @@ are only renamed (`tests/references/README.md` has the table); every one of them
 """
 
 import argparse
+import importlib
 import json
 import sys
 import tempfile
@@ -18,8 +19,7 @@ _REFERENCES = Path(__file__).parents[2] / "tests" / "references"
 
 def write_tokenizer(pieces: list[str], folder: Path) -> None:
     """Write a SentencePiece model with exactly these pieces, and the two lists that NeMo expects beside it."""
-    from sentencepiece import sentencepiece_model_pb2 as protocol
-
+    protocol: Any = importlib.import_module("sentencepiece.sentencepiece_model_pb2")
     kinds = protocol.ModelProto.SentencePiece
     model = protocol.ModelProto()
     model.trainer_spec.model_type = protocol.TrainerSpec.BPE
