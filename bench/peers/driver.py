@@ -178,10 +178,8 @@ def _stream(task: Task, peer: Peer, samples: Samples, started: float) -> dict[st
         "chunk_ms_p95": round(float(p95), 3),
         "real_time_factor": round(float(times.mean()) / task.chunk_ms, 5),
         **{
-            f"{part}_ms_{name}": round(float(figure(values[WARM_UP:])), 3)
+            f"{part}_ms_mean": round(float(np.mean(values[WARM_UP : len(chunks)])), 3)
             for part, values in peer.parts.items()
-            for name, figure in (("mean", np.mean), ("p50", np.median))
-            if len(values) > WARM_UP
         },
         **_said(outcome, len(samples)),
     }
