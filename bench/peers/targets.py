@@ -1,5 +1,6 @@
 """The ratios that Legato is judged by, from the measurements of one round."""
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,9 +109,10 @@ def _streams(threads: int) -> Figure:
     """The reference layout may use the cores as it is quicker: all threads in one process, or a process each."""
 
     def value(measured: Round) -> float:
-        one = 1 / float(measured[f"stream: reference layout as published x{threads}"]["real_time_factor"])
+        one = math.floor(1 / float(measured[f"stream: reference layout as published x{threads}"]["real_time_factor"]))
         several = measured.get(f"streams: {threads} processes of the reference layout as published x1", {})
         most = max(one, float(several.get("streams_in_real_time", 0)))
-        return float(measured[f"streams: legato's engine x{threads}"]["streams_in_real_time"]) / most
+        engine = float(measured[f"streams: legato's engine x{threads}"]["streams_in_real_time"])
+        return engine / most if most else math.inf
 
     return value
