@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import wave
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -44,6 +45,7 @@ _COLUMNS = (
     ("streams_in_real_time", "streams"),
     ("symbols_per_second", "symbols/s"),
     ("peak_rss_mb", "RSS MB"),
+    ("others_cores", "others"),
 )
 
 
@@ -151,6 +153,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="only cases whose name holds one of these")
     parser.add_argument("--without", nargs="+", default=[], help="leave out cases whose name holds one of these")
     parser.add_argument("--wrap", default="", help="command to run every measurement through, such as 'nice -n -5'")
+    parser.add_argument("--pause", type=float, default=0, help="seconds to leave the machine to others in between")
     parser.add_argument("--json", type=Path, help="write all figures here, after each round")
     found = parser.parse_args()
     place, wrap = found.folder.absolute(), shlex.split(found.wrap)
@@ -179,7 +182,8 @@ def main() -> None:
             run: dict[str, Figures] = {"bandwidth": read_bandwidth(found.threads, wrap)}
             for case in todo:
                 print(f"round {number + 1} of {found.rounds}: {case.key}", file=sys.stderr, flush=True)
-                run[case.key] = {**measure(case, place, audio, found.regime, wrap)}
+                run[case.key] = measure(case, place, audio, found.regime, wrap)
+                time.sleep(found.pause)
             rounds.append(run)
             if found.json:
                 write(found.json, found, todo, rounds, judge(rounds, wanted))

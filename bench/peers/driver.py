@@ -5,6 +5,7 @@ A driver runs in the environment of its peer, so this needs numpy alone and noth
 
 import argparse
 import json
+import os
 import resource
 import sys
 import time
@@ -120,6 +121,15 @@ def peak_rss_mb() -> float:
     return (most if sys.platform == "darwin" else most * 1024) / 1e6
 
 
+def busy_seconds() -> float | None:
+    """Seconds that all processes together, and other guests of the host, have worked; None where nobody counts."""
+    try:
+        user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
+    except OSError:
+        return None
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
 def parse(modes: Sequence[str] = ("file", "stream")) -> Task:
     """The task on the command line."""
     parser = argparse.ArgumentParser()
@@ -136,10 +146,13 @@ def parse(modes: Sequence[str] = ("file", "stream")) -> Task:
 def run(task: Task, load: Callable[[Task], Peer]) -> None:
     """Do the task and print the figures; `load` imports the peer's library too, which counts as loading."""
     samples = np.concatenate([read_wav(path) for path in task.audio])
-    started = time.perf_counter()
+    busy, own, started = busy_seconds(), time.process_time(), time.perf_counter()
     peer = load(task)
     loaded = time.perf_counter()
     figures = _stream(task, peer, samples, started) if task.mode == "stream" else _file(peer, samples)
+    if busy is not None:
+        others = (busy_seconds() or 0) - busy - (time.process_time() - own)
+        figures["others_cores"] = round(max(0, others) / (time.perf_counter() - started), 3)
     report(task, {"version": peer.version, "load_seconds": round(loaded - started, 3), **figures})
 
 
