@@ -15,12 +15,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from legato.convert.graph import MICROSOFT, GraphWriter
-from legato.convert.precision import ReadMatrix, column_scales, quantize_columns
+from legato.convert.precision import STEPS, ReadMatrix, column_scales, quantize_columns
 
 #: Reads a small weight as float32[inputs].
 ReadVector = Callable[[], NDArray[np.float32]]
 
 ZERO = 128
+#: Integers to either side of zero in a narrow weight.
+NARROW_STEPS = 64
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,11 @@ class IntegerWeight:
 
     Attributes:
         name: name of the weight.
-        values: uint8[inputs, outputs] with zero point 128.
+        values: uint8[inputs, outputs] with zero point 128; narrow ones int8[inputs, outputs] from -64 to 64.
         scales: float32[outputs].
-        zeros: uint8[outputs], all 128.
+        zeros: zero points, [outputs] of the same type, all 128; narrow ones 0.
         inputs, outputs: channels.
-        read: reads what was quantized.
+        rounded: reads what the integers stand for, float64[inputs, outputs].
     """
 
     name: str
@@ -42,20 +44,29 @@ class IntegerWeight:
     zeros: ir.Value
     inputs: int
     outputs: int
-    read: ReadMatrix
+    rounded: Callable[[], NDArray[np.float64]]
 
 
-def integer_weight(graph: GraphWriter, name: str, inputs: int, outputs: int, read: ReadMatrix) -> IntegerWeight:
-    """Add a weight that is quantized when the graph is saved."""
+def integer_weight(
+    graph: GraphWriter, name: str, inputs: int, outputs: int, read: ReadMatrix, *, narrow: bool = False
+) -> IntegerWeight:
+    """Add a weight that is quantized when the graph is saved.
+
+    A `narrow` one is signed and has 129 steps instead of 255: twice 255 * 64 fits into 16 bits, so that the fast
+    kernels for signed weights are exact on every CPU.
+    """
+    dtype, numpy_dtype = (ir.DataType.INT8, np.int8) if narrow else (ir.DataType.UINT8, np.uint8)
+    zero, steps = (0, NARROW_STEPS) if narrow else (ZERO, STEPS)
     values = graph.weight(
-        f"{name}.quantized",
-        ir.DataType.UINT8,
-        (inputs, outputs),
-        lambda: quantize_columns(read(), ZERO).astype(np.uint8),
+        f"{name}.quantized", dtype, (inputs, outputs), lambda: quantize_columns(read(), zero, steps).astype(numpy_dtype)
     )
-    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read()))
-    zeros = graph.weight(f"{name}.zero_point", ir.DataType.UINT8, (outputs,), lambda: np.full(outputs, ZERO, np.uint8))
-    return IntegerWeight(name, values, scales, zeros, inputs, outputs, read)
+    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read(), steps))
+    zeros = graph.weight(f"{name}.zero_point", dtype, (outputs,), lambda: np.full(outputs, zero, numpy_dtype))
+    return IntegerWeight(name, values, scales, zeros, inputs, outputs, lambda: _rounded(read(), steps))
+
+
+def _rounded(matrix: NDArray[np.float32], steps: int) -> NDArray[np.float64]:
+    return quantize_columns(matrix, 0, steps).astype(np.float64) * column_scales(matrix, steps)
 
 
 def product(graph: GraphWriter, rows: ir.Value, step: float, zero: int, weight: IntegerWeight) -> ir.Value:
@@ -126,9 +137,7 @@ def lifted(graph: GraphWriter, x: ir.Value, lift: ReadVector, weight: IntegerWei
     """
 
     def read() -> NDArray[np.float32]:
-        matrix = weight.read()
-        rounded = quantize_columns(matrix, 0).astype(np.float64) * column_scales(matrix)
-        return np.asarray(lift() @ rounded, np.float32)
+        return np.asarray(lift() @ weight.rounded(), np.float32)
 
     inputs, name = weight.inputs, weight.name
     raised = graph.op("Add", x, graph.weight(f"{name}.lift", ir.DataType.FLOAT, (inputs,), lift))

@@ -21,12 +21,14 @@ class PerRow(Float32):
 
     name = "int8"
     recipe = "per-row"
+    #: See `integer_weight`.
+    narrow = False
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
     ) -> ir.Value:
         """See `Precision.linear`."""
-        weight = integer_weight(graph, name, inputs, outputs, read)
+        weight = integer_weight(graph, name, inputs, outputs, read, narrow=self.narrow)
         match place_of(name).source:
             case "relu":
                 return one_sided(graph, x, weight)

@@ -53,7 +53,7 @@ class SmoothPerRow(PerRow):
         inverse = graph.weight(
             f"{name}.smoothing", ir.DataType.FLOAT, (inputs,), lambda: np.float32(1) / self._factors(name, read)
         )
-        weight = integer_weight(graph, name, inputs, outputs, smoothed)
+        weight = integer_weight(graph, name, inputs, outputs, smoothed, narrow=self.narrow)
         return lifted(graph, graph.op("Mul", x, inverse), lambda: SILU_DEPTH / self._factors(name, read), weight)
 
     def _factors(self, name: str, read: ReadMatrix) -> NDArray[np.float32]:
@@ -61,6 +61,16 @@ class SmoothPerRow(PerRow):
         if name not in self._known:
             self._known[name] = smoothing_factors(self._ranges[name], np.abs(read()).max(axis=1), self.STRENGTH)
         return self._known[name]
+
+
+class NarrowSmoothPerRow(SmoothPerRow):
+    """The same with weights of 7 bits, which the fast kernels for signed weights multiply exactly on every CPU.
+
+    They take half of the time of the others in a large batch where the CPU has VNNI, three quarters where it has not.
+    """
+
+    recipe = "per-row-smooth-7bit"
+    narrow = True
 
 
 def smoothing_factors(
