@@ -7,6 +7,7 @@ import typer
 
 from legato.cli.bench import bench
 from legato.cli.convert import convert
+from legato.cli.evaluate import evaluate
 from legato.cli.models import models_app
 from legato.cli.transcribe import transcribe
 
@@ -38,4 +39,5 @@ def _root(
 app.command()(transcribe)
 app.command()(convert)
 app.command()(bench)
+app.command()(evaluate)
 app.add_typer(models_app)

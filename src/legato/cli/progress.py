@@ -49,6 +49,19 @@ def steps_bar() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
+@contextmanager
+def count_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show how many of many things are done; gives the function for what is being done, done and total."""
+    columns = (
+        TextColumn("{task.fields[name]}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_console(), transient=True) as bars:
+        task = bars.add_task("", name="", total=None)
+        yield lambda name, done, total: bars.update(task, name=name, completed=done, total=total)
+
+
 def _console() -> Console:
     return Console(stderr=True)
 

@@ -6,13 +6,16 @@ numbers and seed give the same result.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-#: Cells of the largest table of draws that is held at a time (int64: 16 MB).
+#: Numbers of draws that are made at a time.
 _CELLS = 2_000_000
+#: Numbers of draws that are remembered at most (uint16: 40 MB): many rates are asked for on the same utterances.
+_KEPT_CELLS = 20_000_000
 
 Numbers = Sequence[float] | NDArray[np.generic]
 
@@ -61,9 +64,7 @@ def interval(
     errors, totals = _pair(errors, totals)
     if not totals.sum():
         return None
-    rates = np.concatenate(
-        [_rate(draws @ errors, draws @ totals) for draws in _draws(len(errors), resamples, np.random.default_rng(seed))]
-    )
+    rates = np.concatenate([_rate(draws @ errors, draws @ totals) for draws in _draws(len(errors), resamples, seed)])
     return _percentiles(rates, level)
 
 
@@ -97,7 +98,7 @@ def paired_difference(
     found = np.concatenate(
         [
             _rate(draws @ new_errors, draws @ new_sums) - _rate(draws @ old_errors, draws @ old_totals)
-            for draws in _draws(len(old_errors), resamples, np.random.default_rng(seed))
+            for draws in _draws(len(old_errors), resamples, seed)
         ]
     )
     observed = float(new_errors.sum() / new_sums.sum() - old_errors.sum() / old_totals.sum())
@@ -119,10 +120,9 @@ def unpaired_difference(
     new_errors, new_totals = _pair(new_errors, new_totals)
     if not (old_totals.sum() and new_totals.sum()):
         return None
-    generator = np.random.default_rng(seed)
     old, new = (
-        np.concatenate([_rate(draws @ errors, draws @ totals) for draws in _draws(len(errors), resamples, generator)])
-        for errors, totals in ((old_errors, old_totals), (new_errors, new_totals))
+        np.concatenate([_rate(draws @ errors, draws @ totals) for draws in _draws(len(errors), resamples, own_seed)])
+        for errors, totals, own_seed in ((old_errors, old_totals, seed), (new_errors, new_totals, seed + 1))
     )
     observed = float(new_errors.sum() / new_totals.sum() - old_errors.sum() / old_totals.sum())
     return _difference(observed, new - old, level)
@@ -146,12 +146,24 @@ def _pair(errors: Numbers, totals: Numbers) -> tuple[NDArray[np.float64], NDArra
     return first, second
 
 
-def _draws(utterances: int, resamples: int, generator: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+def _draws(utterances: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """How often each utterance is drawn: float64[some resamples, utterances], until there are enough resamples."""
+    kept = utterances * resamples <= _KEPT_CELLS
+    for block in _kept_draws(utterances, resamples, seed) if kept else _new_draws(utterances, resamples, seed):
+        yield block.astype(np.float64)
+
+
+@lru_cache(maxsize=2)
+def _kept_draws(utterances: int, resamples: int, seed: int) -> list[NDArray[np.uint16]]:
+    return list(_new_draws(utterances, resamples, seed))
+
+
+def _new_draws(utterances: int, resamples: int, seed: int) -> Iterator[NDArray[np.uint16]]:
+    generator = np.random.default_rng(seed)
     rows = max(1, _CELLS // utterances)
     shares = np.full(utterances, 1 / utterances)
     for start in range(0, resamples, rows):
-        yield generator.multinomial(utterances, shares, size=min(rows, resamples - start)).astype(np.float64)
+        yield generator.multinomial(utterances, shares, size=min(rows, resamples - start)).astype(np.uint16)
 
 
 def _rate(errors: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
