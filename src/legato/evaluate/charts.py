@@ -53,7 +53,7 @@ def by_chunk(report: dict[str, Any]) -> str | None:
                 name = f"{titles[label]}, language {mode_name(mode)}"
                 handles[name] = _points(axes, points, shift, _colour(list(titles).index(label)), _DASHES[mode])
             axes.set_title(f"{language_name(language, subset)}, {_headline(report, language)} %")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, max(5.0, axes.get_ylim()[1]))  # without errors, no scale of hundredths
             axes.set_xticks(list(places.values()), [str(chunk) for chunk in chunks])
         for spare in range(len(languages), rows * columns):
             panels[spare // columns][spare % columns].set_visible(False)
@@ -84,7 +84,9 @@ def by_precision(report: dict[str, Any]) -> str | None:
                         y = row + 0.7 * ((number + 0.5) / len(titles) - 0.5)
                         value, low, high = (100 * rate[key] for key in ("rate", "low", "high"))
                         axes.plot([low, high], [y, y], color=_colour(number), linewidth=1.6)
-                        axes.plot([value], [y], "o", color=_colour(number), label=title if row == 0 else None)
+                        axes.plot(
+                            [value], [y], "o", color=_colour(number), clip_on=False, label=title if row == 0 else None
+                        )
         axes.set_yticks(
             range(len(languages)), [f"{language_name(*place)}, {_headline(report, place[0])}" for place in languages]
         )
@@ -138,8 +140,9 @@ def _points(axes: Axes, points: Sequence[tuple[int, dict[str, Any]]], shift: flo
     """A line with intervals; gives the line."""
     x = [place + shift for place, _ in points]
     for place, (_, rate) in zip(x, points, strict=True):
-        axes.plot([place, place], [100 * rate["low"], 100 * rate["high"]], color=colour, linewidth=1)
-    [line] = axes.plot(x, [100 * rate["rate"] for _, rate in points], color=colour, linestyle=dash, marker="o")
+        axes.plot([place, place], [100 * rate["low"], 100 * rate["high"]], color=colour, linewidth=1, alpha=0.6)
+    rates = [100 * rate["rate"] for _, rate in points]
+    [line] = axes.plot(x, rates, color=colour, linestyle=dash, marker="o", clip_on=False)
     return line
 
 

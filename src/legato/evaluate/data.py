@@ -185,6 +185,10 @@ def _read_folder(folder: Path, language: str | None) -> Data:
     audio = [path for path in files if path.suffix.lower() in _AUDIO]
     if not audio:
         raise EvaluationError(f"{folder}: no audio in it. Give a manifest, or a folder with NAME.wav and NAME.txt.")
+    if not any(path.suffix == ".txt" for path in files):
+        manifests = [path.name for path in files if path.suffix in {".jsonl", ".json"}]
+        hint = f" Is {manifests[0]} the manifest? Give that." if manifests else ""
+        raise EvaluationError(f"{folder}: no transcripts: there must be NAME.txt beside {audio[0].name}.{hint}")
     stems = {path.with_suffix("") for path in audio}
     orphans = [path for path in files if path.suffix == ".txt" and path.with_suffix("") not in stems]
     data.problems += [Problem(str(path), "audio", "no audio file of this name is beside it.") for path in orphans]

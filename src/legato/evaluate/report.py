@@ -230,16 +230,18 @@ def _model(model: Model, scored: Sequence[Scored], outcome: Outcome) -> dict[str
 
 
 def _cells(scored: Sequence[Scored], models: Sequence[Model], conditions: Sequence[Condition]) -> list[dict[str, Any]]:
-    """A cell for every model, condition, language and subset, and one for all languages together."""
+    """A cell for every model, condition and language, for its subsets, and for all languages together."""
     groups: dict[tuple[str, Condition, str, str], list[Scored]] = defaultdict(list)
     for item in scored:
         model, condition = item.result.model.label, item.result.condition
-        groups[model, condition, item.language, item.result.utterance.subset].append(item)
+        groups[model, condition, item.language, ""].append(item)
+        if subset := item.result.utterance.subset:
+            groups[model, condition, item.language, subset].append(item)
         groups[model, condition, ALL, ""].append(item)
     wanted = [(model.label, condition) for model in models for condition in conditions]
     order = {place: number for number, place in enumerate(wanted)}
     keys = sorted(groups, key=lambda key: (order[key[0], key[1]], key[2] == ALL, key[2], key[3]))
-    several = len({item.language for item in scored}) > 1 or any(item.result.utterance.subset for item in scored)
+    several = len({item.language for item in scored}) > 1
     return [_cell(*key, groups[key]) for key in keys if several or key[2] != ALL]
 
 

@@ -85,6 +85,7 @@ def mean_rate(report: dict[str, Any], model: str, chunk_ms: int, mode: str) -> f
         for cell in report["cells"]
         if (cell["model"], cell["chunk_ms"], cell["mode"]) == (model, chunk_ms, mode)
         and cell["language"] != ALL
+        and not cell["subset"]
         and cell[cell["headline"]]
     ]
     return sum(rates) / len(rates) if rates else None
