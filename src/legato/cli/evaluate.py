@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from legato.evaluate.data import Data
 
-_EXTRA = {"rapidfuzz", "whisper_normalizer", "datasets", "jinja2", "matplotlib"}
+_EXTRA = ("rapidfuzz", "whisper_normalizer", "datasets", "jinja2", "matplotlib")
 #: Exit code when a language is significantly worse than in the baseline.
 WORSE = 1
 _SHOWN_PROBLEMS = 20
@@ -88,16 +89,13 @@ def evaluate(
     if fleurs_split not in {"train", "dev", "test"}:
         raise typer.BadParameter(f"{fleurs_split!r}: give train, dev or test.", param_hint="--fleurs-split")
     conditions = [(chunk, mode) for chunk in _chunks(chunk_ms) for mode in _modes(language)]
-    try:
-        from legato.evaluate import baseline as gate
-        from legato.evaluate import report as reports
-        from legato.evaluate.data import finish
-        from legato.evaluate.files import write_reports
-        from legato.evaluate.normalise import Choice
-        from legato.evaluate.run import Condition, open_models, run
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
+    _require_extra()
     from legato.cli.output import make_folder
+    from legato.evaluate import baseline as gate
+    from legato.evaluate import report as reports
+    from legato.evaluate.data import finish
+    from legato.evaluate.normalise import Choice
+    from legato.evaluate.run import Condition, open_models, run
     from legato.sessions import default_threads
 
     make_folder(output)
@@ -144,6 +142,8 @@ def evaluate(
             "comparisons": [entry.values() for entry in compared],
         }
         worse = [entry for entry in compared if entry.verdict == "worse"]
+    from legato.evaluate.files import write_reports
+
     write_reports(output, report, [item.line() for item in scored])
     _print(report)
     say(f"{output / 'report.html'}")
@@ -178,21 +178,18 @@ def _read(
     if languages:
         from legato.evaluate.fleurs import read_fleurs
 
-        audio = output / "audio"
-        try:
-            data.add(read_fleurs(languages, audio=audio, folder=fleurs_dir, split=split, limit=limit))
-        except ModuleNotFoundError as error:
-            raise _missing(error) from None
+        data.add(read_fleurs(languages, audio=output / "audio", folder=fleurs_dir, split=split, limit=limit))
     return data
 
 
-def _missing(error: ModuleNotFoundError) -> Exception:
-    if (error.name or "").split(".")[0] not in _EXTRA:
-        return error
-    return LegatoError(
-        f"Evaluating needs packages that are not installed ({error.name}). "
-        "Install them with: pip install 'legato[evaluate]'"
-    )
+def _require_extra() -> None:
+    """Say at once what is not installed: not after an hour of recognition."""
+    missing = [package for package in _EXTRA if find_spec(package) is None]
+    if missing:
+        raise LegatoError(
+            f"Evaluating needs packages that are not installed ({', '.join(missing)}). "
+            "Install them with: pip install 'legato[evaluate]'"
+        )
 
 
 def _chunks(text: str) -> list[int]:
