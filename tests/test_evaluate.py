@@ -24,6 +24,7 @@ from legato.evaluate.fleurs import read_fleurs
 from legato.evaluate.normalise import Choice, normalizer
 from legato.evaluate.scoring import Counts, align, count_characters, count_words
 from tests.command import environment, failed, legato
+from tests.dataset_hub import DatasetHub
 
 NUMBERS = Path(__file__).parent / "data" / "numbers"
 TWO = ("de-numbers-pico-1.flac", "en-numbers-pico-3.flac")
@@ -340,12 +341,11 @@ def test_fleurs_from_a_local_copy(rows: Rows, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["it_it/test/0000.parquet", "it_it/fleurs-test.parquet", "p/it_it/test-00000.parquet"])
-def test_fleurs_as_parquet(rows: Rows, tmp_path: Path, name: str) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    italian = [row for row in rows if row["lang"] == "it-IT"][:2]
-    file = tmp_path / "fleurs" / name
-    file.parent.mkdir(parents=True)
+def as_parquet(rows: Rows) -> bytes:
+    """Rows as the Parquet files of FLEURS have them."""
+    import pyarrow
+    from pyarrow import parquet
+
     table = [
         {
             "id": number,
@@ -354,14 +354,50 @@ def test_fleurs_as_parquet(rows: Rows, tmp_path: Path, name: str) -> None:
             "transcription": row["text"],
             "raw_transcription": row["text"].capitalize() + ".",
         }
-        for number, row in enumerate(italian)
+        for number, row in enumerate(rows)
     ]
+    file = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(table), file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["it_it/test/0000.parquet", "it_it/fleurs-test.parquet", "p/it_it/test-00000.parquet"])
+def test_fleurs_as_parquet(rows: Rows, tmp_path: Path, name: str) -> None:
+    italian = [row for row in rows if row["lang"] == "it-IT"][:2]
+    file = tmp_path / "fleurs" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(as_parquet(italian))
     data = read_fleurs(["it_it"], audio=tmp_path / "audio", folder=tmp_path / "fleurs")
     assert [utterance.text for utterance in data.utterances] == [row["text"].capitalize() + "." for row in italian]
     for utterance, row in zip(data.utterances, italian, strict=True):
         assert utterance.audio.read_bytes() == Path(row["audio_filepath"]).read_bytes()
         assert utterance.language == "it-IT"
+
+
+CARD = b"---\nconfigs:\n- config_name: it_it\n  data_files:\n  - split: test\n    path: it_it/test-*.parquet\n---\n"
+
+
+@pytest.mark.parametrize("form", ["script", "parquet"])
+def test_fleurs_from_a_hub(rows: Rows, tmp_path: Path, form: str) -> None:
+    """Today's repository holds a loading script, which no library runs any more, and a Parquet branch; or Parquet."""
+    italian = [row for row in rows if row["lang"] == "it-IT"][:3]
+    table = as_parquet(italian)
+    script = {
+        "main": {"fleurs.py": b"raise SystemExit\n", "README.md": b"# FLEURS\n"},
+        "refs/convert/parquet": {"it_it/test/0000.parquet": table, "it_it/train/0000.parquet": b"not asked for"},
+    }
+    whole = {"main": {"README.md": CARD, "it_it/test-00000-of-00001.parquet": table}}
+    out = tmp_path / "out"
+    arguments: list[str | Path] = ["evaluate", "--model", "embedded", "--limit", "2", "--output", out]
+    with DatasetHub("google/fleurs", script if form == "script" else whole) as hub:
+        result = legato(*arguments, "--fleurs", "it_it", home=tmp_path, HF_ENDPOINT=hub.url)
+        assert result.returncode == 0, result.stderr.decode()
+        assert [line["id"] for line in utterances(out)] == ["fleurs/it_it/0.wav", "fleurs/it_it/1.wav"]
+        assert any(name.endswith(".parquet") for name in hub.resolved)
+        assert "it_it/train/0000.parquet" not in hub.resolved
+        message = failed(legato(*arguments, "--fleurs", "xx_xx", home=tmp_path, HF_ENDPOINT=hub.url))
+    assert "FLEURS xx_xx: cannot be loaded" in message
+    assert "--fleurs-dir" in message
 
 
 class _Loads(HTMLParser):

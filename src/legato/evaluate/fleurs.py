@@ -6,11 +6,14 @@ first N are the same ones everywhere. The reference is `raw_transcription`: case
 
 import csv
 import hashlib
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from huggingface_hub import HfApi
 
 from legato.errors import EvaluationError
 from legato.evaluate.data import Data, Problem, Utterance, canonical
@@ -136,6 +139,19 @@ def _parquet_files(folder: Path, language: str, split: str) -> list[Path]:
     return []
 
 
+def _parquet_branch(language: str, split: str) -> list[str]:
+    """Files of the Parquet branch, which says nothing of languages and splits but in the files' names."""
+    tree = HfApi().list_repo_tree(
+        REPOSITORY, language, repo_type="dataset", revision=_PARQUET_BRANCH, recursive=True
+    )  # fmt: skip
+    name = _SPLITS.get(split, split)
+    wanted = re.compile(rf"{re.escape(language)}/({name}/|fleurs-{name})[^/]*\.parquet")
+    files = sorted(entry.path for entry in tree if wanted.fullmatch(entry.path))
+    if not files:
+        raise EvaluationError(f"FLEURS {language}: the hub has no split {split!r} of it as Parquet.")
+    return files
+
+
 def _from_library(path: str, language: str | None, split: str, **more: Any) -> Iterator[_Clip]:
     """Rows of a set that `datasets` loads, streamed: only what is asked for is fetched."""
     import datasets  # noqa: PLC0415 - only in the extra, and slow to import
@@ -147,8 +163,9 @@ def _from_library(path: str, language: str | None, split: str, **more: Any) -> I
         except RuntimeError as error:
             if "script" not in str(error).lower():
                 raise
+            files = _parquet_branch(str(language), split)
             rows = datasets.load_dataset(
-                path, language, split=_SPLITS.get(split, split), streaming=True, revision=_PARQUET_BRANCH, **more
+                path, data_files=files, revision=_PARQUET_BRANCH, split="train", streaming=True
             )
         for row in rows.cast_column("audio", datasets.Audio(decode=False)):
             yield _clip(row)
