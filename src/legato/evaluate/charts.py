@@ -21,6 +21,8 @@ _VARIABLES = {_INK: "var(--ink)", _RULE: "var(--rule)"} | {
 }
 _DASHES = {"manifest": "-", "auto": (0, (4, 2))}
 _COLUMNS = 3
+#: Characters of a label at most: longer ones would run into the next panel.
+_LABEL = 34
 
 
 def by_chunk(report: dict[str, Any]) -> str | None:
@@ -52,13 +54,13 @@ def by_chunk(report: dict[str, Any]) -> str | None:
                 shift = 0.08 * (offset - (len(lines) - 1) / 2)
                 name = f"{titles[label]}, language {mode_name(mode)}"
                 handles[name] = _points(axes, points, shift, _colour(list(titles).index(label)), _DASHES[mode])
-            axes.set_title(f"{language_name(language, subset)}, {_headline(report, language)} %")
+            axes.set_title(f"{_short(language, subset)}, {_headline(report, language)} %")
             axes.set_ylim(0, max(5.0, axes.get_ylim()[1]))  # without errors, no scale of hundredths
             axes.set_xticks(list(places.values()), [str(chunk) for chunk in chunks])
         for spare in range(len(languages), rows * columns):
             panels[spare // columns][spare % columns].set_visible(False)
         figure.supxlabel("chunk, ms", fontsize=9)
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=min(3, len(handles)))
+        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=min(4, len(titles)))
         return _svg(figure, "chunk", "Error rate over chunk size, a panel for each language, with 95 % intervals")
 
 
@@ -88,9 +90,9 @@ def by_precision(report: dict[str, Any]) -> str | None:
                             [value], [y], "o", color=_colour(number), clip_on=False, label=title if row == 0 else None
                         )
         axes.set_yticks(
-            range(len(languages)), [f"{language_name(*place)}, {_headline(report, place[0])}" for place in languages]
+            range(len(languages)), [f"{_short(*place)}, {_headline(report, place[0])}" for place in languages]
         )
-        axes.invert_yaxis()
+        axes.set_ylim(len(languages) - 0.4, -0.6)
         axes.set_xlim(left=0)
         axes.set_xlabel("%")
         axes.grid(axis="x")
@@ -149,6 +151,11 @@ def _points(axes: Axes, points: Sequence[tuple[int, dict[str, Any]]], shift: flo
 def _languages(report: dict[str, Any]) -> list[tuple[str, str]]:
     places = dict.fromkeys((cell["language"], cell["subset"]) for cell in report["cells"])
     return [place for place in places if place[0] != ALL] or list(places)
+
+
+def _short(language: str, subset: str) -> str:
+    name = language_name(language, subset)
+    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
 
 
 def _headline(report: dict[str, Any], language: str) -> str:
