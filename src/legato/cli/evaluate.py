@@ -257,16 +257,20 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _rates_table(report: dict[str, Any], model: dict[str, Any], mode: str, *, intervals: bool) -> "Table":
-    """Languages down, chunk sizes across: headline rates of one model in one mode."""
+    """Languages down, chunk sizes across: headline rates of one model in one mode; all rates of a single chunk size."""
     from rich.table import Table
 
-    from legato.evaluate.report_markdown import language_name, mode_name
+    from legato.evaluate.report import percent
+    from legato.evaluate.report_markdown import has_words, language_name, mode_name
 
     chunks = report["settings"]["chunk_ms"]
+    kinds = ("wer", "cer", "raw_wer", "raw_cer") if len(chunks) == 1 else ()
     name = " ".join(filter(None, (model["label"], model["precision"], model["recipe"])))
     table = Table(title=f"{name}, language {mode_name(mode)}", title_justify="left")
     for column in ("language", "utt.", "rate", *(f"{chunk} ms" for chunk in chunks)):
         table.add_column(column, no_wrap=True)
+    for kind in kinds:
+        table.add_column(kind.replace("_", " ").replace("wer", "WER").replace("cer", "CER"), no_wrap=True)
     rows: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for cell in report["cells"]:
         if (cell["model"], cell["mode"]) == (model["label"], mode):
@@ -274,7 +278,9 @@ def _rates_table(report: dict[str, Any], model: dict[str, Any], mode: str, *, in
     for (language, subset), cells in rows.items():
         some = next(iter(cells.values()))
         rates = (_rate(cells.get(chunk), intervals=intervals) for chunk in chunks)
-        table.add_row(language_name(language, subset), str(some["utterances"]), some["headline"].upper(), *rates)
+        there = [kind for kind in kinds if has_words(language) or kind.endswith("cer")]
+        more = (percent(some[kind]["rate"]) if kind in there and some[kind] else "–" for kind in kinds)
+        table.add_row(language_name(language, subset), str(some["utterances"]), some["headline"].upper(), *rates, *more)
     return table
 
 
