@@ -132,8 +132,12 @@ def evaluate(
     report = reports.build(
         scored, outcome, models=models, conditions=chosen, choice=Choice(normalizer), read=read, settings=settings
     )
+    from legato.evaluate.files import write_reports
+
+    lines = [item.line() for item in scored]
     worse = []
     if earlier is not None:
+        write_reports(output, report, lines)  # they are there even where nothing can be compared
         compared = gate.compare(report, earlier)
         report["baseline"] = {
             "path": str(baseline),
@@ -142,9 +146,7 @@ def evaluate(
             "comparisons": [entry.values() for entry in compared],
         }
         worse = [entry for entry in compared if entry.verdict == "worse"]
-    from legato.evaluate.files import write_reports
-
-    write_reports(output, report, [item.line() for item in scored])
+    write_reports(output, report, lines)
     _print(report)
     say(f"{output / 'report.html'}")
     for entry in worse:
