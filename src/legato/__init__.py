@@ -11,6 +11,7 @@ from legato.errors import (
     ConversionError,
     DownloadError,
     EngineError,
+    EvaluationError,
     LanguageError,
     LegatoError,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Engine",
     "EngineError",
     "EngineStream",
+    "EvaluationError",
     "Event",
     "Final",
     "LanguageError",

@@ -40,6 +40,10 @@ class DownloadError(LegatoError):
     """A model that could not be downloaded, or arrived altered."""
 
 
+class EvaluationError(LegatoError):
+    """An evaluation that cannot be made: data or an earlier report that cannot be read, nothing to score."""
+
+
 class EngineError(LegatoError):
     """A stream of an engine that cannot go on: closed, or its engine is closed."""
 

@@ -7,6 +7,7 @@ import typer
 
 from legato.cli.bench import bench
 from legato.cli.convert import convert
+from legato.cli.evaluate import evaluate
 from legato.cli.models import models_app
 from legato.cli.study import study
 from legato.cli.transcribe import transcribe
@@ -40,4 +41,5 @@ app.command()(transcribe)
 app.command()(convert)
 app.command()(bench)
 app.command()(study)
+app.command()(evaluate)
 app.add_typer(models_app)

@@ -19,7 +19,7 @@ from rich.progress import (
 @contextmanager
 def seconds_bar(name: str, seconds: float) -> Iterator[Callable[[float], None]]:
     """Show seconds of audio done; gives the function to tell them to."""
-    columns = (TextColumn("{task.fields[name]}", markup=False), BarColumn(), _seconds(), TimeRemainingColumn())
+    columns = (TextColumn("{task.fields[what]}", markup=False), BarColumn(), _seconds(), TimeRemainingColumn())
     with Progress(*columns, console=_console(), transient=True) as bars:
         task = bars.add_task("", name=name, total=seconds)
         yield lambda done: bars.update(task, completed=min(done, seconds))
@@ -51,16 +51,15 @@ def steps_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def work_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show one long piece of work; gives the function for what is being done, and how much of all is."""
+    """Show one long piece of work; gives the function for what is being done, and how much of all is done."""
     columns = (
+        TextColumn("{task.fields[what]}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[what]}"),
     )
-    with Progress(*columns, console=_console(), transient=True) as bars:
-        task = bars.add_task("", total=None, what="")
-        yield lambda what, done, total: bars.update(task, completed=done, total=total, what=what)
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_console(), transient=True) as bars:
+        task = bars.add_task("", what="", total=None)
+        yield lambda what, done, total: bars.update(task, what=what, completed=done, total=total)
 
 
 def _console() -> Console:
