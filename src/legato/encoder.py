@@ -100,7 +100,7 @@ class NativeEncoder:
     _OPEN = 1 << 40
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack)
+        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack, narrow=bundle.narrow)
         self._inputs = [value.name for value in self._session.get_inputs()][5:]
         self._mel_bins = bundle.mel.mel_bins
         s = bundle.sizes
@@ -165,7 +165,7 @@ class ReferenceEncoder:
     _FRAMES = 4
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack)
+        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack, narrow=bundle.narrow)
         self.window_samples = self._WINDOW * bundle.mel.hop_length
         self._mel_bins, self._prompts = bundle.mel.mel_bins, bundle.sizes.prompts
         s = bundle.sizes

@@ -26,10 +26,12 @@ class Precision(Protocol):
     Attributes:
         name: `fp32`, `fp16` or `int8`.
         recipe: name of the INT8 recipe, empty for other precisions.
+        narrow: its INT8 weights are signed and of 7 bits (see `integer_weight`).
     """
 
     name: str
     recipe: str
+    narrow: bool
 
     @property
     def transducer(self) -> "Precision":
@@ -59,6 +61,7 @@ class Float32:
 
     name = "fp32"
     recipe = ""
+    narrow = False
 
     @property
     def transducer(self) -> Precision:

@@ -45,6 +45,7 @@ def write_bundle(
         "layout": layout,
         "precision": precision.name,
         **({"recipe": precision.recipe} if precision.recipe else {}),
+        **({"narrowWeights": True} if precision.narrow else {}),
         "attentionHeads": checkpoint.architecture.heads,
         "rightContexts": list(checkpoint.architecture.right_contexts),
         "maxSymbols": checkpoint.architecture.max_symbols,

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-Numbers = NDArray[np.float64]
+from legato.evaluate import bootstrap
 
-RESAMPLES = 10_000
-_AT_A_TIME = 1000
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,7 @@ def paired_difference(errors: Numbers, baseline: Numbers, lengths: Numbers, seed
         lengths: words or characters of every reference text, float64[n].
         seed: of the resampling.
     """
-    count = len(lengths)
-    generator = np.random.default_rng(seed)
-    change = errors - baseline
-    found = []
-    for _ in range(RESAMPLES // _AT_A_TIME):
-        times = generator.multinomial(count, np.full(count, 1 / count), size=_AT_A_TIME)
-        totals = times @ lengths
-        found.append((times @ change)[totals > 0] / totals[totals > 0])
-    differences = np.concatenate(found)
-    if not len(differences):
+    found = bootstrap.paired_difference(baseline, errors, lengths, seed=seed)
+    if found is None:
         return Interval(0.0, 0.0, 0.0)
-    low, high = np.percentile(differences, (2.5, 97.5))
-    return Interval(rate(errors, lengths) - rate(baseline, lengths), float(low), float(high))
+    return Interval(found.difference, found.interval.low, found.interval.high)

@@ -21,8 +21,6 @@ class PerRow(Float32):
 
     name = "int8"
     recipe = "per-row"
-    #: See `integer_weight`.
-    narrow = False
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
