@@ -30,6 +30,19 @@ def open_session(path: Path, threads: int, *, prepack: bool = True, narrow: bool
     Raises:
         BundleError: ONNX Runtime cannot load it.
     """
+    options = session_options(threads, narrow=narrow)
+    if not prepack:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises types of its own that share no base class
+        raise BundleError(
+            f"{path}: ONNX Runtime cannot load it ({error}). Download or convert the model again."
+        ) from error
+
+
+def session_options(threads: int, *, narrow: bool = False) -> ort.SessionOptions:
+    """What Legato asks of ONNX Runtime; see `open_session`."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -39,11 +52,4 @@ def open_session(path: Path, threads: int, *, prepack: bool = True, narrow: bool
     options.add_session_config_entry("session.x64quantprecision", "0" if narrow else "1")
     # Waiting threads that spin double the time of a chunk when another process wants the core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not prepack:
-        options.add_session_config_entry("session.disable_prepacking", "1")
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises types of its own that share no base class
-        raise BundleError(
-            f"{path}: ONNX Runtime cannot load it ({error}). Download or convert the model again."
-        ) from error
+    return options
