@@ -5,13 +5,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from legato.cli.errors import FAILED, guarded, say, say_error
+from legato.cli.extras import require
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from legato.evaluate.data import Data
 
-_EXTRA = ("rapidfuzz", "whisper_normalizer", "datasets", "jinja2", "matplotlib")
 #: Exit code when a language is significantly worse than in the baseline.
 WORSE = 1
 _SHOWN_PROBLEMS = 20
@@ -89,7 +88,7 @@ def evaluate(
     if fleurs_split not in {"train", "dev", "test"}:
         raise typer.BadParameter(f"{fleurs_split!r}: give train, dev or test.", param_hint="--fleurs-split")
     conditions = [(chunk, mode) for chunk in _chunks(chunk_ms) for mode in _modes(language)]
-    _require_extra()
+    require("Evaluating", "evaluate")
     from legato.cli.output import make_folder
     from legato.evaluate import baseline as gate
     from legato.evaluate import report as reports
@@ -182,16 +181,6 @@ def _read(
 
         data.add(read_fleurs(languages, audio=output / "audio", folder=fleurs_dir, split=split, limit=limit))
     return data
-
-
-def _require_extra() -> None:
-    """Say at once what is not installed: not after an hour of recognition."""
-    missing = [package for package in _EXTRA if find_spec(package) is None]
-    if missing:
-        raise LegatoError(
-            f"Evaluating needs packages that are not installed ({', '.join(missing)}). "
-            "Install them with: pip install 'legato[evaluate]'"
-        )
 
 
 def _chunks(text: str) -> list[int]:

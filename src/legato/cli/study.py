@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from legato.cli.errors import FAILED, guarded, say
+from legato.cli.extras import require
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 #: Columns of a terminal that hold the whole table, and one without character errors.
 _WIDE, _ROOMY = 140, 108
-_EXTRA = {"onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes", "rapidfuzz", "matplotlib"}
 
 
 @guarded
@@ -54,15 +54,9 @@ def study(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was interrupted.")] = False,
 ) -> None:
     """Find out what INT8 costs a model, and where the loss comes from."""
-    try:
-        from legato.study import DEFAULT_RECIPE, Plan, as_markdown, conclude, draw, investigate
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _EXTRA:
-            raise
-        raise LegatoError(
-            f"A study needs packages that are not installed ({error.name}). "
-            "Install them with: pip install 'legato[convert,evaluate]'"
-        ) from None
+    require("A study", "convert", "evaluate")
+    from legato.study import DEFAULT_RECIPE, Plan, as_markdown, conclude, draw, investigate
+
     plan = Plan(
         checkpoint=checkpoint,
         manifest=manifest,
