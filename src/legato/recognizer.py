@@ -22,8 +22,8 @@ from legato.transducer import OnnxTransducer, Transducer
 logger = logging.getLogger("legato")
 
 FRAME_MS = 80
-#: Encoder frames of a file that one call computes at most (4.48 s): a whole number of chunks of every standard size.
-FILE_FRAMES = 56
+#: Encoder frames of a file that one call computes at most (2.24 s): a whole number of chunks of every standard size.
+FILE_FRAMES = 28
 
 
 class Recognizer:
