@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--regime", choices=("native", "avx2"), default="native", help="avx2: as without AVX-512, VNNI")
     parser.add_argument("--native", type=Path, help="Legato's bundle (default: models/native-int8)")
-    parser.add_argument("--reference", type=Path, help="bundle in the published layout (models/reference-int8)")
+    parser.add_argument("--reference", type=Path, help="bundle in the published layout (models/published)")
     parser.add_argument("--checkpoint", type=Path, help="the transformers folder; without it transformers is left out")
     parser.add_argument("--only", nargs="+", help="only cases whose name holds one of these")
     parser.add_argument("--without", nargs="+", default=[], help="leave out cases whose name holds one of these")
@@ -159,7 +159,7 @@ def main() -> None:
     place, wrap = found.folder.absolute(), shlex.split(found.wrap)
     models = {
         "native": (found.native or place / "models" / "native-int8").absolute(),
-        "reference": (found.reference or place / "models" / "reference-int8").absolute(),
+        "reference": (found.reference or place / "models" / "published").absolute(),
         "sherpa-onnx 320": place / "models" / "sherpa-onnx" / "320",
         "sherpa-onnx 1120": place / "models" / "sherpa-onnx" / "1120",
         "transcribe-cpp": place / "models" / GGUF,

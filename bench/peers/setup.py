@@ -7,7 +7,7 @@ Run it from the root of the repository. FOLDER gets
 
     env/NAME     a virtual environment for each peer, one for the converters
     avx2/NAME    copies of those that run ONNX Runtime or ggml, restricted to AVX2 (`bench/without_vnni.py`)
-    models/      native-int8, reference-int8, sherpa-onnx/320, sherpa-onnx/1120, transcribe-cpp/.../Q8_0.gguf
+    models/      native-int8, reference-int8, published, sherpa-onnx/320, sherpa-onnx/1120, transcribe-cpp/.../Q8_0.gguf
 
 What is there already is kept; `--only` names the steps to do. CHECKPOINT is a transformers folder, such as
 `tests/references/make_full_size.py` makes. CHECKOUT are checkouts of sherpa-onnx and transcribe.cpp, outside this
@@ -23,6 +23,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.peers.published import publish
 
 ROOT = Path(__file__).parents[2]
 _TORCH = "torch==2.13.0"
@@ -41,7 +43,7 @@ RESTRICTED = ("legato", "sherpa-onnx", "transcribe-cpp")
 SHERPA_CHUNKS_MS = (320, 1120)
 #: transcribe.cpp's converter recognises a model by the name of the folder that it writes to.
 GGUF = Path("transcribe-cpp") / "nemotron-3.5-asr-streaming-0.6b" / "Q8_0.gguf"
-STEPS = ("environments", "restricted", "legato", "nemo", "sherpa-onnx", "transcribe-cpp")
+STEPS = ("environments", "restricted", "legato", "nemo", "sherpa-onnx", "published", "transcribe-cpp")
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,13 @@ def sherpa_onnx(place: Place) -> None:
             parts.replace(target)
 
 
+def published(place: Place) -> None:
+    """Put NeMo's own export into the published layout."""
+    target = place.models / "published"
+    if not target.is_dir():
+        publish(place.models / "sherpa-onnx" / "320", place.models / "reference-int8", target)
+
+
 def transcribe_cpp(place: Place) -> None:
     """Run transcribe.cpp's converter and its quantizer."""
     if place.transcribe is None or place.quantize is None:
@@ -169,7 +178,7 @@ def main() -> None:
         found.quantize and found.quantize.absolute(),
     )
     place.models.mkdir(parents=True, exist_ok=True)
-    doing = (environments, restricted, legato, nemo, sherpa_onnx, transcribe_cpp)
+    doing = (environments, restricted, legato, nemo, sherpa_onnx, published, transcribe_cpp)
     for name, step in zip(STEPS, doing, strict=True):
         if name in found.only:
             step(place)
