@@ -19,7 +19,7 @@ from rich.progress import (
 @contextmanager
 def seconds_bar(name: str, seconds: float) -> Iterator[Callable[[float], None]]:
     """Show seconds of audio done; gives the function to tell them to."""
-    columns = (TextColumn("{task.fields[what]}", markup=False), BarColumn(), _seconds(), TimeRemainingColumn())
+    columns = (TextColumn("{task.fields[name]}", markup=False), BarColumn(), _seconds(), TimeRemainingColumn())
     with Progress(*columns, console=_console(), transient=True) as bars:
         task = bars.add_task("", name=name, total=seconds)
         yield lambda done: bars.update(task, completed=min(done, seconds))
