@@ -81,7 +81,7 @@ class Workshop:
         # Block-wise weights are 45 times slower where they are not rearranged.
         prepack = isinstance(self._precisions[variant.recipe], WeightOnly)
         if not with_encoder:
-            return None, self._transducer(folder, prepack=prepack)
+            return None, self._transducer(folder)
         recognizer = self._recognizer(folder, prepack=prepack)
         return recognizer, recognizer.transducer
 
@@ -107,10 +107,10 @@ class Workshop:
 
     def _recognizer(self, folder: Path, *, prepack: bool) -> Recognizer:
         encoder = NativeEncoder(replace(self.bundle, path=folder), self.threads, prepack=prepack or not self._large)
-        return Recognizer(self.bundle, LogMel(self.bundle.mel), encoder, self._transducer(folder, prepack=prepack))
+        return Recognizer(self.bundle, LogMel(self.bundle.mel), encoder, self._transducer(folder))
 
-    def _transducer(self, folder: Path, *, prepack: bool) -> OnnxTransducer:
-        return OnnxTransducer(replace(self.bundle, path=folder), 1, prepack=prepack or not self._large)
+    def _transducer(self, folder: Path) -> OnnxTransducer:
+        return OnnxTransducer(replace(self.bundle, path=folder), 1)
 
 
 def _nothing(*_: object) -> None:

@@ -5,8 +5,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from legato.convert.graph import GraphWriter
-from legato.convert.precision import Float32, ReadMatrix
+from legato.convert.precision import Float32, Precision, ReadMatrix
 from legato.convert.recipes.integer import integer_weight, symmetric
+from legato.convert.recipes.per_row import SmallNets
 
 #: Channels that are mixed with each other, at most: a power of 2.
 BLOCK = 128
@@ -22,6 +23,11 @@ class Rotated(Float32):
 
     name = "int8"
     recipe = "rotate"
+
+    @property
+    def transducer(self) -> Precision:
+        """See `SmallNets`."""
+        return SmallNets()
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
