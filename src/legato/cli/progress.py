@@ -55,7 +55,7 @@ def work_bar() -> Iterator[Callable[[str, int, int], None]]:
     columns = (
         TextColumn("{task.fields[what]}", markup=False),
         BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
+        TextColumn("{task.completed}/{task.total}"),
     )
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_console(), transient=True) as bars:
         task = bars.add_task("", what="", total=None)
