@@ -1,6 +1,6 @@
 """Where the time of an encoder step goes, operator by operator, as ONNX Runtime's profiler sees it.
 
-    python bench/operators.py MODEL [--threads 1] [--streams 1] [--steps 15] [--most 15]
+    python -m bench.operators MODEL [--threads 1] [--streams 1] [--steps 15] [--most 15]
 
 The profiler itself takes some microseconds an operator, so many small ones look larger than they are; the step is
 timed without it too.
@@ -18,21 +18,12 @@ import numpy as np
 import onnxruntime as ort
 
 import legato
+from bench.encoder_step import start
 from legato.encoder import EncoderState
 from legato.sessions import session_options
-from legato.stream import feed
 
-_CHUNK_MS = 320
 _FRAMES = 4
 _WARM_UP = 3
-
-
-def start(recognizer: legato.Recognizer, streams: int, seconds: float) -> list[EncoderState]:
-    """States with so much audio (noise: what is said costs nothing) accepted."""
-    samples = np.random.default_rng(0).normal(0, 0.1, round(16000 * seconds)).astype(np.float32)
-    state = recognizer.start(chunk_ms=_CHUNK_MS)
-    feed(recognizer, state, samples, last=False)
-    return [state.encoder] * streams
 
 
 def run(recognizer: legato.Recognizer, states: Sequence[EncoderState], steps: int) -> float:
@@ -48,7 +39,7 @@ def run(recognizer: legato.Recognizer, states: Sequence[EncoderState], steps: in
 def profile(model: Path, threads: int, streams: int, steps: int) -> tuple[float, dict[str, tuple[float, int]]]:
     """Milliseconds of a step; and by operator the milliseconds and the number of its nodes in one step."""
     recognizer = legato.load(model, threads=threads)
-    states = start(recognizer, streams, (_WARM_UP + steps + 1) * _CHUNK_MS / 1000)
+    states = start(recognizer, streams, _WARM_UP + steps)
     plain = run(recognizer, states, steps)
     with tempfile.TemporaryDirectory() as folder:
         options = session_options(threads)
