@@ -17,8 +17,9 @@ import numpy as np
 import onnxruntime
 import soxr
 
+from recipes.common.audio import SAMPLE_RATE, Audio, trim
 from recipes.numbers import words
-from recipes.numbers.bank import SAMPLE_RATE, Audio, BankWriter, trim
+from recipes.numbers.bank import BankWriter
 
 KOKORO_RATE = 24000
 # First letter of a voice's name -> (language, espeak-ng voice).

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Nemotron3_5AsrForRNNT
 
-from recipes.numbers.decode import greedy, split_tags, word_errors
+from recipes.common.decode import greedy, split_tags, word_errors
+from recipes.common.losses import transducer_loss
+from recipes.common.model import MEL_MEAN, build_config, forward_features, initialise
 from recipes.numbers.features import WORD_CLASSES
-from recipes.numbers.losses import transducer_loss
-from recipes.numbers.model import MEL_MEAN, build_config, forward_features, initialise
 from recipes.numbers.shards import IGNORE, Batch, Shards, mask_bands
 from recipes.numbers.words import LANGUAGES
 
