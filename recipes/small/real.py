@@ -3,7 +3,8 @@
     python -m recipes.small.real --data DATA --kathleen FOLDER --kerstin FOLDER
 
 Writes the shards ``features/<language>-real-00`` (training), ``-real-dev-00`` (sentences kept out of
-training by their hash, to watch the training with) and ``-real-test-00``. The folders are clones of rhasspy/dataset-voice-kathleen and rhasspy/dataset-voice-kerstin.
+training by their hash, to watch the training with) and ``-real-test-00``. The folders are clones of
+rhasspy/dataset-voice-kathleen and rhasspy/dataset-voice-kerstin.
 """
 
 import argparse
