@@ -17,13 +17,35 @@ class Learner:
     def __init__(self, model: Nemotron3_5AsrForRNNT, helpers: nn.Module, settings: dict[str, Any]) -> None:
         self.model = model
         self.helpers = helpers
-        self.steps = 0
+        # A tensor, so that processes that train the same weights can share it.
+        self._steps = torch.zeros((), dtype=torch.long)
         self._settings = settings
         self._parameters = [*model.parameters(), *helpers.parameters()]
         self._optimiser = torch.optim.AdamW(
             self._parameters, lr=0.0, betas=(0.9, 0.98), weight_decay=settings["weight_decay"], fused=True
         )
         self.reset_average()
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far, by all processes together."""
+        return int(self._steps)
+
+    def share(self) -> tuple[nn.Module, nn.Module, Tensor]:
+        """Move weights and step count to shared memory, and return what :meth:`adopt` takes.
+
+        Several processes then train the same weights without locks, each with an optimiser and an average
+        of its own: that gives more steps than threads, which wait for each other.
+        """
+        self._steps.share_memory_()
+        return self.model.share_memory(), self.helpers.share_memory(), self._steps
+
+    def adopt(self, model: nn.Module, helpers: nn.Module, steps: Tensor) -> None:
+        """Train the shared weights of another process from now on."""
+        shared = [*model.parameters(), *helpers.parameters()]
+        for parameter, other in zip(self._parameters, shared, strict=True):
+            parameter.data = other.data
+        self._steps = steps
 
     def reset_average(self) -> None:
         """Let the average begin at the present weights."""
@@ -37,7 +59,7 @@ class Learner:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.step()
-        self.steps += 1
+        self._steps += 1
         decay = min(self._settings["ema"], (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self._average, [parameter.detach() for parameter in self.model.parameters()], 1 - decay)
 
@@ -71,7 +93,7 @@ class Learner:
         self.helpers.load_state_dict(state["helpers"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._average = state["average"]
-        self.steps = state["step"]
+        self._steps.fill_(state["step"])
         torch.set_rng_state(state["torch_rng"])
 
 

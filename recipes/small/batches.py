@@ -47,6 +47,7 @@ class Stage:
     letters: float
     ctc: float
     transducer: float
+    grids: float  # share of the utterances of a batch that the transducer loss is computed for
 
 
 def flat_start(piece: Piece, text: str, frames: int) -> Tensor:

@@ -1,15 +1,18 @@
 """Train the model until a given time of day.
 
-    python -m recipes.small.train --data DATA --until 2026-01-31T18:00 [--threads 1]
+    python -m recipes.small.train --data DATA --until 2026-01-31T18:00 [--workers 2]
 
-Every few minutes it writes ``checkpoints/state.pt``, from which the same command goes on after a
-stop, and ``checkpoints/model`` (an ordinary model folder, averaged weights). In the last minutes the
-learning rate falls to zero; ``checkpoints/state-before-decay.pt`` holds what was before, and is what a
-longer training should go on from (copy it over ``state.pt``).
+Workers are processes that train the same weights, one thread each. Every few minutes, and at SIGTERM,
+the first writes ``checkpoints/state.pt``, from which the same command goes on after a stop, and
+``checkpoints/model`` (an ordinary model folder, averaged weights). In the last minutes the learning
+rate falls to zero; ``checkpoints/state-before-decay.pt`` holds what was before, and is what a longer
+training should go on from (copy it over ``state.pt``).
 """
 
 import argparse
 import json
+import os
+import signal
 import time
 import tomllib
 from dataclasses import replace
@@ -49,9 +52,10 @@ class Helpers(nn.Module):
 class Trainer:
     """The learner, its data, its schedule and its log."""
 
-    def __init__(self, data: Path, configuration: dict[str, Any], until: float) -> None:
+    def __init__(self, data: Path, configuration: dict[str, Any], until: float, worker: int = 0) -> None:
         self.data = data
         self.until = until
+        self.stopping = False
         self.settings = configuration["train"]
         self.stages = [Stage(**stage) for stage in self.settings["stages"]]
         self.rng = np.random.default_rng(self.settings["seed"])
@@ -78,6 +82,15 @@ class Trainer:
             sample = self.sampler.next(replace(self.stage(), batch_seconds=300.0))
             initialise(model, self.settings["residual_scale"], sample.mel, sample.frames)
             self.learner.reset_average()
+        if worker:  # what it draws is its own
+            self.rng.bit_generator.state = np.random.default_rng([worker, self.learner.steps]).bit_generator.state
+
+    def train_along(self, model: nn.Module, helpers: nn.Module, steps: Tensor) -> None:
+        """Train the weights of another process until the time has come, or that process ends."""
+        self.learner.adopt(model, helpers, steps)
+        parent = os.getppid()
+        while time.time() < self.until and os.getppid() == parent:
+            self.train_step()
 
     def restore(self) -> None:
         """Go on from ``state.pt``."""
@@ -122,10 +135,15 @@ class Trainer:
         tokens = int(batch.label_lengths.sum())
         losses = {}
         if stage.transducer:
-            predicted = self.histories.predict(model, batch.labels, batch.label_lengths)
-            logits = model.joint(predicted[:, None], model.encoder_projector(features)[:, :, None])
-            loss = transducer_loss(logits, batch.labels, frames, batch.label_lengths, self.blank)
-            losses["rnnt"] = stage.transducer * loss.sum() / tokens
+            # Its grid costs more than the encoder: only some rows have one, and the others CTC alone.
+            rows = torch.from_numpy(self.rng.permutation(len(batch.texts))[: self.grids(batch, stage)])
+            lengths, valid = batch.label_lengths[rows], frames[rows]
+            labels = batch.labels[rows, : int(lengths.max())]
+            predicted = self.histories.predict(model, labels, lengths)
+            encoded = model.encoder_projector(features[rows, : int(valid.max())])
+            logits = model.joint(predicted[:, None], encoded[:, :, None])
+            loss = transducer_loss(logits, labels, valid, lengths, self.blank)
+            losses["rnnt"] = stage.transducer * loss.sum() / lengths.sum()
         if stage.ctc:
             scores = helpers.ctc(features).log_softmax(-1).transpose(0, 1)
             ctc = F.ctc_loss(
@@ -137,6 +155,10 @@ class Trainer:
             logs = helpers.letters(features)[:, : guess.shape[1]].log_softmax(-1)
             losses["letters"] = -stage.letters * (guess * logs).sum() / guess.sum()
         return losses
+
+    def grids(self, batch: Batch, stage: Stage) -> int:
+        """Return how many rows of a batch are trained with the transducer loss: at least one."""
+        return max(1, round(stage.grids * len(batch.texts)))
 
     def train_step(self) -> dict[str, float]:
         """Take one step; return the losses without their weights."""
@@ -201,14 +223,16 @@ class Trainer:
         """Train until the time has come."""
         sums: dict[str, list[float]] = {}
         saved = reported = began = time.time()
-        while time.time() < self.until:
+        first = self.learner.steps
+        while time.time() < self.until and not self.stopping:
             before = time.time()
             for name, value in self.train_step().items():
                 sums.setdefault(name, []).append(value)
             self.seconds += time.time() - before
-            if self.learner.steps % 100 == 0:
+            if self.learner.steps >= first + 100:
                 means = " ".join(f"{name} {np.mean(values):.3f}" for name, values in sums.items())
-                speed = 100 / (time.time() - began)
+                speed = (self.learner.steps - first) / (time.time() - began)
+                first = self.learner.steps
                 print(f"{datetime.now():%H:%M:%S} step {self.learner.steps} {speed:.1f}/s {means}", flush=True)
                 sums.clear()
                 began = time.time()
@@ -219,7 +243,20 @@ class Trainer:
                 self.report()
                 reported = time.time()
         self.save()
-        self.report()
+        if not self.stopping:
+            self.report()
+
+    def stop(self, *_: object) -> None:
+        """Let :meth:`run` end after the present step."""
+        self.stopping = True
+
+
+def train_along(
+    worker: int, data: Path, configuration: dict[str, Any], until: float, shared: tuple[nn.Module, nn.Module, Tensor]
+) -> None:
+    """Be a further worker."""
+    torch.set_num_threads(1)
+    Trainer(data, configuration, until, worker).train_along(*shared)
 
 
 def main() -> None:
@@ -227,12 +264,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--until", type=datetime.fromisoformat, required=True, help="local time, ISO 8601")
-    parser.add_argument("--threads", type=int, default=1, help="a second thread pays only on an idle machine")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("config.toml"))
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     configuration = tomllib.loads(arguments.config.read_text())
-    Trainer(arguments.data, configuration, arguments.until.timestamp()).run()
+    until = arguments.until.timestamp()
+    trainer = Trainer(arguments.data, configuration, until)
+    signal.signal(signal.SIGTERM, trainer.stop)
+    shared = trainer.learner.share()
+    context = torch.multiprocessing.get_context("spawn")
+    for worker in range(1, arguments.workers):
+        context.Process(
+            target=train_along, args=(worker, arguments.data, configuration, until, shared), daemon=True
+        ).start()
+    trainer.run()
 
 
 if __name__ == "__main__":
