@@ -87,7 +87,8 @@ def vary(piece: Piece, rng: Generator, strength: float) -> Piece:
     tempo = float(np.exp(rng.uniform(-0.1, 0.12))) if rng.random() < strength else 1.0
     pitch = float(np.exp(rng.uniform(-0.08, 0.08))) if rng.random() < strength else 1.0
     piece = warp(piece, tempo, pitch)
-    piece = pad(piece, int(rng.choice([0, rng.integers(0, 50)])), int(rng.choice([0, rng.integers(0, 60)])))
+    if rng.random() < strength:
+        piece = pad(piece, int(rng.choice([0, rng.integers(0, 60)])), int(rng.choice([0, rng.integers(0, 70)])))
     mel = colour(piece.mel, rng) if rng.random() < strength else piece.mel.copy()
     if rng.random() < strength:
         mask(mel, rng)

@@ -60,7 +60,7 @@ class Trainer:
         self.stages = [Stage(**stage) for stage in self.settings["stages"]]
         self.rng = np.random.default_rng(self.settings["seed"])
         torch.manual_seed(self.settings["seed"])
-        self.audio_frames = 0
+        self.audio_frames = torch.zeros((), dtype=torch.long).share_memory_()  # of all workers
         self.seconds = 0.0
         self.tokenizer = Tokenizer.from_file(str(data / "tokenizer" / "tokenizer.json"))
         prompts = json.loads((data / "tokenizer" / "processor_config.json").read_text())["prompt_dictionary"]
@@ -85,8 +85,13 @@ class Trainer:
         if worker:  # what it draws is its own
             self.rng.bit_generator.state = np.random.default_rng([worker, self.learner.steps]).bit_generator.state
 
-    def train_along(self, model: nn.Module, helpers: nn.Module, steps: Tensor) -> None:
+    def share(self) -> tuple[Tensor, nn.Module, nn.Module, Tensor]:
+        """Return what :meth:`train_along` takes."""
+        return self.audio_frames, *self.learner.share()
+
+    def train_along(self, audio_frames: Tensor, model: nn.Module, helpers: nn.Module, steps: Tensor) -> None:
         """Train the weights of another process until the time has come, or that process ends."""
+        self.audio_frames = audio_frames
         self.learner.adopt(model, helpers, steps)
         parent = os.getppid()
         while time.time() < self.until and os.getppid() == parent:
@@ -98,7 +103,8 @@ class Trainer:
         self.learner.restore(state["learner"])
         self.sampler.restore(state["sampler"])
         self.rng.bit_generator.state = state["rng"]
-        self.audio_frames, self.seconds = state["audio_frames"], state["seconds"]
+        self.audio_frames.fill_(state["audio_frames"])
+        self.seconds = state["seconds"]
         print(f"going on from step {self.learner.steps}", flush=True)
 
     def save_state(self, path: Path) -> None:
@@ -107,7 +113,7 @@ class Trainer:
             "learner": self.learner.state(),
             "sampler": self.sampler.state(),
             "rng": self.rng.bit_generator.state,
-            "audio_frames": self.audio_frames,
+            "audio_frames": int(self.audio_frames),
             "seconds": self.seconds,
         }
         save_whole(path, state)
@@ -166,7 +172,7 @@ class Trainer:
         batch = self.sampler.next(stage)
         losses = self.losses(batch, stage)
         self.learner.step(torch.stack(list(losses.values())).sum(), self.rate())
-        self.audio_frames += int(batch.frames.sum())
+        self.audio_frames += batch.frames.sum()
         weights = {"rnnt": stage.transducer, "ctc": stage.ctc, "letters": stage.letters}
         return {name: float(value.detach()) / weights[name] for name, value in losses.items()}
 
@@ -204,7 +210,7 @@ class Trainer:
             "time": datetime.now().isoformat(timespec="seconds"),
             "step": self.learner.steps,
             "minutes": round(self.seconds / 60, 1),
-            "audio_hours": round(self.audio_frames / 360000, 1),
+            "audio_hours": round(int(self.audio_frames) / 360000, 1),
             "cer": self.watch(),
         }
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -251,9 +257,7 @@ class Trainer:
         self.stopping = True
 
 
-def train_along(
-    worker: int, data: Path, configuration: dict[str, Any], until: float, shared: tuple[nn.Module, nn.Module, Tensor]
-) -> None:
+def train_along(worker: int, data: Path, configuration: dict[str, Any], until: float, shared: tuple[Any, ...]) -> None:
     """Be a further worker."""
     torch.set_num_threads(1)
     Trainer(data, configuration, until, worker).train_along(*shared)
@@ -272,7 +276,7 @@ def main() -> None:
     until = arguments.until.timestamp()
     trainer = Trainer(arguments.data, configuration, until)
     signal.signal(signal.SIGTERM, trainer.stop)
-    shared = trainer.learner.share()
+    shared = trainer.share()
     context = torch.multiprocessing.get_context("spawn")
     for worker in range(1, arguments.workers):
         context.Process(
