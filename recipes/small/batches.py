@@ -14,7 +14,7 @@ from recipes.small.augment import SILENCE, Piece, vary
 from recipes.small.languages import ALPHABET, TAGS
 from recipes.small.shards import Record, Shards
 
-KINDS = ("words", "sentences", "real")
+KINDS = ("words", "sentences", "wide", "real")
 #: Class of a letter in the flat start; class 0 is silence.
 LETTER_CLASSES = {letter: index for index, letter in enumerate(ALPHABET, start=1)}
 FRAME = 8  # mel frames per encoder frame
@@ -41,6 +41,7 @@ class Stage:
     until: int
     words: float
     real: float
+    wide: float
     seconds: float
     batch_seconds: float
     augment: float
@@ -48,6 +49,10 @@ class Stage:
     ctc: float
     transducer: float
     grids: float  # share of the utterances of a batch that the transducer loss is computed for
+
+    def mix(self) -> tuple[float, ...]:
+        """Return the shares of the kinds."""
+        return self.words, 1.0 - self.words - self.real - self.wide, self.wide, self.real
 
 
 def flat_start(piece: Piece, text: str, frames: int) -> Tensor:
@@ -140,8 +145,7 @@ class Sampler:
     def _draw(self, stage: Stage) -> tuple[Record, Piece]:
         while True:
             language = str(self._rng.choice(self._languages, p=self._weights))
-            chance = self._rng.random()
-            kind = "words" if chance < stage.words else "real" if chance < stage.words + stage.real else "sentences"
+            kind = str(self._rng.choice(KINDS, p=stage.mix()))
             if not self._shards[language, kind].records:
                 kind = "words" if stage.words == 1.0 else "sentences"
             shards, left = self._shards[language, kind], self._left[language, kind]
