@@ -61,7 +61,7 @@ class Trainer:
         self.rng = np.random.default_rng(self.settings["seed"])
         torch.manual_seed(self.settings["seed"])
         self.audio_frames = torch.zeros((), dtype=torch.long).share_memory_()  # of all workers
-        self.seconds = 0.0
+        self.seconds = 0.0  # of computing, of the first worker
         self.tokenizer = Tokenizer.from_file(str(data / "tokenizer" / "tokenizer.json"))
         prompts = json.loads((data / "tokenizer" / "processor_config.json").read_text())["prompt_dictionary"]
         self.auto = int(prompts["auto"])
@@ -209,7 +209,7 @@ class Trainer:
         entry = {
             "time": datetime.now().isoformat(timespec="seconds"),
             "step": self.learner.steps,
-            "minutes": round(self.seconds / 60, 1),
+            "cpu_minutes": round(self.seconds / 60, 1),
             "audio_hours": round(int(self.audio_frames) / 360000, 1),
             "cer": self.watch(),
         }
@@ -228,13 +228,14 @@ class Trainer:
     def run(self) -> None:
         """Train until the time has come."""
         sums: dict[str, list[float]] = {}
-        saved = reported = began = time.time()
+        saved = began = time.time()
+        reported = self.seconds
         first = self.learner.steps
         while time.time() < self.until and not self.stopping:
-            before = time.time()
+            before = time.process_time()
             for name, value in self.train_step().items():
                 sums.setdefault(name, []).append(value)
-            self.seconds += time.time() - before
+            self.seconds += time.process_time() - before
             if self.learner.steps >= first + 100:
                 means = " ".join(f"{name} {np.mean(values):.3f}" for name, values in sums.items())
                 speed = (self.learner.steps - first) / (time.time() - began)
@@ -245,9 +246,9 @@ class Trainer:
             if time.time() - saved > self.settings["save_minutes"] * 60:
                 self.save()
                 saved = time.time()
-            if time.time() - reported > self.settings["evaluate_minutes"] * 60:
+            if self.seconds - reported > self.settings["evaluate_minutes"] * 60:
                 self.report()
-                reported = time.time()
+                reported = self.seconds
         self.save()
         if not self.stopping:
             self.report()
