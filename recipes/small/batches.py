@@ -49,6 +49,12 @@ class Stage:
     ctc: float
     transducer: float
     grids: float  # share of the utterances of a batch that the transducer loss is computed for
+    languages: tuple[str, ...] = tuple(TAGS)
+
+    @classmethod
+    def read(cls, entry: dict[str, Any]) -> "Stage":
+        """Return the stage that a table of config.toml describes."""
+        return cls(**entry | {"languages": tuple(entry.get("languages", TAGS))})
 
     def mix(self) -> tuple[float, ...]:
         """Return the shares of the kinds."""
@@ -117,9 +123,7 @@ class Sampler:
     def __init__(self, folder: Path, weights: dict[str, float], tokenizer: Tokenizer, rng: np.random.Generator) -> None:
         self._rng = rng
         self._collate = Collator(tokenizer)
-        self._languages = list(TAGS)
-        total = sum(weights[language] for language in self._languages)
-        self._weights = [weights[language] / total for language in self._languages]
+        self._weights = weights
         self._shards = {(language, kind): Shards(folder, language, kind) for language in TAGS for kind in KINDS}
         self._left: dict[tuple[str, str], list[int]] = {key: [] for key in self._shards}
         self._ready: list[list[tuple[Record, Piece]]] = []
@@ -143,8 +147,9 @@ class Sampler:
         return self._collate(self._ready.pop(), letters=stage.letters > 0)
 
     def _draw(self, stage: Stage) -> tuple[Record, Piece]:
+        weights = np.array([self._weights[language] for language in stage.languages])
         while True:
-            language = str(self._rng.choice(self._languages, p=self._weights))
+            language = str(self._rng.choice(stage.languages, p=weights / weights.sum()))
             kind = str(self._rng.choice(KINDS, p=stage.mix()))
             if not self._shards[language, kind].records:
                 kind = "words" if stage.words == 1.0 else "sentences"

@@ -57,7 +57,7 @@ class Trainer:
         self.until = until
         self.stopping = False
         self.settings = configuration["train"]
-        self.stages = [Stage(**stage) for stage in self.settings["stages"]]
+        self.stages = [Stage.read(entry) for entry in self.settings["stages"]]
         self.rng = np.random.default_rng(self.settings["seed"])
         torch.manual_seed(self.settings["seed"])
         self.audio_frames = torch.zeros((), dtype=torch.long).share_memory_()  # of all workers
