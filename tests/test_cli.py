@@ -273,7 +273,7 @@ def test_on_a_terminal_a_bar_is_drawn_beside_the_result(tmp_path: Path, bundle: 
     drawn = read_until(ours, lambda _: False).decode()
     assert process.stdout is not None
     text = process.stdout.read().decode()
-    assert process.wait(100) == 0
+    assert process.wait(100) == 0, drawn
     assert "long.wav" in drawn
     assert "120 s" in drawn
     assert "120 s" not in text

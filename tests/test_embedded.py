@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from bench.wer import error_rates, transcribe
 from legato.convert import convert
 from legato.models import embedded_path
+from tests.command import legato as legato_command
 from tests.conftest import REFERENCES
 
 ROOT = Path(__file__).parent.parent
@@ -28,20 +28,29 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("auto", [False, True])
-def test_fp32_is_transformers_utterance_by_utterance(fp32: Path, auto: bool) -> None:
+def evaluate(home: Path, *options: str | Path) -> Path:
+    """Run `legato evaluate` over the recorded clips; gives the folder of its reports."""
+    out = home / "out"
+    result = legato_command("evaluate", MANIFEST, *options, "--output", out, home=home)
+    assert result.returncode == 0, result.stderr.decode()
+    return out
+
+
+def test_fp32_is_transformers_utterance_by_utterance(fp32: Path, tmp_path: Path) -> None:
     expected = json.loads((REFERENCES / "numbers.json").read_text("utf-8"))
-    utterances = transcribe(MANIFEST, model=str(fp32), auto=auto)
-    assert len(utterances) == 96
-    for utterance in utterances:
-        recorded = expected[utterance.row["audio_filepath"]]["auto" if auto else utterance.row["lang"]]
-        assert [token["id"] for token in utterance.result["tokens"]] == recorded, utterance.row["audio_filepath"]
+    out = evaluate(tmp_path, "--model", fp32, "--language", "manifest,auto")
+    lines = [json.loads(line) for line in (out / "utterances.jsonl").read_text("utf-8").splitlines()]
+    assert len(lines) == 2 * 96
+    for line in lines:
+        recorded = expected[line["id"]]["auto" if line["mode"] == "auto" else line["language"]]
+        assert [token for token, _ in line["tokens"]] == recorded, (line["id"], line["mode"])
 
 
-def test_the_embedded_model_recognises_spoken_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("LEGATO_HOME", str(tmp_path))  # nothing is downloaded there
-    rates = error_rates(transcribe(MANIFEST, model=None))
-    assert rates["all"] <= 10, rates
+def test_the_embedded_model_recognises_spoken_numbers(tmp_path: Path) -> None:
+    report = json.loads((evaluate(tmp_path) / "report.json").read_text("utf-8"))
+    assert [model["label"] for model in report["models"]] == ["embedded"]  # nothing is downloaded there
+    [together] = [cell for cell in report["cells"] if cell["language"] == "all"]
+    assert together["raw_wer"]["rate"] <= 0.1, together
 
 
 def test_the_embedded_bundle_is_the_converted_checkpoint(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import soxr
 from scipy.signal import fftconvolve, lfilter
 
-from recipes.numbers.bank import SAMPLE_RATE, Audio
+from recipes.common.audio import SAMPLE_RATE, Audio
 
 Generator = np.random.Generator
 

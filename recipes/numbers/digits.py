@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from recipes.numbers.bank import SAMPLE_RATE, BankWriter, trim
+from recipes.common.audio import SAMPLE_RATE, trim
+from recipes.numbers.bank import BankWriter
 from recipes.numbers.words import core_words
 
 

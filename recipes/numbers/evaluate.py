@@ -17,7 +17,7 @@ import soundfile
 import torch
 from transformers import AutoProcessor, Nemotron3_5AsrForRNNT
 
-from recipes.numbers.decode import greedy, split_tags, word_errors
+from recipes.common.decode import greedy, split_tags, word_errors
 
 
 class Evaluator:

@@ -30,8 +30,9 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
+from recipes.common.audio import SAMPLE_RATE, Audio
 from recipes.numbers import augment, words
-from recipes.numbers.bank import SAMPLE_RATE, Audio, Bank, Clip
+from recipes.numbers.bank import Bank, Clip
 from recipes.numbers.frontend import HOP, log_mel
 
 FRAME = 8 * HOP

@@ -15,8 +15,9 @@ import numpy as np
 import soundfile
 import soxr
 
+from recipes.common.audio import SAMPLE_RATE, Audio, trim
 from recipes.numbers import words
-from recipes.numbers.bank import SAMPLE_RATE, Audio, BankWriter, trim
+from recipes.numbers.bank import BankWriter
 
 Speak = Callable[[str, str, random.Random, bool], tuple[Audio, str]]
 

@@ -7,17 +7,15 @@ dictionary is copied, not invented.
 """
 
 import argparse
-import json
 import random
 import tomllib
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
+from recipes.common.tokenizer import save_processor, train_bpe
 from recipes.numbers import words
 
-BLANK = "<blank>"
-UNKNOWN = "<unk>"
 # Letters of the six languages that no number word needs: the tokenizer can spell other text too.
 _LETTERS = (
     "abcdefghijklmnopqrstuvwxyzäöüßàâæçéèêëîïôœùûÿáíñóúìò'अआइईउऊऋएऐओऔकखगघङचछजझञटठडढणतथदधनपफबभमयरलवशषसह़ऽािीुूृॅेैॉोौ्ँंःक़ज़ड़ढ़"
@@ -41,25 +39,8 @@ def train_tokenizer(vocab_size: int, seed: int) -> Tokenizer:
         # Whole words first: far more often than any piece of a compound.
         corpus.extend(words.all_words(language) * 400)
         corpus.extend(words.label(words.random_phrase(language, rng, 6)) for _ in range(1500))
-    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN, fuse_unk=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True)
-    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always", split=True)
     tags = [f"<{tag}>" for tag in sorted(words.LANGUAGES.values())]
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - 1,
-        special_tokens=[UNKNOWN, "<s>", "</s>", *tags],
-        initial_alphabet=sorted(set(_LETTERS)),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(corpus, trainer)
-    state = json.loads(tokenizer.to_str())
-    state["model"]["merges"] = [merge for merge in state["model"]["merges"] if not _joins_compound(merge)]
-    for token in state["added_tokens"]:
-        # The tags are ordinary text for the processor: it strips them itself when asked to.
-        token["special"] = token["content"] not in tags
-    tokenizer = Tokenizer.from_str(json.dumps(state))
-    tokenizer.add_special_tokens([AddedToken(BLANK, normalized=False)])
-    return tokenizer
+    return train_bpe(corpus, vocab_size, _LETTERS, tags, drop_merge=_joins_compound)
 
 
 def main() -> None:
@@ -71,28 +52,8 @@ def main() -> None:
     arguments = parser.parse_args()
     configuration = tomllib.loads(arguments.config.read_text())
     tokenizer = train_tokenizer(configuration["tokenizer"]["vocab_size"], configuration["synthesis"]["seed"])
-    folder = arguments.data / "tokenizer"
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "backend": "tokenizers",
-                "clean_up_tokenization_spaces": False,
-                "extra_special_tokens": [BLANK],
-                "model_max_length": 1000000000000000019884624838656,
-                "pad_token": UNKNOWN,
-                "processor_class": "Nemotron3_5AsrProcessor",
-                "tokenizer_class": "ParakeetTokenizer",
-                "unk_token": UNKNOWN,
-            },
-            indent=2,
-        )
-    )
-    processor = json.loads(arguments.processor_config.read_text(encoding="utf-8"))
     # The contexts that `train.py` draws from, the default first.
-    processor["supported_num_lookahead_tokens"] = [3, 0, 1, 6, 13]
-    (folder / "processor_config.json").write_text(json.dumps(processor, indent=2) + "\n", encoding="utf-8")
+    save_processor(arguments.data / "tokenizer", tokenizer, arguments.processor_config, [3, 0, 1, 6, 13])
     split = {
         word: tokenizer.encode(word).tokens
         for language in words.LANGUAGES

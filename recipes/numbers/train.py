@@ -8,10 +8,8 @@ Writes ``checkpoints/step-N`` (ordinary model folders, averaged weights), the li
 
 import argparse
 import json
-import shutil
 import time
 import tomllib
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Nemotron3_5AsrForRNNT
 
-from recipes.numbers.decode import greedy, split_tags, word_errors
+from recipes.common.decode import greedy, split_tags, word_errors
+from recipes.common.histories import Histories
+from recipes.common.learner import Learner, save_model, save_whole
+from recipes.common.losses import transducer_loss
+from recipes.common.model import MEL_MEAN, build_config, forward_features, initialise
 from recipes.numbers.features import WORD_CLASSES
-from recipes.numbers.losses import transducer_loss
-from recipes.numbers.model import MEL_MEAN, build_config, forward_features, initialise
 from recipes.numbers.shards import IGNORE, Batch, Shards, mask_bands
 from recipes.numbers.words import LANGUAGES
 
@@ -73,9 +73,7 @@ class Trainer:
         self.settings = configuration["train"]
         self.seconds = seconds
         self.spent = 0.0
-        self.step = 0
         self.audio_frames = 0
-        self.recent: deque[list[int]] = deque(maxlen=300)
         self.rng = np.random.default_rng(self.settings["seed"])
         torch.manual_seed(self.settings["seed"])
         self.tokenizer = Tokenizer.from_file(str(data / "tokenizer" / "tokenizer.json"))
@@ -86,15 +84,8 @@ class Trainer:
         self.model = Nemotron3_5AsrForRNNT(build_config(configuration["model"], vocab_size))
         self.blank = vocab_size - 1
         self.helpers = Helpers(configuration["model"]["hidden_size"], vocab_size)
-        self.parameters = [*self.model.parameters(), *self.helpers.parameters()]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters,
-            lr=0.0,
-            betas=(0.9, 0.98),
-            weight_decay=self.settings["weight_decay"],
-            fused=True,
-        )
-        self.average = [parameter.detach().clone() for parameter in self.model.parameters()]
+        self.learner = Learner(self.model, self.helpers, self.settings)
+        self.histories = Histories(self.blank, self.rng)
         self.state_path = data / "checkpoints" / "state.pt"
         self.state_path.parent.mkdir(parents=True, exist_ok=True)
         self.shards = {kind: Shards(data / "features", kind) for kind in KINDS}
@@ -103,7 +94,7 @@ class Trainer:
         else:
             sample = next(self.shards["short"].batches(60000, self.rng))
             initialise(self.model, self.settings["residual_scale"], sample.mel, sample.frames)
-            self.average = [parameter.detach().clone() for parameter in self.model.parameters()]
+            self.learner.reset_average()
         self.streams = {
             kind: shards.endless(self.settings["batch_frames"], self.rng) for kind, shards in self.shards.items()
         }
@@ -111,40 +102,22 @@ class Trainer:
     def restore(self) -> None:
         """Go on from ``state.pt``."""
         state = torch.load(self.state_path, weights_only=False)
-        self.model.load_state_dict(state["model"])
-        self.helpers.load_state_dict(state["helpers"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.average = state["average"]
-        self.step, self.spent, self.audio_frames = state["step"], state["spent"], state["audio_frames"]
+        self.learner.restore(state)
+        self.spent, self.audio_frames = state["spent"], state["audio_frames"]
         self.rng.bit_generator.state = state["rng"]
-        torch.set_rng_state(state["torch_rng"])
 
     def save_state(self) -> None:
         """Write ``state.pt`` in one move."""
-        temporary = self.state_path.with_suffix(".part")
-        torch.save(
-            {
-                "model": self.model.state_dict(),
-                "helpers": self.helpers.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "average": self.average,
-                "step": self.step,
-                "spent": self.spent,
-                "audio_frames": self.audio_frames,
-                "rng": self.rng.bit_generator.state,
-                "torch_rng": torch.get_rng_state(),
-            },
-            temporary,
-        )
-        temporary.rename(self.state_path)
+        state = {"spent": self.spent, "audio_frames": self.audio_frames, "rng": self.rng.bit_generator.state}
+        save_whole(self.state_path, self.learner.state() | state)
 
     def stage(self) -> Stage:
         """Return the stage of the curriculum of this step."""
-        return next(stage for stage in CURRICULUM if self.step < stage.until)
+        return next(stage for stage in CURRICULUM if self.learner.steps < stage.until)
 
     def learning_rate(self) -> float:
         """Warm up by steps, hold, and decay linearly to zero over the last part of the time."""
-        warm = min(1.0, (self.step + 1) / self.settings["warmup_steps"])
+        warm = min(1.0, (self.learner.steps + 1) / self.settings["warmup_steps"])
         left = max(0.0, 1.0 - self.spent / self.seconds)
         return float(self.settings["peak_lr"] * warm * min(1.0, left / self.settings["decay_fraction"]))
 
@@ -153,30 +126,6 @@ class Trainer:
         if language not in self.slots or self.rng.random() < auto:
             return self.auto
         return self.slots[language]
-
-    def predict(self, batch: Batch) -> Tensor:
-        """Return the prediction net's output [B, U+1, H] for the labels, behind a random history.
-
-        In a stream of many minutes the prediction net has read far more than one utterance. So half of
-        the rows begin in the state that up to four earlier texts leave behind, not in the zero state.
-        """
-        histories = []
-        for row, length in enumerate(batch.label_lengths.tolist()):
-            tokens = [self.blank]
-            if self.recent and self.rng.random() < 0.5:
-                for index in self.rng.integers(len(self.recent), size=self.rng.integers(1, 5)):
-                    tokens.extend(self.recent[index])
-            histories.append(torch.tensor(tokens))
-            self.recent.append(batch.labels[row, :length].tolist())
-        decoder = self.model.decoder
-        packed = nn.utils.rnn.pack_sequence(histories, enforce_sorted=False)
-        packed = packed._replace(data=decoder.embedding(packed.data))
-        outputs, state = decoder.lstm(packed)
-        outputs, lengths = nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True)
-        first = outputs[torch.arange(len(lengths)), lengths - 1][:, None]
-        rest = decoder.lstm(decoder.embedding(batch.labels), state)[0] if batch.labels.shape[1] else first[:, :0]
-        projected: Tensor = decoder.decoder_projector(torch.cat([first, rest], dim=1))
-        return projected
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         """Return the transducer, CTC and frame losses of a batch, a token or a frame."""
@@ -187,7 +136,8 @@ class Trainer:
         losses = {}
         if stage.transducer_weight:
             encoded = self.model.encoder_projector(features)
-            logits = self.model.joint(self.predict(batch)[:, None], encoded[:, :, None])
+            predicted = self.histories.predict(self.model, batch.labels, batch.label_lengths)
+            logits = self.model.joint(predicted[:, None], encoded[:, :, None])
             loss = transducer_loss(logits, batch.labels, frames, batch.label_lengths, self.blank)
             losses["rnnt"] = stage.transducer_weight * loss.sum() / tokens
         log_probabilities = self.helpers.ctc(features).log_softmax(-1).transpose(0, 1)
@@ -215,22 +165,9 @@ class Trainer:
         if kind != "short":
             mask_bands(batch, self.rng, floor=MEL_MEAN)
         losses = self.losses(batch, stage)
-        self.optimiser.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.settings["max_grad_norm"])
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
-        self.optimiser.step()
-        self.step += 1
+        self.learner.step(torch.stack(list(losses.values())).sum(), self.learning_rate())
         self.audio_frames += int(batch.frames.sum())
-        decay = min(self.settings["ema"], (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(self.average, [parameter.detach() for parameter in self.model.parameters()], 1 - decay)
         return {name: float(value.detach()) for name, value in losses.items()}
-
-    def swap_average(self) -> None:
-        """Exchange the weights with their running average (call twice to undo)."""
-        for parameter, average in zip(self.model.parameters(), self.average, strict=True):
-            parameter.data, average.data = average.data, parameter.data
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -252,11 +189,8 @@ class Trainer:
 
     def save_model(self) -> Path:
         """Write the model folder ``step-N`` and point ``latest`` at it."""
-        folder = self.state_path.parent / f"step-{self.step}"
-        self.model.generation_config.decoder_start_token_id = self.blank
-        self.model.save_pretrained(folder)
-        for name in ("tokenizer.json", "tokenizer_config.json", "processor_config.json"):
-            shutil.copyfile(self.data / "tokenizer" / name, folder / name)
+        folder = self.state_path.parent / f"step-{self.learner.steps}"
+        save_model(folder, self.model, self.data / "tokenizer", self.blank)
         link = folder.with_name("latest.part")
         link.unlink(missing_ok=True)
         link.symlink_to(folder.name)
@@ -266,13 +200,14 @@ class Trainer:
     def checkpoint(self) -> None:
         """Evaluate and save the averaged weights, and the state."""
         self.save_state()
-        self.swap_average()
-        result = self.evaluate()
-        folder = self.save_model()
-        self.swap_average()
+        with self.learner.averaged():
+            result = self.evaluate()
+            folder = self.save_model()
         (folder / "dev.json").write_text(json.dumps(result))
         hours = self.audio_frames / 360000
-        print(f"step {self.step} {self.spent / 60:.1f} min {hours:.1f} h of audio, dev WER {result}", flush=True)
+        print(
+            f"step {self.learner.steps} {self.spent / 60:.1f} min {hours:.1f} h of audio, dev WER {result}", flush=True
+        )
 
     def run(self) -> None:
         """Train until the time is spent."""
@@ -283,10 +218,10 @@ class Trainer:
             for name, value in self.train_step().items():
                 sums.setdefault(name, []).append(value)
             self.spent += time.monotonic() - begin
-            if self.step % 100 == 0:
+            if self.learner.steps % 100 == 0:
                 report = " ".join(f"{name} {np.mean(values):.3f}" for name, values in sums.items())
                 rate = self.learning_rate()
-                print(f"{time.strftime('%H:%M:%S')} step {self.step} lr {rate:.2e} {report}", flush=True)
+                print(f"{time.strftime('%H:%M:%S')} step {self.learner.steps} lr {rate:.2e} {report}", flush=True)
                 sums.clear()
             if self.spent - evaluated > self.settings["evaluate_every_s"]:
                 self.checkpoint()

@@ -55,6 +55,7 @@ class Bundle:
         name: its name, for people.
         layout: `native` or `reference`.
         precision: `fp32`, `fp16`, `int8`, or `unknown` for a published bundle that does not say.
+        narrow: its INT8 weights are signed and of 7 bits, exact in every kernel.
         right_contexts: right contexts that the model was trained with, the default first.
         sizes, mel: numbers of the model and its front end.
         pieces: SentencePiece pieces by token id.
@@ -65,6 +66,7 @@ class Bundle:
     name: str
     layout: str
     precision: str
+    narrow: bool
     right_contexts: tuple[int, ...]
     sizes: Sizes
     mel: MelConfig
@@ -156,6 +158,7 @@ def _read(path: Path, config: dict[str, Any], ours: dict[str, Any]) -> Bundle:
         name=str(ours.get("name", path.name)),
         layout=layout,
         precision=str(ours.get("precision", "unknown")),
+        narrow=bool(ours.get("narrowWeights", False)),
         right_contexts=tuple(int(r) for r in ours.get("rightContexts") or [config["streaming"]["rightContext"]]),
         sizes=sizes,
         mel=mel,

@@ -100,11 +100,11 @@ class NativeEncoder:
     _OPEN = 1 << 40
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack)
+        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack, narrow=bundle.narrow)
         self._inputs = [value.name for value in self._session.get_inputs()][5:]
         self._mel_bins = bundle.mel.mel_bins
         s = bundle.sizes
-        attention = np.zeros((s.heads, s.left_context, s.width // s.heads), np.float32)
+        attention = np.zeros((s.left_context, s.width), np.float32)
         convolution = np.zeros((s.conv_cache, s.width), np.float32)
         self._empty = Caches.of((attention, attention, convolution) * s.layers)
         self._chunks = {r + 1 for r in (0, 1, 3, 6, 13, *bundle.right_contexts)}
@@ -143,8 +143,8 @@ class NativeEncoder:
             "prompt": column([state.prompt for state in states]),
         }
         feeds.update(zip(self._inputs, batch_of([state.caches for state in states]), strict=True))
-        encoded, *new_caches = self._session.run(None, feeds)
-        arrays = tuple(new_caches)
+        encoded, *joined = self._session.run(None, feeds)
+        arrays = tuple(array[frames:] for array in joined)
         results = []
         for number, state in enumerate(states):
             count = min(frames, self.ready(state)) if state.ended else frames
@@ -165,7 +165,7 @@ class ReferenceEncoder:
     _FRAMES = 4
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack)
+        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack, narrow=bundle.narrow)
         self.window_samples = self._WINDOW * bundle.mel.hop_length
         self._mel_bins, self._prompts = bundle.mel.mel_bins, bundle.sizes.prompts
         s = bundle.sizes

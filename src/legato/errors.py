@@ -56,8 +56,16 @@ class ConversionError(LegatoError):
     """A conversion that failed after its checkpoint was read: no room, failed check, existing output."""
 
 
+class StudyError(LegatoError):
+    """A study that cannot be made: no usable audio, unknown recipes or layers, a folder that holds another study."""
+
+
 class DownloadError(LegatoError):
     """A model that could not be downloaded, or arrived altered."""
+
+
+class EvaluationError(LegatoError):
+    """An evaluation that cannot be made: data or an earlier report that cannot be read, nothing to score."""
 
 
 class EngineError(LegatoError):

@@ -41,8 +41,8 @@ from legato.vad import VadState, silero
 logger = logging.getLogger("legato")
 
 FRAME_MS = 80
-#: Encoder frames of a file that one call computes at most (4.48 s): a whole number of chunks of every standard size.
-FILE_FRAMES = 56
+#: Encoder frames of a file that one call computes at most (2.24 s): a whole number of chunks of every standard size.
+FILE_FRAMES = 28
 
 
 class Options(TypedDict, total=False):

@@ -37,8 +37,8 @@ class OnnxTransducer:
     """Runs `decoder.onnx` and `joint.onnx`; their inputs are read by position, as the published contract says."""
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._decoder = open_session(bundle.path / "decoder.onnx", threads, prepack=prepack)
-        self._joint = open_session(bundle.path / "joint.onnx", threads, prepack=prepack)
+        self._decoder = open_session(bundle.path / "decoder.onnx", threads, prepack=prepack, narrow=bundle.narrow)
+        self._joint = open_session(bundle.path / "joint.onnx", threads, prepack=prepack, narrow=bundle.narrow)
         self._decoder_inputs = [value.name for value in self._decoder.get_inputs()]
         self._joint_inputs = [value.name for value in self._joint.get_inputs()]
         self._fixed = not isinstance(self._joint.get_inputs()[0].shape[1], str)

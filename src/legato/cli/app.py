@@ -7,8 +7,10 @@ import typer
 
 from legato.cli.bench import bench
 from legato.cli.convert import convert
+from legato.cli.evaluate import evaluate
 from legato.cli.listen import listen
 from legato.cli.models import models_app
+from legato.cli.study import study
 from legato.cli.transcribe import transcribe
 
 app = typer.Typer(
@@ -40,4 +42,6 @@ app.command()(transcribe)
 app.command()(listen)
 app.command()(convert)
 app.command()(bench)
+app.command()(study)
+app.command()(evaluate)
 app.add_typer(models_app)

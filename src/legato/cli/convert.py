@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from legato.cli.errors import guarded, say
-from legato.errors import LegatoError
-
-_EXTRA = {"onnx", "onnx_ir", "onnxscript", "safetensors", "sentencepiece", "yaml", "ml_dtypes"}
+from legato.cli.extras import require
 
 
 class Precision(StrEnum):
@@ -53,15 +51,9 @@ def convert(
     ] = None,
 ) -> None:
     """Convert a checkpoint to a model folder."""
-    try:
-        from legato.convert import convert as run
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in _EXTRA:
-            raise
-        raise LegatoError(
-            f"Converting needs packages that are not installed ({error.name}). "
-            "Install them with: pip install 'legato[convert]'"
-        ) from None
+    require("Converting", "convert")
+    from legato.convert import convert as run
+
     run = partial(run, checkpoint, out, precision=precision, layout=layout, recipe=recipe, calibration=calibration)
     if sys.stderr.isatty():
         from legato.cli.progress import steps_bar

@@ -49,6 +49,19 @@ def steps_bar() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
+@contextmanager
+def work_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show one long piece of work; gives the function for what is being done, and how much of all is done."""
+    columns = (
+        TextColumn("{task.fields[what]}", markup=False),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_console(), transient=True) as bars:
+        task = bars.add_task("", what="", total=None)
+        yield lambda what, done, total: bars.update(task, what=what, completed=done, total=total)
+
+
 def _console() -> Console:
     return Console(stderr=True)
 

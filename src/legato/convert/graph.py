@@ -35,8 +35,8 @@ class GraphWriter:
         self._inputs.append(value)
         return value
 
-    def output(self, value: ir.Value, name: str, dtype: ir.DataType, shape: Sequence[int | str]) -> None:
-        """Declare `value` as an output called `name`."""
+    def output(self, value: ir.Value, name: str, dtype: ir.DataType, shape: Sequence[int | str | None]) -> None:
+        """Declare `value` as an output called `name`; None is a dynamic dimension without a name."""
         named = self.op("Identity", value) if value in self._inputs or value in self._outputs else value
         named.name, named.type, named.shape = name, ir.TensorType(dtype), ir.Shape(shape)
         self._outputs.append(named)
@@ -48,7 +48,9 @@ class GraphWriter:
     def ops(
         self, kind: str, *inputs: ir.Value | None, outputs: int, domain: str = "", **attributes: Attribute
     ) -> Sequence[ir.Value]:
-        """Write a node with several outputs and return them."""
+        """Write a node with several outputs and return them; None is an optional input that is left out."""
+        while inputs and inputs[-1] is None:  # ONNX Runtime's optimizer does not know an empty input at the end
+            inputs = inputs[:-1]
         name = self._unique(kind)
         values = [ir.Value(name=name if i == 0 else f"{name}.{i}") for i in range(outputs)]
         self._nodes.append(ir.node(kind, inputs, attributes, domain=domain, outputs=values, name=name))

@@ -1,6 +1,7 @@
 """The building blocks of the encoder, shared by both layouts.
 
-Activations are float32[batch, frames, channels] throughout; weights are named as NeMo names them.
+Activations are float32[frames, batch, channels] throughout: what a stream keeps of the past is then joined to the new
+frames, and cut off again, in one block of memory. Weights are named as NeMo names them.
 """
 
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class EncoderWriter:
                 (4 * n + 3 and 2 * n + 1 frames): 1 within the utterance, 0 outside.
 
         Returns:
-            float32[batch, n, width].
+            float32[n, batch, width].
         """
         graph, a = self.graph, self.architecture
         channels = a.subsampling_channels
@@ -110,7 +111,7 @@ class EncoderWriter:
         x = self._conv2d(self._conv2d(x, 2, strides=[2, 2], group=channels), 3)
         x = graph.op("Mul", graph.op("Relu", x), masks[2])
         x = self._conv2d(self._conv2d(x, 5, strides=[2, 2], group=channels), 6)
-        x = graph.op("Transpose", graph.op("Relu", x), perm=[0, 2, 1, 3])
+        x = graph.op("Transpose", graph.op("Relu", x), perm=[2, 0, 1, 3])
         x = graph.op("Reshape", x, graph.constant([0, 0, channels * a.subsampled_bins]))
         return self.linear(x, "encoder.pre_encode.out.weight", scale=a.input_scale)
 
@@ -140,14 +141,15 @@ class EncoderWriter:
         """X + the convolution module.
 
         Args:
-            x: float32[batch, n, width].
+            x: float32[n, batch, width].
             layer: number of the conformer layer.
-            cache: float32[batch, kernel - 1, width], the depthwise convolution's inputs before x.
+            cache: float32[kernel - 1, batch, width], the depthwise convolution's inputs before x.
 
         Returns:
-            float32[batch, n, width], and the cache for the next call.
+            float32[n, batch, width]; and the depthwise convolution's inputs, float32[kernel - 1 + n, batch, width], of
+            which the last kernel - 1 are the cache for the next call.
         """
-        graph, a = self.graph, self.architecture
+        graph = self.graph
         name = f"encoder.layers.{layer}"
         with graph.scoped("conv"):
             pointwise = f"{name}.conv.pointwise_conv1.weight"
@@ -155,28 +157,33 @@ class EncoderWriter:
             inner = self.linear(inner, pointwise)
             value, gate = graph.ops("Split", inner, outputs=2, axis=-1, num_outputs=2)
             inner = graph.op("Mul", value, graph.op("Sigmoid", gate))
-            inner = graph.op("Concat", cache, inner, axis=1)
-            new_cache = self.last(inner, a.conv_cache, axis=1)
-            inner = self._depthwise(inner, f"{name}.conv.depthwise_conv.weight")
+            joined = graph.op("Concat", cache, inner, axis=0)
+            inner = self._depthwise(joined, f"{name}.conv.depthwise_conv.weight")
             inner = self.silu(self.layer_norm(inner, f"{name}.conv.batch_norm"))
             inner = self.linear(inner, f"{name}.conv.pointwise_conv2.weight")
-            return graph.op("Add", x, inner), new_cache
+            return graph.op("Add", x, inner), joined
 
     def _depthwise(self, x: ir.Value, name: str) -> ir.Value:
-        """Depthwise convolution over frames: float32[batch, kernel - 1 + n, width] -> float32[batch, n, width]."""
-        width, _, kernel = self.architecture.weight_shapes()[name]
-        weight = self.precision.parameter(self.graph, name, (width, 1, kernel), lambda: self.checkpoint.read(name))
-        x = self.graph.op("Transpose", x, perm=[0, 2, 1])
-        bias = self.vector(f"{name.removesuffix('.weight')}.bias") if self.architecture.convolution_bias else None
-        # One frame more than is needed: products with a single column are summed in another order than wider ones.
-        x = self.graph.op("Conv", x, weight, bias, group=width, kernel_shape=[kernel], pads=[0, 1])
-        return self._without_last(self.graph.op("Transpose", x, perm=[0, 2, 1]))
+        """Depthwise convolution over frames: float32[kernel - 1 + n, batch, width] -> float32[n, batch, width].
 
-    def heads(self, x: ir.Value) -> ir.Value:
-        """float32[batch, n, width] -> float32[batch, heads, n, head width]."""
+        Written as a convolution over the image frames x batch, for which ONNX Runtime has a kernel for many channels
+        at once; one over a line takes ten times as long.
+        """
+        width, _, kernel = self.architecture.weight_shapes()[name]
+        weight = self.precision.parameter(
+            self.graph, name, (width, 1, kernel, 1), lambda: self.checkpoint.read(name)[..., None]
+        )
+        bias = self.vector(f"{name.removesuffix('.weight')}.bias") if self.architecture.convolution_bias else None
+        image = self.graph.op("Unsqueeze", x, self.graph.constant([0]))
+        image = self.graph.op("Transpose", image, perm=[0, 3, 1, 2])
+        image = self.graph.op("Conv", image, weight, bias, group=width, kernel_shape=[kernel, 1])
+        image = self.graph.op("Transpose", image, perm=[0, 2, 3, 1])
+        return self.graph.op("Squeeze", image, self.graph.constant([0]))
+
+    def _heads(self, x: ir.Value) -> ir.Value:
+        """float32[n, batch, width] -> float32[n, batch, heads, head width]."""
         a = self.architecture
-        split = self.graph.op("Reshape", x, self.graph.constant([0, 0, a.heads, a.head_width]))
-        return self.graph.op("Transpose", split, perm=[0, 2, 1, 3])
+        return self.graph.op("Reshape", x, self.graph.constant([0, 0, a.heads, a.head_width]))
 
     def attend(
         self,
@@ -190,27 +197,34 @@ class EncoderWriter:
         """Transformer-XL attention and the output projection.
 
         Args:
-            query: float32[batch, n, width], scaled by head_width ** -0.5 already, without bias.
-            keys, values: float32[batch, heads, m, head width], the m - n cached frames first.
+            query: float32[n, batch, width], scaled by head_width ** -0.5 already, without bias.
+            keys, values: float32[m, batch, width], the m - n cached frames first.
             layer: number of the conformer layer.
             positions: where queries and keys lie.
             mask: float32[batch, 1, n, m], 0 or `MASKED`, with a query more where `positions.ones` is given.
 
         Returns:
-            float32[batch, n, width].
+            float32[n, batch, width].
         """
         graph, a = self.graph, self.architecture
         scale = np.float32(a.head_width**-0.5)
         if positions.ones is not None:
-            query = graph.op("Pad", query, graph.constant([0, 0, 0, 0, 1, 0]))
+            query = graph.op("Pad", query, graph.constant([0, 0, 0, 1, 0, 0]))
         by_content, by_position = (
-            self.heads(graph.op("Add", query, self._position_bias(layer, bias, scale))) for bias in ("u", "v")
+            graph.op(
+                "Transpose",
+                self._heads(graph.op("Add", query, self._position_bias(layer, bias, scale))),
+                perm=[1, 2, 0, 3],
+            )
+            for bias in ("u", "v")
         )
-        scores = graph.op("MatMul", by_content, graph.op("Transpose", keys, perm=[0, 1, 3, 2]))
+        # ONNX Runtime takes such a Transpose into the product, which then reads the rows where they are.
+        scores = graph.op("MatMul", by_content, graph.op("Transpose", self._heads(keys), perm=[1, 2, 3, 0]))
         distances = graph.op("MatMul", by_position, self._position_table(layer, positions))
         scores = graph.op("Add", scores, positions.pick(graph, distances))
+        values = graph.op("Transpose", self._heads(values), perm=[1, 2, 0, 3])
         context = self._weighted(graph.op("Add", scores, mask), values, positions)
-        context = graph.op("Transpose", context, perm=[0, 2, 1, 3])
+        context = graph.op("Transpose", context, perm=[2, 0, 1, 3])
         context = graph.op("Reshape", context, graph.constant([0, 0, a.width]))
         if positions.ones is not None:
             context = self._without_last(context)
@@ -232,7 +246,7 @@ class EncoderWriter:
     def _without_last(self, x: ir.Value) -> ir.Value:
         """All frames but the last."""
         constant = self.graph.constant
-        return self.graph.op("Slice", x, constant([0]), constant([-1]), constant([1]))
+        return self.graph.op("Slice", x, constant([0]), constant([-1]), constant([0]))
 
     def _position_bias(self, layer: int, bias: str, scale: np.float32) -> ir.Value:
         name = f"encoder.layers.{layer}.self_attn.pos_bias_{bias}"
@@ -256,8 +270,8 @@ class EncoderWriter:
         The frame and the one-hot prompt go through one linear layer; of the one-hot's half only a row remains.
 
         Args:
-            x: float32[batch, n, width].
-            prompt_bias: float32[batch, 1, prompt hidden], that row with the layer's bias.
+            x: float32[n, batch, width].
+            prompt_bias: float32[batch, prompt hidden], that row with the layer's bias.
         """
         graph, a = self.graph, self.architecture
         name = "prompt_kernel.0.weight"

@@ -27,10 +27,12 @@ def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Mod
         mel_length int64[B]: mel frames of the whole utterance, or any larger number while its end is not known;
         chunk int64[B]: right context + 1;
         prompt int64[B]: language-prompt slot;
-        key_cache_L, value_cache_L float32[B, heads, left context, head width] and conv_cache_L float32[B, kernel - 1,
-        width] for every layer L: what the call before returned, zeros at the start.
+        key_cache_L, value_cache_L float32[left context, B, width] and conv_cache_L float32[kernel - 1, B, width] for
+        every layer L: the last frames of what the call before returned, zeros at the start.
 
-    Outputs: `encoded` float32[B, n, width], the frames after the language prompt, and new_* of every cache.
+    Outputs: `encoded` float32[B, n, width], the frames after the language prompt, and for every cache `joined_` and its
+    name: the cache and the n new frames behind it. The last ones are the next call's cache; they are one block of
+    memory, so they are cut off without copying.
     """
     a = checkpoint.architecture
     graph = GraphWriter("encoder")
@@ -42,36 +44,32 @@ def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Mod
     with graph.scoped("subsampling"):
         x = writer.subsampling(mel, _subsampling_masks(graph, mel, start, mel_length))
     with graph.scoped("positions"):
-        frames = graph.op("Shape", x, start=1, end=2)
+        frames = graph.op("Shape", x, start=0, end=1)
         positions = _positions(graph, frames, a.left_context, a.max_right_context)
         mask = _attention_mask(graph, frames, start, mel_length, chunk, a.left_context)
-    caches: list[tuple[str, ir.Value, list[int | str]]] = []
+    joined: list[tuple[ir.Value, ir.Value]] = []
     for layer in range(a.layers):
         with graph.scoped(f"layers.{layer}"):
-            shape: list[int | str] = ["batch", a.heads, a.left_context, a.head_width]
-            key_cache, value_cache = (
-                graph.input(f"{name}_cache_{layer}", ir.DataType.FLOAT, shape) for name in ("key", "value")
+            key_cache, value_cache, conv_cache = (
+                graph.input(f"{name}_cache_{layer}", ir.DataType.FLOAT, [frames_kept, "batch", a.width])
+                for name, frames_kept in (("key", a.left_context), ("value", a.left_context), ("conv", a.conv_cache))
             )
-            conv_shape: list[int | str] = ["batch", a.conv_cache, a.width]
-            conv_cache = graph.input(f"conv_cache_{layer}", ir.DataType.FLOAT, conv_shape)
             x = writer.feed_forward(x, layer, 1)
             with graph.scoped("self_attn"):
                 query, key, value = _project(writer, x, layer)
-                keys = graph.op("Concat", key_cache, writer.heads(key), axis=2)
-                values = graph.op("Concat", value_cache, writer.heads(value), axis=2)
+                keys = graph.op("Concat", key_cache, key, axis=0)
+                values = graph.op("Concat", value_cache, value, axis=0)
                 x = graph.op("Add", x, writer.attend(query, keys, values, layer, positions, mask))
-                for name, cache in (("key", keys), ("value", values)):
-                    caches.append((f"new_{name}_cache_{layer}", writer.last(cache, a.left_context, axis=2), shape))
-            x, new_conv_cache = writer.convolution(x, layer, conv_cache)
-            caches.append((f"new_conv_cache_{layer}", new_conv_cache, conv_shape))
+            x, convolved = writer.convolution(x, layer, conv_cache)
+            joined += [(key_cache, keys), (value_cache, values), (conv_cache, convolved)]
             x = writer.feed_forward(x, layer, 2)
             x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
     with graph.scoped("prompt"):
-        row = graph.op("Gather", writer.prompt_table(), prompt, axis=0)
-        x = writer.prompt(x, graph.op("Unsqueeze", row, graph.constant([1])))
+        x = writer.prompt(x, graph.op("Gather", writer.prompt_table(), prompt, axis=0))
+    x = graph.op("Transpose", x, perm=[1, 0, 2])
     graph.output(x, "encoded", ir.DataType.FLOAT, ["batch", "frames", a.width])
-    for name, cache, cache_shape in caches:
-        graph.output(cache, name, ir.DataType.FLOAT, cache_shape)
+    for cache, value in joined:
+        graph.output(value, f"joined_{cache.name}", ir.DataType.FLOAT, [None, "batch", a.width])
     return graph.model("Legato native streaming encoder")
 
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from legato.convert.graph import GraphWriter
 
+#: Integers to either side of zero in an INT8 weight.
+STEPS = 127
+
 #: Reads a weight as float32[inputs, outputs], the layout in which ONNX multiplies.
 ReadMatrix = Callable[[], NDArray[np.float32]]
 
@@ -23,10 +26,12 @@ class Precision(Protocol):
     Attributes:
         name: `fp32`, `fp16` or `int8`.
         recipe: name of the INT8 recipe, empty for other precisions.
+        narrow: its INT8 weights are signed and of 7 bits (see `integer_weight`).
     """
 
     name: str
     recipe: str
+    narrow: bool
 
     @property
     def transducer(self) -> "Precision":
@@ -56,6 +61,7 @@ class Float32:
 
     name = "fp32"
     recipe = ""
+    narrow = False
 
     @property
     def transducer(self) -> Precision:
@@ -129,13 +135,13 @@ class DynamicInt8(Float32):
         return graph.op("Mul", graph.op("Cast", product, to=int(ir.DataType.FLOAT)), graph.op("Mul", scale, scales))
 
 
-def quantize_columns(matrix: NDArray[np.float32], zero: int) -> NDArray[np.float32]:
-    """Integers of a weight in -127..127 plus `zero`, one symmetric scale an output channel: [inputs, outputs]."""
-    quantized: NDArray[np.float32] = np.rint(matrix / column_scales(matrix)) + np.float32(zero)
+def quantize_columns(matrix: NDArray[np.float32], zero: int, steps: int = STEPS) -> NDArray[np.float32]:
+    """Integers of a weight in -steps..steps plus `zero`, one symmetric scale an output channel: [inputs, outputs]."""
+    quantized: NDArray[np.float32] = np.rint(matrix / column_scales(matrix, steps)) + np.float32(zero)
     return quantized
 
 
-def column_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def column_scales(matrix: NDArray[np.float32], steps: int = STEPS) -> NDArray[np.float32]:
     """Symmetric scale of every output channel: float32[outputs]."""
     largest = np.abs(matrix).max(axis=0)
-    return np.where(largest > 0, largest / np.float32(127), np.float32(1)).astype(np.float32)
+    return np.where(largest > 0, largest / np.float32(steps), np.float32(1)).astype(np.float32)

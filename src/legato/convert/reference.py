@@ -52,20 +52,20 @@ def write_reference_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.
             with graph.scoped("self_attn"):
                 normed = writer.layer_norm(x, f"encoder.layers.{layer}.norm_self_att")
                 cache = graph.op("Gather", channel_cache, graph.constant(layer), axis=0)
-                context = graph.op("Concat", cache, normed, axis=1)
+                context = graph.op("Concat", _frames_first(graph, cache), normed, axis=0)
                 name = f"encoder.layers.{layer}.self_attn.linear_"
                 query = writer.linear(normed, f"{name}q.weight", scale=a.head_width**-0.5)
-                keys, values = (writer.heads(writer.linear(context, f"{name}{part}.weight")) for part in "kv")
+                keys, values = (writer.linear(context, f"{name}{part}.weight") for part in "kv")
                 x = graph.op("Add", x, writer.attend(query, keys, values, layer, positions, mask))
-                new_channel.append(writer.last(context, a.left_context, axis=1))
+                new_channel.append(_batch_first(graph, writer.last(context, a.left_context, axis=0)))
             cache = graph.op("Gather", time_cache, graph.constant(layer), axis=0)
-            x, conv_cache = writer.convolution(x, layer, graph.op("Transpose", cache, perm=[0, 2, 1]))
-            new_time.append(graph.op("Transpose", conv_cache, perm=[0, 2, 1]))
+            x, convolved = writer.convolution(x, layer, graph.op("Transpose", cache, perm=[2, 0, 1]))
+            new_time.append(graph.op("Transpose", writer.last(convolved, a.conv_cache, axis=0), perm=[1, 2, 0]))
             x = writer.feed_forward(x, layer, 2)
             x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
     with graph.scoped("prompt"):
         row = graph.op("MatMul", language, writer.prompt_table())
-        x = writer.prompt(x, graph.op("Unsqueeze", row, graph.constant([1])))
+        x = _batch_first(graph, writer.prompt(x, row))
 
     seen = graph.op("Add", cache_length, encoded_length)
     limit = graph.constant(np.array([a.left_context], np.int32))
@@ -76,6 +76,16 @@ def write_reference_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.
     graph.output(_stack(graph, new_time), "new_cache_last_time", float32, time_shape)
     graph.output(graph.op("Min", seen, limit), "new_cache_last_channel_len", int32, [1])
     return graph.model("Streaming encoder in the published layout")
+
+
+def _frames_first(graph: GraphWriter, x: ir.Value) -> ir.Value:
+    """float32[1, n, width] -> float32[n, 1, width]: the batch is 1, so nothing moves."""
+    return graph.op("Reshape", x, graph.constant([-1, 1, 0]))
+
+
+def _batch_first(graph: GraphWriter, x: ir.Value) -> ir.Value:
+    """float32[n, 1, width] -> float32[1, n, width]."""
+    return graph.op("Reshape", x, graph.constant([1, -1, 0]))
 
 
 def _stack(graph: GraphWriter, layers: list[ir.Value]) -> ir.Value:

@@ -28,10 +28,9 @@ def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str
     x = graph.op("Transpose", graph.op("Gather", table, token, axis=0), perm=[1, 0, 2])
     states = []
     hs, cs = (_split(graph, state, layers) for state in (h, c))
+    step = _quantized_step if precision.name == "int8" else _lstm_step
     for layer in range(layers):
-        weights = _lstm_weights(graph, checkpoint, precision, layer)
-        y, new_h, new_c = graph.ops("LSTM", x, *weights, None, hs[layer], cs[layer], outputs=3, hidden_size=hidden)
-        x = graph.op("Squeeze", y, graph.constant([1]))
+        x, new_h, new_c = step(graph, checkpoint, precision, layer, x, hs[layer], cs[layer])
         states.append((new_h, new_c))
     graph.output(graph.op("Transpose", x, perm=[1, 0, 2]), "decoder_output", ir.DataType.FLOAT, [batch, 1, hidden])
     for number, output in enumerate(("h_out", "c_out")):
@@ -47,25 +46,53 @@ def _split(graph: GraphWriter, state: ir.Value, layers: int) -> Sequence[ir.Valu
     return graph.ops("Split", state, outputs=layers, axis=0, num_outputs=layers)
 
 
-def _lstm_weights(graph: GraphWriter, checkpoint: Checkpoint, precision: Precision, layer: int) -> list[ir.Value]:
+_LSTM = "decoder.prediction.dec_rnn.lstm"
+
+
+def _lstm_step(
+    graph: GraphWriter, checkpoint: Checkpoint, precision: Precision, layer: int, x: ir.Value, h: ir.Value, c: ir.Value
+) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """One LSTM layer and one token: output, h and c, float32[1, B, hidden] each, as x, h and c are."""
     hidden = checkpoint.architecture.prediction_hidden
-    lstm = "decoder.prediction.dec_rnn.lstm"
 
     def read(name: str) -> NDArray[np.float32]:
-        return _onnx_gates(checkpoint.read(f"{lstm}.{name}_l{layer}"))
+        return _onnx_gates(checkpoint.read(f"{_LSTM}.{name}_l{layer}"))
 
     def read_biases() -> NDArray[np.float32]:
         return np.concatenate([read("bias_ih"), read("bias_hh")])[None]
 
-    return [
-        precision.parameter(
-            graph, f"{lstm}.weight_ih_l{layer}", (1, 4 * hidden, hidden), lambda: read("weight_ih")[None]
-        ),
-        precision.parameter(
-            graph, f"{lstm}.weight_hh_l{layer}", (1, 4 * hidden, hidden), lambda: read("weight_hh")[None]
-        ),
-        graph.weight(f"{lstm}.bias_l{layer}", ir.DataType.FLOAT, (1, 8 * hidden), read_biases),
+    shape = (1, 4 * hidden, hidden)
+    weights = [
+        precision.parameter(graph, f"{_LSTM}.weight_ih_l{layer}", shape, lambda: read("weight_ih")[None]),
+        precision.parameter(graph, f"{_LSTM}.weight_hh_l{layer}", shape, lambda: read("weight_hh")[None]),
+        graph.weight(f"{_LSTM}.bias_l{layer}", ir.DataType.FLOAT, (1, 8 * hidden), read_biases),
     ]
+    y, new_h, new_c = graph.ops("LSTM", x, *weights, None, h, c, outputs=3, hidden_size=hidden)
+    return graph.op("Squeeze", y, graph.constant([1])), new_h, new_c
+
+
+def _quantized_step(
+    graph: GraphWriter, checkpoint: Checkpoint, precision: Precision, layer: int, x: ir.Value, h: ir.Value, c: ir.Value
+) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """As `_lstm_step`, with its two products as linear layers of the precision.
+
+    ONNX Runtime's own quantized LSTM has one activation scale a batch, so that streams would depend on each other.
+    """
+    hidden = checkpoint.architecture.prediction_hidden
+
+    def gates(value: ir.Value, name: str) -> ir.Value:
+        weight, bias = f"{_LSTM}.weight_{name}_l{layer}", f"{_LSTM}.bias_{name}_l{layer}"
+        product = precision.linear(graph, value, weight, hidden, 4 * hidden, lambda: checkpoint.read(weight).T)
+        added = graph.weight(bias, ir.DataType.FLOAT, (4 * hidden,), lambda: checkpoint.read(bias))
+        return graph.op("Add", product, added)
+
+    with graph.scoped(f"lstm.{layer}"):
+        total = graph.op("Add", gates(x, "ih"), gates(h, "hh"))
+        i, f, g, o = graph.ops("Split", total, outputs=4, axis=-1, num_outputs=4)
+        kept = graph.op("Mul", graph.op("Sigmoid", f), c)
+        new_c = graph.op("Add", kept, graph.op("Mul", graph.op("Sigmoid", i), graph.op("Tanh", g)))
+        new_h = graph.op("Mul", graph.op("Sigmoid", o), graph.op("Tanh", new_c))
+    return new_h, new_h, new_c
 
 
 def _onnx_gates(weight: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,9 +33,9 @@ def write_bundle(
     batch: int | str = "batch" if native else 1
     frames: int | str = "frames" if native else 1
     encoder = (write_native_encoder if native else write_reference_encoder)(checkpoint, precision)
-    _save(encoder, folder, "encoder", progress)
-    _save(write_decoder(checkpoint, small, batch), folder, "decoder", progress)
-    _save(write_joint(checkpoint, small, batch, frames), folder, "joint", progress)
+    save_graph(encoder, folder, "encoder", progress)
+    save_graph(write_decoder(checkpoint, small, batch), folder, "decoder", progress)
+    save_graph(write_joint(checkpoint, small, batch, frames), folder, "joint", progress)
     _write_json(folder / "vocab.json", {str(number): piece for number, piece in enumerate(checkpoint.pieces)})
     _write_json(folder / "languages.json", _languages(checkpoint))
     files = {file.name: {"size": file.stat().st_size, "sha256": file_sha256(file)} for file in sorted(folder.iterdir())}
@@ -45,6 +45,7 @@ def write_bundle(
         "layout": layout,
         "precision": precision.name,
         **({"recipe": precision.recipe} if precision.recipe else {}),
+        **({"narrowWeights": True} if precision.narrow else {}),
         "attentionHeads": checkpoint.architecture.heads,
         "rightContexts": list(checkpoint.architecture.right_contexts),
         "maxSymbols": checkpoint.architecture.max_symbols,
@@ -53,7 +54,8 @@ def write_bundle(
     }})  # fmt: skip
 
 
-def _save(model: ir.Model, folder: Path, name: str, progress: Progress) -> None:
+def save_graph(model: ir.Model, folder: Path, name: str, progress: Progress) -> None:
+    """Write one graph and the file with its weights."""
     done = 0
 
     def written(_: ir.TensorProtocol, info: ir.external_data.CallbackInfo) -> None:

@@ -10,7 +10,8 @@ from legato.convert.precision import DynamicInt8, Precision
 from legato.convert.recipes.mixed import ByPlace
 from legato.convert.recipes.per_row import PerRow
 from legato.convert.recipes.places import Place
-from legato.convert.recipes.smooth import SmoothPerRow
+from legato.convert.recipes.rotate import Rotated
+from legato.convert.recipes.smooth import NarrowSmoothPerRow, SmoothPerRow
 from legato.convert.recipes.two_term import TwoTerm
 from legato.convert.recipes.weight_only import WeightOnly
 
@@ -51,6 +52,10 @@ RECIPES: dict[str, Recipe] = {
     "per-row-smooth": Recipe(
         SmoothPerRow, "per-row, with outlier channels scaled down into the weights by calibration", calibrated=True
     ),
+    "per-row-smooth-7bit": Recipe(
+        NarrowSmoothPerRow, "the same with 7-bit weights: less exact, faster for many streams", calibrated=True
+    ),
+    "rotate": Recipe(lambda _: Rotated(), "per-row, with outliers spread over blocks of channels by a rotation"),
     "two-term": Recipe(lambda _: TwoTerm(), "activations as a sum of two INT8 terms: nearly no activation error"),
     "mixed": Recipe(
         _mixed, "two-term for the feed-forward modules' second layers, per-row-smooth elsewhere", calibrated=True

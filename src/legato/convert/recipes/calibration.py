@@ -169,13 +169,13 @@ class _Runner:
                 "prompt": np.array([prompt]),
             }
             results = dict(zip(self._names, self._session.run(None, feeds), strict=True))
-            caches = {name: results[f"new_{name}"] for name in caches}
+            caches = {name: results[f"joined_{name}"][-len(cache) :] for name, cache in caches.items()}
             yield {n.removeprefix(_PREFIX): value for n, value in results.items() if n.startswith(_PREFIX)}
 
     def _empty_caches(self) -> dict[str, NDArray[Any]]:
         a = self._architecture
-        attention = np.zeros((1, a.heads, a.left_context, a.head_width), np.float32)
-        convolution = np.zeros((1, a.conv_cache, a.width), np.float32)
+        attention = np.zeros((a.left_context, 1, a.width), np.float32)
+        convolution = np.zeros((a.conv_cache, 1, a.width), np.float32)
         caches: dict[str, NDArray[Any]] = {}
         for layer in range(a.layers):
             caches |= {f"key_cache_{layer}": attention, f"value_cache_{layer}": attention}

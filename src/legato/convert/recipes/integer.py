@@ -7,6 +7,7 @@ the same range first; that, the reductions and the product are single operators 
 product they cost next to nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from legato.convert.graph import MICROSOFT, GraphWriter
-from legato.convert.precision import ReadMatrix, column_scales, quantize_columns
+from legato.convert.precision import STEPS, ReadMatrix, column_scales, quantize_columns
+
+#: Reads a small weight as float32[inputs].
+ReadVector = Callable[[], NDArray[np.float32]]
 
 ZERO = 128
-#: Keeps the scale of an all-zero row from being zero; far below anything that sound makes.
-_SMALLEST = 1e-20
+#: Integers to either side of zero in a narrow weight.
+NARROW_STEPS = 64
 
 
 @dataclass(frozen=True)
@@ -27,32 +31,42 @@ class IntegerWeight:
 
     Attributes:
         name: name of the weight.
-        values: uint8[inputs, outputs] with zero point 128.
+        values: uint8[inputs, outputs] with zero point 128; narrow ones int8[inputs, outputs] from -64 to 64.
         scales: float32[outputs].
-        zeros: uint8[outputs], all 128.
-        outputs: output channels.
-        read: reads what was quantized.
+        zeros: zero points, [outputs] of the same type, all 128; narrow ones 0.
+        inputs, outputs: channels.
+        rounded: reads what the integers stand for, float64[inputs, outputs].
     """
 
     name: str
     values: ir.Value
     scales: ir.Value
     zeros: ir.Value
+    inputs: int
     outputs: int
-    read: ReadMatrix
+    rounded: Callable[[], NDArray[np.float64]]
 
 
-def integer_weight(graph: GraphWriter, name: str, inputs: int, outputs: int, read: ReadMatrix) -> IntegerWeight:
-    """Add a weight that is quantized when the graph is saved."""
+def integer_weight(
+    graph: GraphWriter, name: str, inputs: int, outputs: int, read: ReadMatrix, *, narrow: bool = False
+) -> IntegerWeight:
+    """Add a weight that is quantized when the graph is saved.
+
+    A `narrow` one is signed and has 129 steps instead of 255: twice 255 * 64 fits into 16 bits, so that the fast
+    kernels for signed weights are exact on every CPU.
+    """
+    dtype, numpy_dtype = (ir.DataType.INT8, np.int8) if narrow else (ir.DataType.UINT8, np.uint8)
+    zero, steps = (0, NARROW_STEPS) if narrow else (ZERO, STEPS)
     values = graph.weight(
-        f"{name}.quantized",
-        ir.DataType.UINT8,
-        (inputs, outputs),
-        lambda: quantize_columns(read(), ZERO).astype(np.uint8),
+        f"{name}.quantized", dtype, (inputs, outputs), lambda: quantize_columns(read(), zero, steps).astype(numpy_dtype)
     )
-    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read()))
-    zeros = graph.weight(f"{name}.zero_point", ir.DataType.UINT8, (outputs,), lambda: np.full(outputs, ZERO, np.uint8))
-    return IntegerWeight(name, values, scales, zeros, outputs, read)
+    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read(), steps))
+    zeros = graph.weight(f"{name}.zero_point", dtype, (outputs,), lambda: np.full(outputs, zero, numpy_dtype))
+    return IntegerWeight(name, values, scales, zeros, inputs, outputs, lambda: _rounded(read(), steps))
+
+
+def _rounded(matrix: NDArray[np.float32], steps: int) -> NDArray[np.float64]:
+    return quantize_columns(matrix, 0, steps).astype(np.float64) * column_scales(matrix, steps)
 
 
 def product(graph: GraphWriter, rows: ir.Value, step: float, zero: int, weight: IntegerWeight) -> ir.Value:
@@ -85,9 +99,12 @@ def dequantize(graph: GraphWriter, x: ir.Value, step: float, zero: int) -> ir.Va
 
 
 def largest_magnitude(graph: GraphWriter, x: ir.Value) -> ir.Value:
-    """Largest magnitude in every row, above zero: float32[..., n, 1]."""
-    largest = graph.op("ReduceMax", graph.op("Abs", x), graph.constant([-1]), keepdims=1)
-    return graph.op("Max", largest, graph.constant(_SMALLEST))
+    """Largest magnitude in every row: float32[..., n, 1].
+
+    It is what rows come divided by. In a row of zeros 0 / 0 is NaN, which becomes some integer, and the product is
+    multiplied by 0 again; to keep the zero out would be one more operator a layer.
+    """
+    return graph.op("ReduceMax", graph.op("Abs", x), graph.constant([-1]), keepdims=1)
 
 
 def symmetric(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Value:
@@ -98,28 +115,34 @@ def symmetric(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Valu
     return graph.op("Mul", product(graph, rows, step, ZERO, weight), scale)
 
 
-def asymmetric(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Value:
-    """`x @ W` with 255 steps from the smallest to the largest value of every row.
-
-    `x = smallest + range * rows / 255`; the smallest value's share is a multiple of the sums of W's columns.
-    """
-    axis = graph.constant([-1])
-    smallest = graph.op("ReduceMin", x, axis, keepdims=1)
-    reach = graph.op("Sub", graph.op("ReduceMax", x, axis, keepdims=1), smallest)
-    reach = graph.op("Max", reach, graph.constant(_SMALLEST))
+def one_sided(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Value:
+    """`x @ W` with 255 steps from zero to the largest value of every row, for x without negative values."""
+    largest = graph.op("ReduceMax", x, graph.constant([-1]), keepdims=1)
     step = 1 / 255
-    rows = quantize(graph, graph.op("Div", graph.op("Sub", x, smallest), reach), step, 0)
-    scaled = graph.op("Mul", product(graph, rows, step, 0, weight), reach)
-    return graph.op("Add", scaled, graph.op("Mul", smallest, _column_sums(graph, weight)))
+    rows = quantize(graph, graph.op("Div", x, largest), step, 0)
+    return graph.op("Mul", product(graph, rows, step, 0, weight), largest)
 
 
-def _column_sums(graph: GraphWriter, weight: IntegerWeight) -> ir.Value:
-    """Sums over the inputs, of the weight before it was rounded: float32[outputs]."""
+def lifted(graph: GraphWriter, x: ir.Value, lift: ReadVector, weight: IntegerWeight) -> ir.Value:
+    """`x @ W` as `(x + lift) @ W - lift @ W`, for channels that reach `lift` below zero and farther above.
+
+    The second product is a constant, of the weights as they are rounded: so their rounding counts for x, and not for
+    what was added to it.
+
+    Args:
+        graph: where to write.
+        x: float32[..., n, inputs].
+        lift: reads float32[inputs].
+        weight: the weight W.
+    """
 
     def read() -> NDArray[np.float32]:
-        return np.asarray(weight.read().sum(axis=0, dtype=np.float64), np.float32)
+        return np.asarray(lift() @ weight.rounded(), np.float32)
 
-    return graph.weight(f"{weight.name}.sums", ir.DataType.FLOAT, (weight.outputs,), read)
+    inputs, name = weight.inputs, weight.name
+    raised = graph.op("Add", x, graph.weight(f"{name}.lift", ir.DataType.FLOAT, (inputs,), lift))
+    share = graph.weight(f"{name}.lifted", ir.DataType.FLOAT, (weight.outputs,), read)
+    return graph.op("Sub", one_sided(graph, raised, weight), share)
 
 
 def _byte(graph: GraphWriter, value: int) -> ir.Value:

@@ -23,6 +23,11 @@ class ByPlace(Float32):
     def __init__(self, recipe: str, rest: Precision, choose: Callable[[Place], Precision | None]) -> None:
         self.recipe, self._rest, self._choose = recipe, rest, choose
 
+    @property
+    def transducer(self) -> Precision:
+        """That of the rest."""
+        return self._rest.transducer
+
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
     ) -> ir.Value:

@@ -1,11 +1,16 @@
 """Per-row activations: every frame of every stream has its own scale."""
 
+import numpy as np
 import onnx_ir as ir
 
 from legato.convert.graph import GraphWriter
-from legato.convert.precision import Float32, ReadMatrix
-from legato.convert.recipes.integer import asymmetric, integer_weight, symmetric
+from legato.convert.precision import Float32, Precision, ReadMatrix
+from legato.convert.recipes.blocks import BLOCK, block_product
+from legato.convert.recipes.integer import integer_weight, lifted, one_sided, symmetric
 from legato.convert.recipes.places import place_of
+
+#: The lowest value of SiLU is -0.27846454.
+SILU_DEPTH = np.float32(0.2784646)
 
 
 class PerRow(Float32):
@@ -18,9 +23,38 @@ class PerRow(Float32):
     name = "int8"
     recipe = "per-row"
 
+    @property
+    def transducer(self) -> Precision:
+        """See `SmallNets`."""
+        return SmallNets()
+
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
     ) -> ir.Value:
         """See `Precision.linear`."""
-        multiply = asymmetric if place_of(name).one_sided else symmetric
-        return multiply(graph, x, integer_weight(graph, name, inputs, outputs, read))
+        weight = integer_weight(graph, name, inputs, outputs, read, narrow=self.narrow)
+        match place_of(name).source:
+            case "relu":
+                return one_sided(graph, x, weight)
+            case "silu":
+                return lifted(graph, x, lambda: np.full(inputs, SILU_DEPTH), weight)
+            case _:
+                return symmetric(graph, x, weight)
+
+
+class SmallNets(PerRow):
+    """Prediction net and joint beside an INT8 encoder.
+
+    What an INT8 joint costs comes from rounding its weights, and it costs more than the whole encoder (`legato study`):
+    its weights get a scale for every block of inputs where that is possible.
+    """
+
+    narrow = False
+
+    def linear(
+        self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
+    ) -> ir.Value:
+        """See `Precision.linear`."""
+        if place_of(name).group == "joint" and inputs % BLOCK == 0:
+            return block_product(graph, x, name, inputs, outputs, read, bits=8)
+        return super().linear(graph, x, name, inputs, outputs, read)

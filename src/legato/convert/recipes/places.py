@@ -14,12 +14,15 @@ _PLACES = (
     (r"\.conv\.pointwise_conv2\.", ("convolution", "silu")),
     (r"^prompt_kernel\.0\.", ("prompt", "encoder")),
     (r"^prompt_kernel\.", ("prompt", "relu")),
+    (r"^decoder\.", ("prediction", "lstm")),
     (r"^joint\.enc\.", ("joint", "encoder")),
     (r"^joint\.pred\.", ("joint", "lstm")),
     (r"^joint\.", ("joint", "relu")),
 )
 
-GROUPS = ("subsampling", "attention", "feed_forward", "convolution", "prompt", "joint")
+_LAYER = re.compile(r"^encoder\.layers\.(\d+)\.")
+
+GROUPS = ("subsampling", "attention", "feed_forward", "convolution", "prompt", "prediction", "joint")
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,18 @@ class Place:
         group: one of `GROUPS`.
         source: what makes its input: a LayerNorm that feeds nothing else (`norm`), the attention's `context`, the
             `encoder`'s frames, the `lstm`, or an activation function (`silu`, `relu`).
+        layer: number of the conformer layer, None outside of them.
     """
 
     group: str
     source: str
-
-    @property
-    def one_sided(self) -> bool:
-        """Whether values reach far to the positive side only; a symmetric scale would waste half its steps."""
-        return self.source in ("silu", "relu")
+    layer: int | None = None
 
 
 def place_of(weight: str) -> Place:
     """Place of the linear layer with this weight, named as NeMo names it."""
     for pattern, (group, source) in _PLACES:
         if re.search(pattern, weight):
-            return Place(group, source)
+            layer = _LAYER.match(weight)
+            return Place(group, source, int(layer[1]) if layer else None)
     raise ValueError(f"no known linear layer has the weight {weight}")

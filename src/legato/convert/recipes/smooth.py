@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from legato.convert.graph import GraphWriter
 from legato.convert.precision import ReadMatrix, Smoothing
-from legato.convert.recipes.per_row import PerRow
+from legato.convert.recipes.integer import integer_weight, lifted
+from legato.convert.recipes.per_row import SILU_DEPTH, PerRow
 from legato.convert.recipes.places import place_of
 
 
@@ -43,18 +44,33 @@ class SmoothPerRow(PerRow):
         source = place_of(name).source
         if name not in self._ranges or source not in ("norm", "silu"):
             return super().linear(graph, x, name, inputs, outputs, read)
-        if source == "silu":
-            inverse = graph.weight(
-                f"{name}.smoothing", ir.DataType.FLOAT, (inputs,), lambda: np.float32(1) / self._factors(name, read)
-            )
-            x = graph.op("Mul", x, inverse)
-        return super().linear(graph, x, name, inputs, outputs, lambda: read() * self._factors(name, read)[:, None])
+
+        def smoothed() -> NDArray[np.float32]:
+            return read() * self._factors(name, read)[:, None]
+
+        if source == "norm":
+            return super().linear(graph, x, name, inputs, outputs, smoothed)
+        inverse = graph.weight(
+            f"{name}.smoothing", ir.DataType.FLOAT, (inputs,), lambda: np.float32(1) / self._factors(name, read)
+        )
+        weight = integer_weight(graph, name, inputs, outputs, smoothed, narrow=self.narrow)
+        return lifted(graph, graph.op("Mul", x, inverse), lambda: SILU_DEPTH / self._factors(name, read), weight)
 
     def _factors(self, name: str, read: ReadMatrix) -> NDArray[np.float32]:
         """What the input channels come divided by: float32[inputs]."""
         if name not in self._known:
             self._known[name] = smoothing_factors(self._ranges[name], np.abs(read()).max(axis=1), self.STRENGTH)
         return self._known[name]
+
+
+class NarrowSmoothPerRow(SmoothPerRow):
+    """The same with weights of 7 bits, which the fast kernels for signed weights multiply exactly on every CPU.
+
+    They take half of the time of the others in a large batch where the CPU has VNNI, three quarters where it has not.
+    """
+
+    recipe = "per-row-smooth-7bit"
+    narrow = True
 
 
 def smoothing_factors(

@@ -1,17 +1,12 @@
-"""Weights in blocks of 32 inputs with a scale each; ONNX Runtime quantizes the activations inside the product."""
+"""Weights in blocks of inputs, the activations left to ONNX Runtime."""
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from legato.convert.graph import MICROSOFT, GraphWriter
+from legato.convert.graph import GraphWriter
 from legato.convert.precision import Float32, Precision, ReadMatrix
-from legato.convert.recipes.per_row import PerRow
+from legato.convert.recipes.blocks import BLOCK, block_product
+from legato.convert.recipes.per_row import SmallNets
 from legato.errors import ConversionError
-
-BLOCK = 32
-#: Integer products with activations in INT8, a scale for every block of every row. Others are 45 times slower at 8 bit.
-_ACCURACY_LEVEL = 4
 
 
 class WeightOnly(Float32):
@@ -29,8 +24,8 @@ class WeightOnly(Float32):
 
     @property
     def transducer(self) -> Precision:
-        """INT8 a row: the joint's layers are narrow, and need no blocks."""
-        return PerRow()
+        """See `SmallNets`."""
+        return SmallNets()
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
@@ -41,38 +36,4 @@ class WeightOnly(Float32):
                 f"the recipe {self.recipe} needs layers with a multiple of {BLOCK} inputs; {name} has {inputs}. "
                 "Choose another recipe."
             )
-        blocks = inputs // BLOCK
-        values = graph.weight(
-            f"{name}.quantized",
-            ir.DataType.UINT8,
-            (outputs, blocks, BLOCK * self._bits // 8),
-            lambda: pack(quantize_blocks(read(), self._bits)[0], self._bits),
-        )
-        scales = graph.weight(
-            f"{name}.scale", ir.DataType.FLOAT, (outputs, blocks), lambda: quantize_blocks(read(), self._bits)[1]
-        )
-        return graph.op(
-            "MatMulNBits", x, values, scales, domain=MICROSOFT, K=inputs, N=outputs, bits=self._bits,
-            block_size=BLOCK, accuracy_level=_ACCURACY_LEVEL,
-        )  # fmt: skip
-
-
-def quantize_blocks(matrix: NDArray[np.float32], bits: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Quantize float32[inputs, outputs] symmetrically in blocks of inputs.
-
-    Returns:
-        uint8[outputs, blocks, BLOCK] with the zero point in the middle, and scales float32[outputs, blocks].
-    """
-    inputs, outputs = matrix.shape
-    blocks = matrix.T.reshape(outputs, inputs // BLOCK, BLOCK)
-    zero = 1 << (bits - 1)
-    largest = np.abs(blocks).max(axis=-1, keepdims=True)
-    scales = np.where(largest > 0, largest / np.float32(zero - 1), np.float32(1)).astype(np.float32)
-    return (np.rint(blocks / scales) + zero).astype(np.uint8), scales[..., 0]
-
-
-def pack(values: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Two 4-bit values a byte, the first in the low half; 8-bit values as they are."""
-    if bits == 8:
-        return values
-    return np.asarray(values[..., ::2] | (values[..., 1::2] << 4), np.uint8)
+        return block_product(graph, x, name, inputs, outputs, read, self._bits)

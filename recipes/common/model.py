@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Nemotron3_5AsrConfig, Nemotron3_5AsrForRNNT
 
-from recipes.numbers.depthwise import depthwise_strided, depthwise_time
+from recipes.common.depthwise import depthwise_strided, depthwise_time
 
 LEFT_CONTEXT = 56
 MEL_MEAN = -8.0

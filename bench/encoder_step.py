@@ -1,0 +1,55 @@
+"""One encoder step of several bundles, in turns: milliseconds, and the ratio to the last bundle.
+
+    python bench/encoder_step.py BUNDLE... [--threads 1] [--streams 1] [--rounds 20]
+
+A bundle in the reference layout computes its streams one after the other, as it must.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+import legato
+from legato.encoder import EncoderState
+from legato.stream import feed
+
+_CHUNK_MS = 320
+_FRAMES = 4
+_WARM_UP = 3
+
+
+def start(recognizer: legato.Recognizer, streams: int, steps: int) -> list[EncoderState]:
+    """States with audio (noise: what is said costs nothing) for so many steps."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 16 * _CHUNK_MS * (steps + 2)).astype(np.float32)
+    state = recognizer.start(chunk_ms=_CHUNK_MS)
+    feed(recognizer, state, samples, last=False)
+    return [state.encoder] * streams
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", type=Path, nargs="+")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--streams", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=20)
+    arguments = parser.parse_args()
+    recognizers = [legato.load(bundle, threads=arguments.threads) for bundle in arguments.bundles]
+    steps = _WARM_UP + arguments.rounds
+    states = [start(recognizer, arguments.streams, steps) for recognizer in recognizers]
+    times = np.zeros((len(recognizers), steps))
+    for step in range(steps):
+        for number, recognizer in enumerate(recognizers):
+            before = time.perf_counter()
+            results = recognizer.encoder.step(states[number], _FRAMES)
+            times[number, step] = 1000 * (time.perf_counter() - before)
+            states[number] = [state for _, state in results]
+    medians = np.median(times[:, _WARM_UP:], axis=1)
+    for bundle, milliseconds in zip(arguments.bundles, medians, strict=True):
+        print(f"{bundle.name:24} {milliseconds:8.1f} ms {milliseconds / medians[-1]:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Several processes of one driver at once: what one-at-a-time code does with more than one core.
+
+python -m bench.peers.several COUNT bench.peers.drive_NAME ARGUMENT...
+"""
+
+import json
+import math
+import subprocess
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Run from the command line."""
+    count, *command = sys.argv[1:]
+    processes = [
+        subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True) for _ in range(int(count))
+    ]
+    said = [process.communicate()[0] for process in processes]
+    if any(process.returncode for process in processes):
+        raise SystemExit(1)
+    runs: list[dict[str, Any]] = [json.loads(text.splitlines()[-1]) for text in said]
+    # Chunks come evenly, so a process keeps up as long as it is not busy all the time; part of a stream helps nobody.
+    streams = sum(math.floor(1 / run["real_time_factor"]) for run in runs)
+    print(json.dumps({**runs[0], "mode": "streams", "streams_in_real_time": streams, "runs": runs}))
+
+
+if __name__ == "__main__":
+    main()

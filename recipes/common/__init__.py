@@ -1,0 +1,1 @@
+"""What the training recipes share: sound, model, losses, decoding."""

@@ -1,0 +1,1 @@
+"""A small open-vocabulary recogniser in seven languages, trained from nothing."""

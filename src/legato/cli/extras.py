@@ -1,0 +1,28 @@
+"""Commands that need more packages than transcribing does."""
+
+from importlib.util import find_spec
+
+from legato.errors import LegatoError
+
+_PACKAGES = {
+    "convert": ("onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes"),
+    "evaluate": ("rapidfuzz", "whisper_normalizer", "datasets", "jinja2", "matplotlib"),
+}
+
+
+def require(what: str, *extras: str) -> None:
+    """Check that the packages of some extras are installed, without importing them.
+
+    Args:
+        what: what needs them, as the start of a sentence.
+        extras: names of extras.
+
+    Raises:
+        LegatoError: says which are missing, and the command that installs them.
+    """
+    missing = [package for extra in extras for package in _PACKAGES[extra] if find_spec(package) is None]
+    if missing:
+        raise LegatoError(
+            f"{what} needs packages that are not installed ({', '.join(missing)}). "
+            f"Install them with: pip install 'legato[{','.join(extras)}]'"
+        )

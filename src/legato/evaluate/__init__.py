@@ -1,0 +1,1 @@
+"""Judging models: data sets, normalisers, error rates with intervals, reports. Not imported at run time."""

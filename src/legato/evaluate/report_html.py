@@ -1,0 +1,104 @@
+"""The report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+from legato.evaluate import report_markdown as tables
+from legato.evaluate.charts import by_chunk, by_precision, latency
+from legato.evaluate.report import headline, percent
+from legato.evaluate.scoring import Piece, align, base, characters, words
+
+#: Worst utterances that are shown of each language.
+_WORST = 6
+
+
+@dataclass(frozen=True)
+class Worst:
+    """An utterance with errors, aligned.
+
+    Attributes:
+        line: of utterances.jsonl.
+        errors, reference: of the headline rate.
+        pieces: the alignment; texts are joined already.
+    """
+
+    line: dict[str, Any]
+    errors: int
+    reference: int
+    pieces: Sequence[tuple[str, str, str]]
+
+    @property
+    def rate(self) -> str:
+        """In percent."""
+        return percent(self.errors / self.reference)
+
+
+def to_html(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
+    """Give the whole page.
+
+    Args:
+        report: as in report.json.
+        lines: as in utterances.jsonl.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("legato.evaluate", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    chunk_ms, mode = tables.card_condition(report)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        card=tables.card(report),
+        card_condition=f"{chunk_ms} ms, language {tables.mode_name(mode)}",
+        resources=tables.resources(report),
+        conditions=tables.conditions(report),
+        comparisons=tables.comparisons(report) if "baseline" in report else None,
+        charts={
+            "chunk": by_chunk(report),
+            "precision": by_precision(report),
+            "latency": latency(report, lines),
+        },
+        worst=worst(report, lines),
+        titles=tables.column_titles(report["models"]),
+        mode_name=tables.mode_name,
+    )
+
+
+def worst(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> dict[str, list[Worst]]:
+    """Language -> the utterances with the highest error rate at the card's condition, with the model that did worst."""
+    chunk_ms, mode = tables.card_condition(report)
+    found: dict[str, dict[str, Worst]] = defaultdict(dict)
+    for line in lines:
+        if (line["chunk_ms"], line["mode"]) != (chunk_ms, mode):
+            continue
+        language = line["language"] or "und"
+        counts = line["characters" if headline(language) == "cer" else "words"]
+        errors = counts["substitutions"] + counts["deletions"] + counts["insertions"]
+        reference = counts["hits"] + counts["substitutions"] + counts["deletions"]
+        before = found[language].get(line["id"])
+        if errors and (before is None or errors > before.errors):
+            found[language][line["id"]] = Worst(line, errors, reference, _pieces(line))
+    return {
+        language: sorted(entries.values(), key=lambda entry: (-entry.errors / entry.reference, -entry.errors))[:_WORST]
+        for language, entries in sorted(found.items())
+        if entries
+    }
+
+
+def _pieces(line: dict[str, Any]) -> list[tuple[str, str, str]]:
+    language = line["language"]
+    by_characters = not tables.has_words(base(language))
+    texts = line["normalized_reference"], line["normalized_hypothesis"]
+    units = [characters(text, language) if by_characters else words(text) for text in texts]
+    joiner = "" if by_characters else " "
+    return [_joined(piece, joiner) for piece in align(*units)]
+
+
+def _joined(piece: Piece, joiner: str) -> tuple[str, str, str]:
+    return piece.kind, joiner.join(piece.reference), joiner.join(piece.hypothesis)

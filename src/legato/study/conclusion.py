@@ -1,0 +1,154 @@
+"""Where the loss comes from, in words computed from the figures."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from legato.study.report import label
+from legato.study.results import Outcome, Study
+from legato.study.score import Figures, Interval
+from legato.study.variants import GROUPS
+
+#: Parts that add up to the whole within this are taken for parts of it.
+_ADDS_UP = (0.8, 1.25)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """A kind of loss that parts can add up to.
+
+    Attributes:
+        name: what it is called.
+        of: its size; squares and divergences of independent errors add up, plain errors do not.
+    """
+
+    name: str
+    of: Callable[[Figures], float]
+
+
+_LOSSES = (
+    _Loss("squared error of the encoder's frames", lambda found: found.encoder_error**2),
+    _Loss("divergence at the joint's output", lambda found: found.divergence),
+)
+
+
+def conclude(study: Study) -> list[str]:
+    """Sentences; they say nothing about what was not measured."""
+    sentences = [*_recipes(study)]
+    for recipe in study.recipes:
+        sentences += _whole(study, recipe)
+        for loss in _LOSSES:
+            sentences += _groups(study, recipe, loss)
+        sentences += _layers(study, recipe)
+    return sentences
+
+
+def _recipes(study: Study) -> Iterator[str]:
+    figures = {outcome.variant.recipe: study.figures(outcome) for outcome in study.of("recipes")}
+    if not figures:
+        return
+    best = min(figures, key=lambda name: figures[name].encoder_error)
+    worst = max(figures, key=lambda name: figures[name].encoder_error)
+    yield (
+        f"Whole models: the frames of `{best}` are nearest to FP32's (error {_percent(figures[best].encoder_error)}), "
+        f"those of `{worst}` farthest ({_percent(figures[worst].encoder_error)})."
+    )
+    plain = [name for name in ("per-tensor", "reference", "per-row") if name in figures]
+    if len(plain) == 3:
+        errors = [_percent(figures[name].encoder_error) for name in plain]
+        yield (
+            f"Plain dynamic INT8: {errors[0]} with a scale a weight, {errors[1]} with a scale an output channel "
+            f"(`reference`), {errors[2]} when every frame has its own activation scale too (`per-row`)."
+        )
+    certain = [name for name, found in figures.items() if not found.wer_difference.is_noise]
+    if certain:
+        named = ", ".join(f"`{name}` {_interval(figures[name].wer_difference)}" for name in certain)
+        yield f"Word errors differ from FP32's by more than noise for {named}; for the others the interval holds zero."
+    else:
+        yield f"No recipe's word error rate differs from FP32's by more than noise ({len(study.heard)} utterances)."
+    unchanged = [name for name, found in figures.items() if found.exact == 1]
+    if unchanged:
+        # Rule of three: what was not seen in n trials has a rate below 3 / n, with 95 % confidence.
+        unseen = min(1.0, 3 / len(study.heard))
+        yield (
+            f"Every token is FP32's with {', '.join(f'`{name}`' for name in unchanged)}; {len(study.heard)} utterances "
+            f"cannot show changes in fewer than {_share(unseen)} of them."
+        )
+
+
+def _whole(study: Study, recipe: str) -> Iterator[str]:
+    for outcome in study.of("everything", recipe):
+        found = study.figures(outcome)
+        noise = "within the noise" if found.wer_difference.is_noise else "more than the noise"
+        others = sum(difference.token_edits > 0 for difference in outcome.differences)
+        change = f"{_interval(found.wer_difference)}: {noise} of" if found.exact < 1 else "the same text in each of"
+        yield (
+            f"`{recipe}` everywhere, prediction net and joint too: encoder error {_percent(found.encoder_error)}, "
+            f"other tokens than FP32's in {others} of {len(study.heard)} utterances; WER {_percent(study.wer)} -> "
+            f"{_percent(found.wer)}, {change} {len(study.heard)} utterances."
+        )
+
+
+def _groups(study: Study, recipe: str, loss: _Loss) -> Iterator[str]:
+    """Where one kind of loss comes from, and what leaving a group in FP32 would save."""
+    whole, left = study.of("everything", recipe), study.of("left", recipe)
+    parts = {label(outcome): _size(study, outcome, loss) for outcome in study.of("alone", recipe)}
+    if not whole or not parts:
+        return
+    total, together = sum(parts.values()), _size(study, whole[0], loss)
+    if not total or not together:
+        yield f"`{recipe}`: there is no {loss.name} at all."
+        return
+    first, *others = sorted((name for name in parts if parts[name]), key=lambda name: -parts[name])
+    rest = ", ".join(f"{name} {_share(parts[name] / total)}" for name in others)
+    then = f"; then {rest}" if rest else ""
+    missing = f" ({len(GROUPS) - len(parts)} groups could not be made)" if len(parts) < len(GROUPS) else ""
+    yield (
+        f"`{recipe}`: the largest part of the {loss.name} comes from the {first}: {_share(parts[first] / total)} of "
+        f"the sum of the groups, each alone in INT8{then}{missing}. {_caveat(total / together)}"
+    )
+    if left:
+        best = min(left, key=lambda outcome: _size(study, outcome, loss))
+        gain = 1 - _size(study, best, loss) / together
+        if gain > 0:
+            yield f"`{recipe}`: leaving the {label(best)} in FP32 saves most of it, {_share(gain)} of the whole's."
+
+
+def _caveat(sum_of_parts: float) -> str:
+    """How far shares may be believed, from the groups' sum over the whole."""
+    text = f"The groups add up to {_share(sum_of_parts)} of what the whole has, so "
+    if _ADDS_UP[0] <= sum_of_parts <= _ADDS_UP[1]:
+        return f"{text}these are shares of the loss."
+    return f"{text}they act on each other: read this as a ranking, not as shares of the loss."
+
+
+def _layers(study: Study, recipe: str) -> Iterator[str]:
+    errors = {outcome.variant.layer: _size(study, outcome, _LOSSES[0]) for outcome in study.of("layers", recipe)}
+    total = sum(errors.values())
+    if len(errors) < 2 or not total:
+        return
+    ordered = sorted(errors, key=lambda layer: -errors[layer])
+    top = ordered[: max(1, len(errors) // 4)]
+    share, even = sum(errors[layer] for layer in top) / total, len(top) / len(errors)
+    layers = f"layer {top[0]} has" if len(top) == 1 else f"layers {', '.join(map(str, top))} have"
+    least = _share(errors[ordered[-1]] / total)
+    yield (
+        f"`{recipe}`: of the squared error of {len(errors)} layers, each alone in INT8, {layers} {_share(share)}, "
+        f"where an even spread would be {_share(even)}; layer {ordered[-1]} has least, {least}."
+    )
+
+
+def _size(study: Study, outcome: Outcome, loss: _Loss) -> float:
+    return loss.of(study.figures(outcome))
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %" if value > 0.02 else f"{100 * value:.1f} %"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _interval(interval: Interval) -> str:
+    values = (f"{100 * value:+.2f}" for value in (interval.value, interval.low, interval.high))
+    return "{} points (95 % interval {} to {})".format(*values)

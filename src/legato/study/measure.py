@@ -1,0 +1,128 @@
+"""One utterance through one variant: encoder frames, tokens, and the joint's distributions along FP32's path."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from legato.bundle import Bundle
+from legato.features import Frames, Samples
+from legato.recognizer import Recognizer
+from legato.search import Emission, greedy_search, start_search
+from legato.stream import blocks_of, encode, feed
+from legato.text import TextBuilder
+from legato.transducer import Transducer
+
+Doubles = NDArray[np.float64]
+
+#: Outcomes of a distribution that are told apart; all others count as one. Few tokens have nearly all of it.
+_KEPT = 64
+#: Steps whose whole distributions are in memory at once.
+_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class SearchPath:
+    """FP32's way through one utterance, and how sure it was at every step.
+
+    A step is a frame with the prediction net's output after the tokens so far: every frame, and again after each token
+    that it emitted.
+
+    Attributes:
+        emissions: what FP32 emitted.
+        kept: int64[steps, k], the most likely outcomes of every step.
+        logs: float64[steps, k + 1], their log probabilities, and that of all others together.
+    """
+
+    emissions: tuple[Emission, ...]
+    kept: NDArray[np.int64]
+    logs: Doubles
+
+    def divergence(self, transducer: Transducer, frames: Frames) -> float:
+        """Sum over the steps of KL(FP32 || variant) in nats, of a variant's transducer on a variant's frames.
+
+        Both are made to take FP32's path, so that one early slip does not count for all that follows it.
+        """
+        total, first = 0.0, 0
+        for logs in _distributions(transducer, frames, self.emissions):
+            rows = slice(first, first + len(logs))
+            ours, theirs = _lumped(logs, self.kept[rows]), self.logs[rows]
+            total += float((np.exp(theirs) * (theirs - ours)).sum())
+            first += len(logs)
+        return max(total, 0.0)
+
+
+def search_path(transducer: Transducer, frames: Frames, emissions: Sequence[Emission]) -> SearchPath:
+    """Follow a search once more and note the distributions."""
+    kept, logs = [], []
+    for steps in _distributions(transducer, frames, emissions):
+        count = min(_KEPT, steps.shape[1])
+        kept.append(np.argpartition(-steps, count - 1, axis=1)[:, :count])
+        logs.append(_lumped(steps, kept[-1]))
+    return SearchPath(tuple(emissions), np.concatenate(kept), np.concatenate(logs))
+
+
+def _distributions(transducer: Transducer, frames: Frames, emissions: Sequence[Emission]) -> Iterator[Doubles]:
+    """Log probabilities float64[n, vocabulary + 1], a step a row, a few steps at a time."""
+    start = start_search(transducer)
+    prediction, h, c = start.prediction[None], start.h[:, None], start.c[:, None]
+    first = 0
+    for emission in [*emissions, None]:
+        end = len(frames) if emission is None else emission.frame + 1
+        for begin in range(first, end, _BLOCK):
+            block = frames[None, begin : min(begin + _BLOCK, end)]
+            yield _log_softmax(transducer.join(block, prediction)[0])
+        if emission is not None:
+            prediction, h, c = transducer.predict(np.array([emission.token]), h, c)
+            first = emission.frame
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> Doubles:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    logs: Doubles = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs
+
+
+def _lumped(logs: Doubles, kept: NDArray[np.int64]) -> Doubles:
+    """The log probabilities of some outcomes and of all others together: float64[steps, k + 1]."""
+    others = np.exp(logs)
+    np.put_along_axis(others, kept, 0, axis=1)
+    rest = np.log(np.maximum(others.sum(axis=1, keepdims=True), 1e-30))
+    return np.concatenate([np.take_along_axis(logs, kept, axis=1), rest], axis=1)
+
+
+def encoder_frames(recognizer: Recognizer, samples: Samples, language: str, chunk_ms: int, *, live: bool) -> Frames:
+    """Frames float32[T, width] of a whole utterance.
+
+    With `live` one chunk a call, as a stream computes them; else many, which is faster and the same where a frame's
+    result does not depend on its neighbours.
+    """
+    if not live:
+        return recognizer.encode(samples, language=language, chunk_ms=chunk_ms)
+    state = recognizer.start(language=language, chunk_ms=chunk_ms)
+    collected = []
+    for block in [*blocks_of(samples, recognizer.sample_rate), samples[:0]]:
+        feed(recognizer, state, block, last=not len(block))
+        while count := min(recognizer.encoder.ready(state.encoder), state.encoder.chunk):
+            collected.append(encode(recognizer, state, count))
+    return np.concatenate(collected)
+
+
+def tokens_of(transducer: Transducer, frames: Frames, chunk: int, max_symbols: int) -> list[Emission]:
+    """Search a whole utterance, `chunk` frames at a time."""
+    state = start_search(transducer)
+    found: list[Emission] = []
+    for first in range(0, len(frames), chunk):
+        [(emissions, state)] = greedy_search(transducer, [frames[first : first + chunk]], [state], max_symbols)
+        found += (Emission(emission.token, first + emission.frame) for emission in emissions)
+    return found
+
+
+def text_of(bundle: Bundle, emissions: Sequence[Emission]) -> str:
+    """The text of tokens, language tags left out."""
+    text = TextBuilder()
+    for emission in emissions:
+        if emission.token not in bundle.language_tags:
+            text.add(bundle.pieces[emission.token])
+    return text.text

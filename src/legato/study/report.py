@@ -1,0 +1,145 @@
+"""A study as tables."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from legato.study.results import Outcome, Study
+from legato.study.score import Interval
+from legato.study.variants import ENCODER_GROUPS, GROUPS, WAYS
+
+COLUMNS = (
+    "error %",
+    "KL mnat",
+    "tokens %",
+    "exact %",
+    "WER %",
+    "less FP32's (95 %)",
+    "CER %",
+    "less FP32's (95 %)",
+)
+LEGEND = (
+    "error: ||x - x_fp32|| / ||x_fp32|| of the encoder's frames. KL: mean divergence of the joint's "
+    "distribution from FP32's, along FP32's search path, in thousandths of a nat. tokens: 1 - edit distance / length, "
+    "against FP32's; exact: utterances with the same tokens. WER, CER: lower case, no punctuation; differences in "
+    "points with the 95 % interval of a paired bootstrap over utterances."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One section of the report.
+
+    Attributes:
+        title: what its variants have in common.
+        about: what the first column says.
+        rows: a cell for each of `columns`.
+    """
+
+    title: str
+    about: str
+    rows: list[tuple[str, ...]]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The head of the table."""
+        return (self.about, *COLUMNS)
+
+
+def tables(study: Study) -> list[Table]:
+    """The sections that have rows."""
+    return [table for table in _tables(study) if table.rows]
+
+
+def _tables(study: Study) -> Iterator[Table]:
+    baseline = ("FP32", "", "", "", "", _percent(study.wer), "", _percent(study.cer), "")
+    yield Table("Whole models, as converted", "recipe", [baseline, *_rows(study, "recipes")])
+    for recipe in study.recipes:
+        alone, left, layers = (_rows(study, section, recipe) for section in ("alone", "left", "layers"))
+        everything = [row[1:] for row in _rows(study, "everything", recipe)]
+        yield Table(
+            f"{recipe}: one group in INT8, the rest in FP32", "in INT8", alone + [("all", *row) for row in everything]
+        )
+        yield Table(
+            f"{recipe}: one group in FP32, the rest in INT8", "in FP32", left + [("none", *row) for row in everything]
+        )
+        yield Table(f"{recipe}: one layer of the encoder in INT8, the rest in FP32", "in INT8", layers)
+
+
+def _rows(study: Study, section: str, recipe: str | None = None) -> list[tuple[str, ...]]:
+    outcomes = (
+        study.outcomes[variant.key]
+        for variant in study.planned
+        if variant.section == section and recipe in (None, variant.recipe) and variant.key in study.outcomes
+    )
+    return [_row(study, outcome) for outcome in outcomes]
+
+
+def label(outcome: Outcome) -> str:
+    """What a variant is called within its section."""
+    variant = outcome.variant
+    if variant.section == "recipes":
+        return variant.recipe
+    if variant.section == "layers":
+        return f"layer {variant.layer}"
+    return GROUPS.get(variant.part, "everything")
+
+
+def _row(study: Study, outcome: Outcome) -> tuple[str, ...]:
+    name = label(outcome)
+    if outcome.impossible:
+        return (f"{name}: not possible", *[""] * len(COLUMNS))
+    figures = study.figures(outcome)
+    return (
+        name,
+        _percent(figures.encoder_error) if outcome.variant.encoder else "-",
+        f"{1000 * figures.divergence:.3g}",
+        _percent(figures.token_agreement),
+        _percent(figures.exact),
+        _percent(figures.wer),
+        _interval(figures.wer_difference),
+        _percent(figures.cer),
+        _interval(figures.cer_difference),
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"{_points(interval.value)} ({_points(interval.low)} to {_points(interval.high)})"
+
+
+def _points(value: float) -> str:
+    """A signed number of points, without a sign for what rounds to zero."""
+    text = f"{100 * value:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text
+
+
+def as_markdown(study: Study, conclusion: list[str]) -> str:
+    """The whole report in Markdown."""
+    lines = [f"# What INT8 costs {study.model}, and where", ""]
+    words = sum(heard.words for heard in study.heard)
+    lines += [
+        f"{len(study.heard)} utterances, {words} words ({study.settings['manifest']}), chunks of "
+        f"{study.settings['chunk size']} ms, onnxruntime {study.settings['version of onnxruntime']}.",
+        "",
+        "## Conclusion",
+        "",
+        *(f"- {sentence}" for sentence in conclusion),
+        "",
+        "![error by group and by layer](study.png)",
+    ]
+    for table in tables(study):
+        lines += ["", f"## {table.title}", "", _markdown_row(table.columns), "|" + "---|" * len(table.columns)]
+        lines += [_markdown_row(row) for row in table.rows]
+    lines += ["", LEGEND, "", "Ways to do INT8:", "", *(f"- `{name}`: {way.summary}" for name, way in WAYS.items())]
+    lines += ["", f"Groups of the encoder: {', '.join(ENCODER_GROUPS.values())}."]
+    notes = [*study.problems, *(f"{o.variant.key}: {o.impossible}" for o in study.impossible)]
+    if notes:
+        lines += ["", "## What could not be used", "", *(f"- {note}" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cells) + " |"

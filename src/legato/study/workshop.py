@@ -1,0 +1,117 @@
+"""Makes the graphs of FP32 and of the variants, one at a time, and removes them again."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import onnx_ir as ir
+
+from legato.bundle import Bundle, open_bundle
+from legato.convert.checkpoint import open_checkpoint
+from legato.convert.native import write_native_encoder
+from legato.convert.precision import Float32, Precision
+from legato.convert.recipes.calibration import Clip, input_ranges
+from legato.convert.recipes.weight_only import WeightOnly
+from legato.convert.transducer import write_decoder, write_joint
+from legato.convert.writer import save_graph, write_bundle
+from legato.encoder import NativeEncoder
+from legato.features import LogMel
+from legato.recognizer import Recognizer
+from legato.study.variants import WAYS, Variant
+from legato.transducer import OnnxTransducer, Transducer
+
+#: Checkpoints above this are run on the weights' pages in the file, without a second, rearranged copy in memory.
+_LARGE = 1 << 29
+
+
+@dataclass
+class Workshop:
+    """A folder with room for the graphs of one variant.
+
+    Attributes:
+        source: the checkpoint.
+        folder: an empty folder.
+        threads: threads of the encoders.
+        bundle: what all variants share: sizes, pieces, prompts; its graphs are gone after `prepare`.
+    """
+
+    source: Path
+    folder: Path
+    threads: int
+    bundle: Bundle = field(init=False)
+    _precisions: dict[str, Precision] = field(default_factory=dict)
+
+    def open_fp32(self) -> Recognizer:
+        """Write and load the model in FP32."""
+        checkpoint = open_checkpoint(self.source)
+        folder = self.folder / "fp32"
+        write_bundle(checkpoint, folder, Float32(), "native", name=self.source.absolute().name, progress=_nothing)
+        checkpoint.release()
+        self._large = checkpoint.nbytes > _LARGE
+        self.bundle = open_bundle(folder)
+        return self._recognizer(folder, prepack=False)
+
+    def prepare(self, recipes: Sequence[str], clips: Sequence[Clip]) -> None:
+        """Remove FP32, and calibrate where one of the recipes needs it.
+
+        Raises:
+            ConversionError: no recording can be used for that.
+        """
+        shutil.rmtree(self.folder / "fp32")
+        ranges = {}
+        if any(WAYS[recipe].calibrated for recipe in recipes):
+            ranges = input_ranges(open_checkpoint(self.source), clips, self.folder / "calibration")
+            shutil.rmtree(self.folder / "calibration")
+        self._precisions = {recipe: WAYS[recipe].make(ranges) for recipe in recipes}
+
+    def open(self, variant: Variant, *, with_encoder: bool) -> tuple[Recognizer | None, Transducer]:
+        """Write and load a variant in the place of the one before.
+
+        Returns:
+            The recogniser, None without its encoder, and its transducer.
+
+        Raises:
+            ConversionError, BundleError: the recipe is not possible with this model.
+        """
+        folder = self.folder / "variant"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        self._write(variant, folder, with_encoder=with_encoder)
+        # Block-wise weights are 45 times slower where they are not rearranged.
+        prepack = isinstance(self._precisions[variant.recipe], WeightOnly)
+        if not with_encoder:
+            return None, self._transducer(folder)
+        recognizer = self._recognizer(folder, prepack=prepack)
+        return recognizer, recognizer.transducer
+
+    def _write(self, variant: Variant, folder: Path, *, with_encoder: bool) -> None:
+        recipe = self._precisions[variant.recipe]
+        checkpoint = open_checkpoint(self.source)
+
+        def save(model: ir.Model, name: str) -> None:
+            save_graph(model, folder, name, _nothing)
+
+        try:
+            if with_encoder:
+                save(write_native_encoder(checkpoint, variant.encoder_precision(recipe)), "encoder")
+            if variant.section == "recipes":
+                save(write_decoder(checkpoint, recipe.transducer, "batch"), "decoder")
+                save(write_joint(checkpoint, recipe.transducer, "batch", "frames"), "joint")
+            else:
+                prediction, joint = (variant.transducer_precision(recipe, net) for net in ("prediction", "joint"))
+                save(write_decoder(checkpoint, prediction, "batch"), "decoder")
+                save(write_joint(checkpoint, joint, "batch", "frames"), "joint")
+        finally:
+            checkpoint.release()
+
+    def _recognizer(self, folder: Path, *, prepack: bool) -> Recognizer:
+        encoder = NativeEncoder(replace(self.bundle, path=folder), self.threads, prepack=prepack or not self._large)
+        return Recognizer(self.bundle, LogMel(self.bundle.mel), encoder, self._transducer(folder))
+
+    def _transducer(self, folder: Path) -> OnnxTransducer:
+        return OnnxTransducer(replace(self.bundle, path=folder), 1)
+
+
+def _nothing(*_: object) -> None:
+    pass

@@ -1,0 +1,134 @@
+"""A hub of data sets of one's own: answers what `datasets` and `huggingface_hub` ask for one repository."""
+
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+Files = dict[str, bytes]
+
+
+class DatasetHub:
+    """Serves the branches of a repository: branch -> file name -> content. To be used with `with`."""
+
+    def __init__(self, repository: str, branches: dict[str, Files]) -> None:
+        self.repository = repository
+        self.branches = branches
+        self.commits = {name: hashlib.sha1(name.encode()).hexdigest() for name in branches}
+        self.resolved: list[str] = []
+
+    def __enter__(self) -> Self:
+        hub = self
+
+        class Handler(_Handler):
+            serves: ClassVar[DatasetHub] = hub
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def branch(self, revision: str) -> str | None:
+        wanted = unquote(revision)
+        return next((name for name, commit in self.commits.items() if wanted in (name, commit)), None)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    serves: ClassVar[DatasetHub]
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        hub, parts = self.serves, urlsplit(self.path)
+        api = f"/api/datasets/{hub.repository}"
+        match = (
+            re.fullmatch(rf"{api}(?:/(?P<what>revision)/(?P<rev>.+))?", parts.path)
+            or re.fullmatch(rf"{api}/(?P<what>tree|paths-info)/(?P<rev>[^/]+)(?:/(?P<path>.*))?", parts.path)
+            or re.fullmatch(rf"/datasets/{hub.repository}/(?P<what>resolve)/(?P<rev>[^/]+)/(?P<path>.+)", parts.path)
+        )
+        branch = hub.branch(match["rev"] or "main") if match else None
+        if match is None or branch is None:
+            self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound" if match else "EntryNotFound"})
+            return
+        files = hub.branches[branch]
+        path = unquote(match.groupdict().get("path") or "")
+        if match["what"] == "tree":
+            self._tree(files, path, recursive="recursive=true" in parts.query.lower())
+        elif match["what"] == "paths-info":
+            self._json([entry for name in parse_qs(body.decode()).get("paths", []) for entry in _entries(files, name)])
+        elif match["what"] == "resolve":
+            self._resolve(files, path, hub.commits[branch])
+        else:
+            names = [{"rfilename": name} for name in files]
+            self._json({"id": hub.repository, "sha": hub.commits[branch], "siblings": names, "tags": []})
+
+    def _tree(self, files: Files, folder: str, *, recursive: bool) -> None:
+        start = f"{folder}/" if folder else ""
+        below = [name for name in files if name.startswith(start)]
+        if not below:
+            self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
+            return
+        names: dict[str, None] = {}
+        for name in below:
+            steps = name[len(start) :].split("/")
+            for count in range(1, len(steps) + 1) if recursive else [1]:
+                names[start + "/".join(steps[:count])] = None
+        self._json([entry for name in names for entry in _entries(files, name)])
+
+    def _resolve(self, files: Files, name: str, commit: str) -> None:
+        if name not in files:
+            self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
+            return
+        self.serves.resolved.append(name)
+        content = files[name]
+        headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+        if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
+            first, last = int(match[1]), min(int(match[2] or len(content)), len(content) - 1)
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+            self._send(206, content[first : last + 1], headers)
+            return
+        self._send(200, content, headers)
+
+    def _json(self, value: Any) -> None:
+        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def _entries(files: Files, name: str) -> list[dict[str, Any]]:
+    """What the hub says of a file or folder; nothing of others."""
+    if name in files:
+        oid = hashlib.sha1(files[name]).hexdigest()
+        return [{"type": "file", "path": name, "size": len(files[name]), "oid": oid}]
+    if any(other.startswith(f"{name}/") for other in files):
+        return [{"type": "directory", "path": name, "size": 0, "oid": "0" * 40}]
+    return []

@@ -1,0 +1,53 @@
+"""The recipe of the small model: how texts are written, which are held out, how letters are scored."""
+
+import pytest
+
+from recipes.small.languages import LETTERS, TAGS, held_out, normalise
+from recipes.small.scoring import Score, letter_errors
+
+
+@pytest.mark.parametrize(
+    ("language", "spoken", "written"),
+    [
+        ("en", "She said: “I don’t know – 'really'!”", "she said i don't know really"),
+        ("de", "Ein Straßen-Café?", None),  # é is no German letter
+        ("de", "Die Straße ist schön.", "die straße ist schön"),
+        ("fr", "Renvoyez-moi l’œuf, s'il vous plaît…", "renvoyez moi l'œuf s'il vous plaît"),
+        ("es", "¿Qué año?", "qué año"),
+        ("it", "Perché no?", "perché no"),
+        ("en", "In 1984", None),
+        ("en", "The UNESCO list", None),
+        ("hi", "यह क़लम है।", "यह क़लम है"),
+        ("ja", "トーキョー、エ！", "とーきょーえ"),
+        ("ja", "東京", None),
+        ("en", "...", None),
+    ],
+)
+def test_texts_are_written_in_the_letters_of_their_language(language: str, spoken: str, written: str | None) -> None:
+    assert normalise(spoken, language) == written
+    if written is not None:
+        assert set(written) <= {*LETTERS[language], " "}
+        assert normalise(written, language) == written
+
+
+def test_every_language_has_letters_and_a_tag() -> None:
+    assert TAGS.keys() == LETTERS.keys()
+    assert len(set(TAGS.values())) == len(TAGS)
+
+
+def test_held_out_texts_do_not_depend_on_anything_but_the_text() -> None:
+    texts = [f"sentence {number}" for number in range(4000)]
+    kept = [text for text in texts if held_out(text, 40)]
+    assert kept == [text for text in texts if held_out(text, 40)]
+    assert 60 < len(kept) < 140  # one in forty of 4000
+
+
+def test_letter_errors_leave_tags_out() -> None:
+    errors = letter_errors("guten tag", "guden ag<de-DE>")
+    assert (errors.wrong, errors.letters, errors.tags) == (2, 9, ("<de-DE>",))
+    assert letter_errors("", "ab").wrong == 2
+    assert letter_errors("ab", "").wrong == 2
+    score = Score()
+    score.add(errors)
+    score.add(letter_errors("a", "b"))
+    assert score.rate == pytest.approx(30.0)

@@ -1,0 +1,376 @@
+"""`legato study`: what is quantized in each variant, the figures, the report, bad input, and going on."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner, Result
+
+import legato
+from legato.audio import read_audio
+from legato.cli.app import app
+from legato.convert.checkpoint import open_checkpoint
+from legato.convert.native import write_native_encoder
+from legato.convert.recipes.per_row import PerRow
+from legato.convert.transducer import write_decoder, write_joint
+from legato.errors import StudyError
+from legato.study import Outcome, Plan, Study, conclude, investigate
+from legato.study.measure import search_path, tokens_of
+from legato.study.results import Difference, Heard
+from legato.study.score import edits, paired_difference, plain
+from legato.study.variants import ALL, ENCODER, GROUPS, Variant, parts_of, whole_recipes
+from tests.conftest import REFERENCES, MakeBundle, checkpoint_path
+
+AUDIO = REFERENCES / "audio"
+FOX = {"audio_filepath": str(AUDIO / "fox16k.wav"), "text": "The quick brown fox.", "lang": "en-US"}
+KERSTIN = {"audio_filepath": str(AUDIO / "de-kerstin-2316.flac"), "text": "Ein Satz auf Deutsch", "lang": "de-DE"}
+#: Three layers; 408 inputs of the subsampling's projection, which no blocks of 32 divide.
+MODEL = checkpoint_path("transformers-a")
+
+RECIPES = ("per-row", "weight-only")
+
+
+@pytest.fixture(autouse=True)
+def logger() -> Iterator[None]:
+    """The command makes the logger print; other tests listen to it."""
+    found = logging.getLogger("legato")
+    handlers, propagate = list(found.handlers), found.propagate
+    yield
+    found.handlers, found.propagate = handlers, propagate
+
+
+def write(folder: Path, *lines: object) -> Path:
+    file = folder / "manifest.jsonl"
+    file.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
+    return file
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["study", *map(str, arguments)], catch_exceptions=False)
+
+
+def document(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "study.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A study of two recordings among bad lines."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "text.wav").write_text("no audio")
+    (folder / "fox.wav").write_bytes((AUDIO / "fox16k.wav").read_bytes())
+    file = write(
+        folder, FOX | {"audio_filepath": "fox.wav"}, "{", {"audio_filepath": "fox.wav"}, "", KERSTIN, "[]",
+        {"text": "a"}, FOX | {"audio_filepath": "missing.wav"}, FOX | {"audio_filepath": "text.wav"},
+        FOX | {"lang": "xx-XX"},
+    )  # fmt: skip
+    out = folder / "out"
+    recipes = [part for recipe in RECIPES for part in ("--recipe", recipe)]
+    return out, run(MODEL, "--manifest", file, "--output", out, *recipes, "--layers", "0,2", "--threads", 1)
+
+
+def test_bad_lines_are_named_and_the_rest_is_used(finished: tuple[Path, Result]) -> None:
+    out, result = finished
+    assert result.exit_code == 2
+    found = document(out)
+    assert [(heard["line"], heard["audio"]) for heard in found["utterances"]] == [
+        (1, "fox.wav"), (5, KERSTIN["audio_filepath"])
+    ]  # fmt: skip
+    for line, words in (
+        (2, "not JSON"), (3, "no text"), (6, "not a JSON object"), (7, "no audio_filepath"), (8, "there is no file"),
+        (9, "text.wav"), (10, "xx-XX"),
+    ):  # fmt: skip
+        [problem] = [text for text in found["problems"] if f"line {line}: " in text]
+        assert words in problem
+        assert problem in result.stderr
+    assert len(found["problems"]) == 7
+
+
+def test_the_report(finished: tuple[Path, Result]) -> None:
+    out, result = finished
+    assert sorted(file.name for file in out.iterdir()) == ["study.json", "study.md", "study.png"]
+    assert (out / "study.png").read_bytes().startswith(b"\x89PNG")
+    found, report = document(out), (out / "study.md").read_text()
+    parts = [variant for recipe in RECIPES for variant in parts_of(recipe, [0, 2])]
+    assert sorted(found["variants"]) == sorted(variant.key for variant in [*whole_recipes(), *parts])
+    assert found["variants"]["recipes/weight-only"]["impossible"].startswith("the recipe weight-only needs layers with")
+    assert "weight-only: not possible" in report
+    assert len(found["conclusion"]) >= 6
+    for sentence in found["conclusion"]:
+        assert f"- {sentence}\n" in report
+    for name in ("two-term", "feed-forward modules", "prediction net", "layer 2"):
+        assert name in report
+        assert name in result.stdout
+
+
+def test_the_figures_make_sense(finished: tuple[Path, Result]) -> None:
+    found = document(finished[0])["variants"]
+    figures = {key: variant["figures"] for key, variant in found.items() if "figures" in variant}
+    for group in GROUPS:
+        alone, left = figures[f"alone/per-row/{group}"], figures[f"left/per-row/{group}"]
+        assert (alone["encoder_error"] > 0) == (group in ENCODER)
+        assert alone["divergence"] > 0
+        assert left["encoder_error"] > 0
+    everything = figures["everything/per-row"]
+    # The recipe as converted has the same encoder, and so have those that differ behind it only.
+    for key in ("recipes/per-row", "left/per-row/joint", "left/per-row/prediction"):
+        assert figures[key]["encoder_error"] == everything["encoder_error"]
+    assert figures["recipes/two-term"]["encoder_error"] < everything["encoder_error"]
+    layers = [figures[f"layers/per-row/{layer}"]["encoder_error"] for layer in (0, 2)]
+    assert all(0 < error < everything["encoder_error"] for error in layers)
+    for values in figures.values():
+        for rate in ("wer", "cer"):
+            assert values[f"{rate}_difference"]["low"] <= values[f"{rate}_difference"]["high"]
+        assert 0 <= values["token_agreement"] <= 1
+        assert values["exact"] in {0, 0.5, 1}
+
+
+def test_figures_are_those_of_converted_bundles(finished: tuple[Path, Result], make_bundle: MakeBundle) -> None:
+    """The same model through `legato convert` and `legato.load`."""
+    found = document(finished[0])
+    fp32 = legato.load(make_bundle("transformers-a"), threads=1)
+    texts = [fp32.transcribe(path(heard), language=spoken(heard)).text for heard in found["utterances"]]
+    assert [heard["found"] for heard in found["utterances"]] == texts
+    expected = jiwer.wer([plain(h["text"]) for h in found["utterances"]], [plain(text) for text in texts])
+    assert found["fp32"]["wer"] == pytest.approx(expected)
+    for recipe in ("per-row", "two-term", "reference"):
+        other = legato.load(make_bundle("transformers-a", "int8", recipe=recipe), threads=1)
+        squares, edited = np.zeros(2), 0
+        for heard in found["utterances"]:
+            samples = read_audio(path(heard))
+            frames = fp32.encode(samples, language=spoken(heard))
+            # Through a stream, chunk by chunk: `reference` depends on it.
+            with other.stream(language=spoken(heard)) as stream:
+                stream.accept(samples)
+                final = stream.finish()[-1]
+            assert isinstance(final, legato.Final)
+            tokens = [token.id for token in final.transcript.tokens]
+            if recipe != "reference":
+                got = other.encode(samples, language=spoken(heard))
+                squares += np.sum((got - frames) ** 2, dtype=np.float64), np.sum(frames**2, dtype=np.float64)
+            edited += edits(heard["tokens"], tokens)
+        entry = found["variants"][f"recipes/{recipe}"]
+        assert sum(entry["utterances"]["token_edits"]) == edited
+        if recipe != "reference":
+            assert entry["figures"]["encoder_error"] == pytest.approx(np.sqrt(squares[0] / squares[1]), rel=1e-4)
+
+
+def path(heard: dict[str, Any]) -> Path:
+    return AUDIO / ("fox16k.wav" if heard["audio"] == "fox.wav" else heard["audio"])
+
+
+def spoken(heard: dict[str, Any]) -> str:
+    return "en-US" if heard["line"] == 1 else "de-DE"
+
+
+def quantized(variant: Variant) -> set[str]:
+    """Weights in INT8."""
+    checkpoint, recipe = open_checkpoint(MODEL), PerRow()
+    models = [
+        write_native_encoder(checkpoint, variant.encoder_precision(recipe)),
+        write_decoder(checkpoint, variant.transducer_precision(recipe, "prediction"), "batch"),
+        write_joint(checkpoint, variant.transducer_precision(recipe, "joint"), "batch", "frames"),
+    ]
+    names = [name for model in models for name in model.graph.initializers if name.endswith(".quantized")]
+    return {name.removesuffix(".quantized") for name in names}
+
+
+def test_what_is_in_int8() -> None:
+    variants = {variant.key: variant for variant in parts_of("per-row", range(3))}
+    everything = quantized(variants["everything/per-row"])
+    layers = open_checkpoint(MODEL).architecture.prediction_layers
+    assert len(everything) == 1 + 3 * 8 + 2 + 3 + 2 * layers
+    alone = {group: quantized(variants[f"alone/per-row/{group}"]) for group in GROUPS}
+    assert sum(len(names) for names in alone.values()) == len(everything)
+    assert set().union(*alone.values()) == everything
+    for group, names in alone.items():
+        assert quantized(variants[f"left/per-row/{group}"]) == everything - names
+    for layer in range(3):
+        prefix = f"encoder.layers.{layer}."
+        assert quantized(variants[f"layers/per-row/{layer}"]) == {n for n in everything if n.startswith(prefix)}
+
+
+def test_divergence_along_the_path(make_bundle: MakeBundle, fox: NDArray[np.float32]) -> None:
+    """Nothing against itself; against other frames what the full distributions say, less what lumping hides."""
+    recognizer = legato.load(make_bundle("transformers-a"), threads=1)
+    frames, transducer = recognizer.encode(fox, language="fr-FR"), recognizer.transducer
+    emissions = tokens_of(transducer, frames, 4, 10)
+    transcript = recognizer.transcribe(fox, language="fr-FR")
+    assert [(e.token, e.frame) for e in emissions] == [(token.id, token.frame) for token in transcript.tokens]
+    assert emissions
+    found = search_path(transducer, frames, emissions)
+    assert len(found.logs) == len(frames) + len(emissions)
+    assert found.divergence(transducer, frames) == pytest.approx(0, abs=1e-9)
+    small = found.divergence(transducer, frames * np.float32(1.01))
+    large = found.divergence(transducer, frames * np.float32(1.1))
+    assert 0 < small < large
+    best = found.kept[np.arange(len(found.logs)), found.logs[:, :-1].argmax(axis=1)]
+    assert sum(best != transducer.blank) >= len(emissions)
+
+
+def test_bootstrap_of_a_difference() -> None:
+    lengths = np.array([3.0, 5, 2, 8, 1, 4] * 5)
+    baseline = np.array([0.0, 1, 0, 2, 1, 0] * 5)
+    same = paired_difference(baseline, baseline, lengths, 1)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert same.is_noise
+    # A mistake more in every word: no resampling can change the difference of the rates.
+    more = paired_difference(baseline + lengths, baseline, lengths, 1)
+    assert more.value == pytest.approx(1)
+    assert more.low == pytest.approx(1)
+    assert not more.is_noise
+    errors = baseline + np.tile([1, 0, 0, -1, 1, 0], 5)
+    found = paired_difference(errors, baseline, lengths, 1)
+    generator, naive = np.random.default_rng(9), []
+    for _ in range(4000):
+        drawn = generator.integers(0, len(lengths), len(lengths))
+        naive.append((errors - baseline)[drawn].sum() / lengths[drawn].sum())
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(naive, (2.5, 97.5))), abs=0.01)
+    assert found.value == pytest.approx((errors - baseline).sum() / lengths.sum())
+    assert found == paired_difference(errors, baseline, lengths, 1)
+    assert paired_difference(np.zeros(2), np.zeros(2), np.zeros(2), 0).value == 0
+
+
+def test_texts_are_compared_plain() -> None:
+    assert plain("It\u2019s  \u201cTwenty-One\u201d, Stra\u00dfe!") == "it's twenty one strasse"
+    assert plain("\u0939\u093f\u0928\u094d\u0926\u0940\u0964") == "\u0939\u093f\u0928\u094d\u0926\u0940"
+
+
+def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[int]) -> Study:
+    """A study of utterances with energy 1 each and these relative errors."""
+    planned = [Variant("everything", "per-row", ALL)]
+    planned += [Variant("alone", "per-row", frozenset([group])) for group in errors]
+    study = Study("model", {}, 0, planned)
+    for line in range(len(word_edits)):
+        study.heard.append(Heard(line, "a.wav", "a b", "a b", (1, 2), 2, 3, 0, 0, 1.0, 4))
+    for variant in planned:
+        error = errors[variant.part] if variant.part else everything
+        counts = word_edits if not variant.part else [0] * len(word_edits)
+        rows = (Difference(error**2, error**2, count, 2, count, count) for count in counts)
+        study.outcomes[variant.key] = Outcome(variant, tuple(rows))
+    return study
+
+
+def test_the_conclusion_follows_the_figures() -> None:
+    errors = dict.fromkeys(GROUPS, 0.0) | {"feed_forward": 0.04, "attention": 0.03}
+    text = "\n".join(conclude(made_up(errors, 0.05, [0] * 20)))
+    assert (
+        "the largest part of the squared error of the encoder's frames comes from the feed-forward modules: 64 %"
+        in text
+    )
+    assert "then attention 36 %. The groups add up to 100 % of what the whole has, so these are shares" in text
+    assert "WER 0.00 % -> 0.00 %, the same text in each of 20 utterances" in text
+    text = "\n".join(conclude(made_up(errors, 0.02, [1] * 20)))
+    assert "add up to 625 % of what the whole has, so they act on each other: read this as a ranking" in text
+    assert "+50.00 points (95 % interval +50.00 to +50.00): more than the noise" in text
+    assert "within the noise of 20" in "\n".join(conclude(made_up(errors, 0.05, [1] + [0] * 19)))
+    assert "no squared error of the encoder's frames at all" in "\n".join(conclude(made_up({"joint": 0.0}, 0, [0])))
+
+
+def stopped(plan: Plan, after: int) -> None:
+    """Interrupt a study in the middle of its `after`-th variant behind FP32."""
+    seen: list[str] = []
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what not in [*seen, "FP32", "calibrating"]:
+            seen.append(what)
+        if len(seen) == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        investigate(plan, interrupt)
+
+
+def test_going_on_after_an_interruption(finished: tuple[Path, Result], tmp_path: Path) -> None:
+    """The outcomes are those of a study that ran at once."""
+    file, out = finished[0].parent / "manifest.jsonl", tmp_path / "out"
+
+    def plan(**more: Any) -> Plan:
+        values: dict[str, Any] = {"recipes": RECIPES[:1], "layers": (), "threads": 1, "resume": True}
+        return Plan(MODEL, file, out, **(values | more))
+
+    stopped(plan(), 4)
+    assert [entry.name for entry in out.iterdir()] == ["study.json"]
+    before = document(out)["variants"]
+    assert len(before) == 3
+    with pytest.raises(StudyError, match="exists already"):
+        investigate(plan(resume=False))
+    with pytest.raises(StudyError, match="another chunk size"):
+        investigate(plan(chunk_ms=80))
+    ran: set[str] = set()
+    resumed = investigate(plan(), lambda what, done, total: ran.add(what))
+    assert ran.isdisjoint(before)
+    assert len(resumed.problems) == 7
+    at_once = document(finished[0])["variants"]
+    assert document(out)["variants"] == {variant.key: at_once[variant.key] for variant in resumed.planned}
+    again: list[str] = []
+    assert investigate(plan(), lambda what, done, total: again.append(what)).outcomes == resumed.outcomes
+    assert again == []
+    (out / "study.json").write_text("{}")
+    with pytest.raises(StudyError, match="not a study that can be resumed"):
+        investigate(plan())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--recipe", "magic"], "no recipe 'magic'"),
+        (["--layers", "3"], "no layer 3.*layers 0 to 2"),
+        (["--layers", "2-1"], "give layers such as"),
+        (["--layers", "x"], "give layers such as"),
+        (["--chunk-ms", "100"], "100 ms is impossible"),
+        (["--limit", "0"], "should be greater than or equal to 1"),
+        (["--manifest", "missing.jsonl"], "manifest cannot be read"),
+        (["--calibration", "missing.jsonl"], "calibration manifest cannot be read"),
+    ],
+)
+def test_what_cannot_be_studied(tmp_path: Path, options: list[str], words: str) -> None:
+    out = tmp_path / "out"
+    result = run(MODEL, "--manifest", write(tmp_path, FOX), "--output", out, *options)
+    assert result.exit_code == 2
+    message = " ".join(result.stderr.replace("│", " ").split())
+    assert all(part in message for part in words.split(".*"))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("lines", [[""], ["{", {"text": "a"}], [FOX | {"lang": "xx-XX"}]])
+def test_no_usable_recording(tmp_path: Path, lines: list[object]) -> None:
+    out = tmp_path / "out"
+    result = run(MODEL, "--manifest", write(tmp_path, *lines), "--output", out)
+    assert result.exit_code == 2
+    assert "no recording" in result.stderr
+    assert all(f"line {n}: " in result.stderr for n, line in enumerate(lines, 1) if line)
+    assert not out.exists()
+
+
+def test_no_such_checkpoint(tmp_path: Path) -> None:
+    result = run(tmp_path / "nothing", "--manifest", write(tmp_path, FOX), "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "no such file or folder" in result.stderr
+
+
+def test_parts_that_a_recipe_cannot_do(finished: tuple[Path, Result]) -> None:
+    """The subsampling's projection has no whole blocks; the other groups are studied."""
+    out, result = finished
+    found = document(out)["variants"]
+    assert "needs layers with a multiple of 32" in found["alone/weight-only/subsampling"]["impossible"]
+    assert found["alone/weight-only/attention"]["figures"]["encoder_error"] > 0
+    assert found["left/weight-only/subsampling"]["figures"]["encoder_error"] > 0
+    assert "everything/weight-only: not possible" in result.stderr
+
+
+def test_a_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "rapidfuzz" or name.startswith("legato.study")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rapidfuzz", None)
+    result = run(MODEL, "--manifest", write(tmp_path, FOX))
+    assert result.exit_code == 2
+    assert "pip install 'legato[convert,evaluate]'" in result.stderr
