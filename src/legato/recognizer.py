@@ -41,8 +41,9 @@ from legato.vad import VadState, silero
 logger = logging.getLogger("legato")
 
 FRAME_MS = 80
-#: Encoder frames of a file that one call computes at most (2.24 s): a whole number of chunks of every standard size.
-FILE_FRAMES = 28
+#: Encoder frames of a file that one call computes at most (1.28 s), in whole chunks. More are little faster, and take
+#: memory.
+FILE_FRAMES = 16
 
 
 class Options(TypedDict, total=False):

@@ -78,10 +78,10 @@ class Workshop:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         self._write(variant, folder, with_encoder=with_encoder)
-        # Block-wise weights are 45 times slower where they are not rearranged.
-        prepack = isinstance(self._precisions[variant.recipe], WeightOnly)
         if not with_encoder:
             return None, self._transducer(folder)
+        # Block-wise weights are 45 times slower where they are not rearranged.
+        prepack = isinstance(self._precisions[variant.recipe], WeightOnly)
         recognizer = self._recognizer(folder, prepack=prepack)
         return recognizer, recognizer.transducer
 

@@ -49,8 +49,6 @@ class SmallNets(PerRow):
     its weights get a scale for every block of inputs where that is possible.
     """
 
-    narrow = False
-
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
     ) -> ir.Value:

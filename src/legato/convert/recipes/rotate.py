@@ -5,15 +5,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from legato.convert.graph import GraphWriter
-from legato.convert.precision import Float32, Precision, ReadMatrix
+from legato.convert.precision import ReadMatrix
 from legato.convert.recipes.integer import integer_weight, symmetric
-from legato.convert.recipes.per_row import SmallNets
+from legato.convert.recipes.per_row import PerRow
 
 #: Channels that are mixed with each other, at most: a power of 2.
 BLOCK = 128
 
 
-class Rotated(Float32):
+class Rotated(PerRow):
     """Per-row activations behind a randomised Hadamard rotation of blocks of channels.
 
     `x @ W = (x @ Q) @ (Q.T @ W)` for orthogonal Q. Every rotated channel is a sum of all channels of its block with
@@ -21,13 +21,7 @@ class Rotated(Float32):
     needed; the rotation of the activations costs a small FP32 product a layer. (QuaRot, arXiv:2404.00456.)
     """
 
-    name = "int8"
     recipe = "rotate"
-
-    @property
-    def transducer(self) -> Precision:
-        """See `SmallNets`."""
-        return SmallNets()
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix

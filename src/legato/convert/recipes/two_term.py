@@ -3,25 +3,19 @@
 import onnx_ir as ir
 
 from legato.convert.graph import GraphWriter
-from legato.convert.precision import Float32, Precision, ReadMatrix
+from legato.convert.precision import ReadMatrix
 from legato.convert.recipes.integer import ZERO, dequantize, integer_weight, largest_magnitude, product, quantize
-from legato.convert.recipes.per_row import SmallNets
+from legato.convert.recipes.per_row import PerRow
 
 #: The residual of rounding to steps of 1/127 is at most half a step; 127 steps of its own divide it.
 _STEP = 1 / 127
 _FINER = 1 / 254
 
 
-class TwoTerm(Float32):
+class TwoTerm(PerRow):
     """`x = r (q1 + q2 / 254) / 127` in every row, both terms as rows of one product, so that weights are read once."""
 
-    name = "int8"
     recipe = "two-term"
-
-    @property
-    def transducer(self) -> Precision:
-        """See `SmallNets`."""
-        return SmallNets()
 
     def linear(
         self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
