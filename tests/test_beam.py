@@ -125,12 +125,30 @@ def test_a_wide_beam_sums_over_all_alignments(seed: int, limit: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_phrases_add_their_boost_to_whole_phrases_only(seed: int) -> None:
     toy = Toy(seed)
-    # The phrase "ab" earns 1.5 nats: the probability of a text is e^1.5 times as high for every "ab" in it.
-    expected = every_way(toy, 1, None, 0)
-    ranks = {key: p * math.exp(1.5 * "".join(map(str, key)).count("01")) for key, p in expected.items()}
+    # The phrase "ab" earns up to 1.5 nats; less where "a" or "b" is nearly all that is not blank.
     trie = PhraseTrie([((0, 1), 1.5)], TOKENS)
-    _, decision = beam_of(toy, 1, Decoding(trie, beam=64))
-    assert decision == max(ranks, key=ranks.__getitem__)
+    state = Decoding(trie, beam=64).begin(start_search(toy))
+    [(given, state)] = beam_search(toy, [frames_of(FRAMES)], [state], 1)  # type: ignore[list-item]
+    assert not given
+    assert isinstance(state, BeamState)
+    ranks = {}
+    for one in state.hypotheses:
+        whole = "".join(map(str, one.key)).count("01")
+        earned = one.bonus - one.open
+        assert earned == pytest.approx(0) if not whole else 0 < earned <= 1.5 * whole + 1e-9
+        ranks[one.key] = one.score + earned
+    assert max(one.bonus - one.open for one in state.hypotheses) > 0.5
+    emissions, _ = end_beam(state)
+    assert tuple(emission.token for emission in emissions) == max(ranks, key=ranks.__getitem__)
+
+
+def test_a_phrase_has_no_say_in_whether_a_token_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Toy(0)
+    silence = np.array([-12.0, -9.0, 0.0], np.float32)
+    monkeypatch.setattr(toy, "join", lambda _frames, predictions: np.tile(silence, (len(predictions), 1, 1)))
+    state = Decoding(PhraseTrie([((0,), 10.0)], TOKENS), beam=4).begin(start_search(toy))
+    [(_, state)] = beam_search(toy, [frames_of(FRAMES)], [state], 1)  # type: ignore[list-item]
+    assert end_beam(state)[0] == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", range(5))

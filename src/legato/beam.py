@@ -3,9 +3,10 @@
 Every hypothesis may emit up to `max_symbols` tokens on a frame, as in greedy search; hypotheses with the same tokens
 are merged, their probabilities added. With a beam of 1 and nothing else this is greedy search.
 
-Phrases add their boost to the log-probability by which hypotheses are compared. An n-gram shares out anew, among the
-likeliest tokens, the probability that the model gives to all of them together: blank keeps its own, so a language model
-neither deletes nor inserts.
+Phrases add their boost to the log-probability by which hypotheses are compared, at most as much as makes a token as
+likely as all tokens together: they have a say in which token comes, not in whether one comes. An n-gram shares out
+anew, among the likeliest tokens, the probability that the model gives to all of them together: blank keeps its own, so a
+language model neither deletes nor inserts.
 
 A token is given out as soon as all hypotheses agree on it, frame by frame and not call by call, so the result does not
 depend on how the frames are cut into calls. A token on which they still differ after `PATIENCE` frames is decided by
@@ -43,6 +44,7 @@ class Hypothesis:
             sure the model was.
         score: natural logarithm of its probability, with the n-gram's share.
         bonus: boost that its phrases have earned, in nats.
+        open: the part of it that an unfinished phrase has earned.
         place: the prediction net behind its last token.
         node: its node in the phrase trie.
         context: its last tokens for the n-gram.
@@ -54,6 +56,7 @@ class Hypothesis:
     place: SearchState
     node: int = 0
     context: Context = ()
+    open: float = 0.0
 
     @property
     def rank(self) -> float:
@@ -116,8 +119,7 @@ def beam_search(
 
 def end_beam(state: BeamState) -> tuple[list[Emission], BeamState]:
     """Decide for the best hypothesis: its open tokens, their frames counted from the next one (negative)."""
-    trie = state.phrases
-    best = max(state.hypotheses, key=lambda one: one.rank - (trie.owed(one.node) if trie else 0.0))
+    best = max(state.hypotheses, key=lambda one: one.rank - one.open)
     emissions = [Emission(token, frame - state.frame, sure) for token, frame, sure in best.tokens]
     return emissions, replace(state, hypotheses=(replace(best, tokens=()),))
 
@@ -130,6 +132,7 @@ class _Extension:
     token: int
     score: float
     bonus: float
+    open: float
     node: int
     logits: Floats
 
@@ -200,7 +203,7 @@ def _extend(hypothesis: Hypothesis, scores: _Scores, logits: Floats, state: Beam
         logits: float32[vocabulary + 1], what they were made of.
         state: the stream's.
     """
-    boosts = np.zeros(len(scores)) if state.phrases is None else state.phrases.scores(hypothesis.node).astype(float)
+    boosts = _boosts(hypothesis, scores, state)
     if state.ngram is not None:
         tokens = _best(scores + boosts, state.width * _CANDIDATES)
         scores = _share_out(hypothesis, tokens, scores, state)
@@ -209,10 +212,26 @@ def _extend(hypothesis: Hypothesis, scores: _Scores, logits: Floats, state: Beam
         tokens = _best(scores + boosts, state.width)
     extensions = []
     for token in map(int, tokens):
-        node, bonus = (0, 0.0) if state.phrases is None else state.phrases.advance(hypothesis.node, token)
-        score = hypothesis.score + float(scores[token])
-        extensions.append(_Extension(hypothesis, token, score, hypothesis.bonus + bonus, node, logits))
+        node, unfinished = 0, 0.0
+        if state.phrases is not None:
+            node = state.phrases.advance(hypothesis.node, token)[0]
+            unfinished = max(0.0, hypothesis.open + float(boosts[token])) if state.phrases.owed(node) else 0.0
+        score, bonus = hypothesis.score + float(scores[token]), hypothesis.bonus + float(boosts[token])
+        extensions.append(_Extension(hypothesis, token, score, bonus, unfinished, node, logits))
     return extensions
+
+
+def _boosts(hypothesis: Hypothesis, scores: _Scores, state: BeamState) -> _Scores:
+    """What each token earns, or gives back, by its phrases: float64[vocabulary], in nats."""
+    if state.phrases is None:
+        return np.zeros(len(scores))
+    boosts = state.phrases.scores(hypothesis.node).astype(float)
+    room = np.logaddexp.reduce(scores) - scores
+    owed = state.phrases.owed(hypothesis.node)
+    # What was earned under that limit is less than the trie thinks, so less is given back.
+    share = hypothesis.open / owed if owed else 0.0
+    limited: _Scores = np.where(boosts > 0, np.minimum(boosts, room), boosts * share)
+    return limited
 
 
 def _best(scores: _Scores, count: int) -> NDArray[np.int64]:
@@ -259,7 +278,9 @@ def _predict(
         place = SearchState(predictions[number].copy(), h[:, number].copy(), c[:, number].copy())
         tokens_so_far = (*parent.tokens, (extension.token, state.frame, sure[number]))
         hypotheses.append(
-            Hypothesis(tokens_so_far, extension.score, extension.bonus, place, extension.node, context)
+            Hypothesis(
+                tokens_so_far, extension.score, extension.bonus, place, extension.node, context, extension.open
+            )
         )  # fmt: skip
     return hypotheses
 
