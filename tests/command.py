@@ -13,6 +13,7 @@ _STRUCK = """
 import os, signal, sys
 from legato.audio import AudioFile
 kind, name, number = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
 blocks = AudioFile.__iter__
 def counted(self):
     for count, block in enumerate(blocks(self), 1):
