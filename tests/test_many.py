@@ -53,7 +53,7 @@ def test_a_folder_is_done_once_and_failures_are_told(tmp_path: Path) -> None:
     results = [root / "a.txt", root / "b.txt", root / "sub" / "c.txt"]
     assert [path.read_bytes() for path in results] == [alone] * 3
     assert not list(root.rglob("*.part"))
-    # What is there is not done again, whatever it holds; what is missing is.
+    # A result that was edited is not done again; what is missing is.
     results[0].write_text("kept")
     results[2].unlink()
     (root / "bad.wav").unlink()
@@ -64,6 +64,93 @@ def test_a_folder_is_done_once_and_failures_are_told(tmp_path: Path) -> None:
     assert (results[0].read_text(), results[2].read_bytes()) == ("kept", alone)
     assert "3 done" in legato(*command, "--overwrite", home=tmp_path).stderr.decode()
     assert results[0].read_bytes() == alone
+
+
+def test_only_results_that_legato_wrote_count_as_done(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+    (root / "a.txt").write_text("The user's own transcript.")
+    command = ("transcribe", root)
+    message = failed(legato(*command, home=tmp_path))
+    assert "1 done" in message
+    assert f"{root / 'a.wav'}: what has the name of its result was not written by Legato" in message
+    assert (root / "a.txt").read_text() == "The user's own transcript."
+    assert "1 had a result already" in failed(legato(*command, home=tmp_path))
+    assert legato(*command, "--overwrite", home=tmp_path).returncode == 0
+    assert (root / "a.txt").read_bytes() == (root / "b.txt").read_bytes()
+    assert "2 had a result already" in legato(*command, home=tmp_path).stderr.decode()
+    # Nor does the result of another file with the same name.
+    other, out = tmp_path / "other", tmp_path / "out"
+    other.mkdir()
+    repeated(other / "a.wav", 2)
+    assert legato(*command, "--output", out, home=tmp_path).returncode == 0
+    kept = (out / "a.txt").read_bytes()
+    assert "from other audio" in failed(legato("transcribe", other, "--output", out, home=tmp_path))
+    assert (out / "a.txt").read_bytes() == kept
+
+
+def test_other_audio_or_other_options_are_done_again(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+
+    def run(*options: str) -> str:
+        result = legato("transcribe", root, *options, home=tmp_path)
+        assert result.returncode == 0, result.stderr
+        return result.stderr.decode()
+
+    assert "2 done" in run("--format", "json")
+    before = json.loads((root / "a.json").read_text())
+    assert "2 had a result already" in run("--format", "json")
+    assert "2 done" in run("--format", "txt")  # other files
+    assert "2 had a result already" in run("--format", "json")
+    repeated(root / "a.wav", 2)
+    message = run("--format", "json")
+    assert "1 done" in message
+    assert "1 anew" in message
+    after = json.loads((root / "a.json").read_text())
+    assert after["duration"] > 1.9 * before["duration"]
+    assert "2 anew" in run("--format", "json", "--language", "de")
+    # A folder that is moved with its audio and results is done all the same.
+    moved = root.rename(tmp_path / "moved")
+    again = legato("transcribe", moved, "--format", "json", "--language", "de", home=tmp_path)
+    assert "2 had a result already" in again.stderr.decode()
+
+
+def test_a_result_that_never_got_its_name_is_done_again(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+    command = ("transcribe", root, "--jobs", "1")
+    code = """
+import os, signal
+from pathlib import Path
+replace = Path.replace
+def struck(self, target):
+    if Path(target).name == "a.txt":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+Path.replace = struck
+from legato.cli import main
+main()
+"""
+    arguments = [sys.executable, "-c", code, *map(str, command)]
+
+    def killed() -> None:
+        process = subprocess.run(arguments, env=environment(tmp_path), check=False, timeout=TIMEOUT)
+        assert process.returncode == -signal.SIGKILL
+
+    killed()
+    assert [path.name for path in root.glob("*.txt")] == ["notes.txt"]
+    assert "2 done" in legato(*command, home=tmp_path).stderr.decode()
+    # The same when an older result has the name.
+    older = (root / "a.txt").read_bytes()
+    repeated(root / "a.wav", 2)
+    killed()
+    assert (root / "a.txt").read_bytes() == older
+    assert "1 done" in legato(*command, home=tmp_path).stderr.decode()
+    assert (root / "a.txt").read_bytes() != older
+    # A line of the ledger that was cut off is no line, and does no harm to the next.
+    ledger = root / ".legato-results.jsonl"
+    ledger.write_bytes(ledger.read_bytes() + b'\n{"result": "b.t')
+    repeated(root / "b.wav", 2)
+    assert "1 done" in legato(*command, home=tmp_path).stderr.decode()
+    assert "2 had a result already" in legato(*command, home=tmp_path).stderr.decode()
 
 
 def test_results_in_a_folder_of_their_own(tmp_path: Path) -> None:
