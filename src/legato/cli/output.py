@@ -1,16 +1,15 @@
 """Where results go: standard output, or one file an input in a folder."""
 
 import contextlib
-import errno
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from legato.audio import is_url
-from legato.errors import LegatoError, OutputError
+from legato.cli.writing import cannot_write, put
+from legato.errors import LegatoError
 from legato.formats import WRITERS, as_dict, json_line
 from legato.template import compile_template
 from legato.transcript import Transcript
@@ -32,29 +31,46 @@ def print_result(transcript: Transcript, kind: str, *, name: str, model: str, se
         text = writer_of(kind)(transcript, model=model, file=name)
         if several and kind == "txt":
             text = "".join(f"{name}: {line}" for line in text.splitlines(keepends=True))
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    put(text)
 
 
-def write_result(path: Path, transcript: Transcript, kind: str, *, name: str, model: str) -> None:
+def write_result(
+    path: Path,
+    transcript: Transcript,
+    kind: str,
+    *,
+    name: str,
+    model: str,
+    note: Callable[[bytes], None] | None = None,
+) -> None:
     """Write a transcript to a file, which appears complete or not at all.
+
+    Args:
+        path: the file.
+        transcript: what was recognised.
+        kind: a key of WRITERS, or a template.
+        name: of the audio.
+        model: name of the model.
+        note: is called with the contents when they are on the disk, just before they get their name.
 
     Raises:
         OutputError: it cannot be written.
     """
-    text = writer_of(kind)(transcript, model=model, file=name)
+    data = writer_of(kind)(transcript, model=model, file=name).encode("utf-8", "replace")
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
         raise cannot_write(path, error) from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())  # a name must not survive a power cut that its text did not
         mask = os.umask(0)
         os.umask(mask)
         Path(temporary).chmod(0o666 & ~mask)
+        if note:
+            note(data)
         Path(temporary).replace(path)
     except OSError as error:
         raise cannot_write(path, error) from None
@@ -117,11 +133,3 @@ def _plain_name(name: str) -> str:
         parts = urlsplit(name)
         return Path(unquote(parts.path)).name or parts.hostname or parts.scheme
     return Path(name).name
-
-
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Say that a file or folder cannot be written, and why."""
-    return OutputError(
-        f"{path}: cannot be written: {error.strerror}. Give a place with room and permission.",
-        no_room=error.errno in {errno.ENOSPC, errno.EDQUOT},
-    )

@@ -1,5 +1,6 @@
 """`legato transcribe`: files or live PCM to text."""
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import typer
 from legato.cli.errors import FAILED, INTERRUPTED, guarded, say, say_error
 from legato.cli.phrases import PhraseOption, weighted
 from legato.cli.segmenting import Vad, rules_of
-from legato.errors import LegatoError
+from legato.errors import LegatoError, OutputError
 
 if TYPE_CHECKING:
     from legato.audio import Samples
@@ -151,6 +152,10 @@ def transcribe(
         transcribe_many(
             recognizer, name, files, output, kinds, options,
             channels=heard, recursive=recursive, jobs=jobs or 4, overwrite=overwrite,
+            asked={
+                **options, "phrases": sorted(phrase or []), "lm": lm and _hash_of(lm), "channels": heard,
+                "model": name, "files": _hash_of(resolved.path / "config.json"), "template": template,
+            },
         )  # fmt: skip
         return
     failed = interrupted = False
@@ -169,6 +174,8 @@ def transcribe(
             if not paths:
                 print_result(transcript, kind, name=file, model=name, several=several)
         except LegatoError as error:
+            if isinstance(error, OutputError) and (error.no_room or not paths):  # nor is there room for the others
+                raise
             say_error(error)
             failed = True
     if interrupted:
@@ -177,6 +184,11 @@ def transcribe(
         raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _hash_of(path: Path) -> str:
+    """Tell a file from another; a model's `config.json` knows the hashes of all its files."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _one(
@@ -214,6 +226,7 @@ def _one(
 def _live(recognizer: "Recognizer", model: str, paths: list[Path], kinds: list[str], options: "Options") -> None:
     from legato.cli.live import transcribe_live
     from legato.cli.output import print_result, write_result
+    from legato.cli.writing import put
     from legato.formats import json_final
 
     shown = kinds[0] if not paths and kinds[0] in {Format.TXT, Format.JSONL} else None
@@ -221,7 +234,7 @@ def _live(recognizer: "Recognizer", model: str, paths: list[Path], kinds: list[s
     for path, kind in zip(paths, kinds, strict=False):
         write_result(path, transcript, kind, name="-", model=model)
     if shown == Format.JSONL and transcript.endpointed:  # its segments are printed already
-        sys.stdout.write(json_final(transcript, model=model, file="-"))
+        put(json_final(transcript, model=model, file="-"))
     elif not paths and shown != Format.TXT:
         print_result(transcript, kinds[0], name="-", model=model, several=False)
     if interrupted:
