@@ -5,8 +5,8 @@ are merged, their probabilities added. With a beam of 1 and nothing else this is
 
 Phrases add their boost to the log-probability by which hypotheses are compared, at most as much as makes a token as
 likely as all tokens together: they have a say in which token comes, not in whether one comes. An n-gram shares out
-anew, among the likeliest tokens, the probability that the model gives to all of them together: blank keeps its own, so a
-language model neither deletes nor inserts.
+anew, among the likeliest tokens, the probability that the model gives to all of them together: blank keeps its own, so
+a language model neither deletes nor inserts.
 
 A token is given out as soon as all hypotheses agree on it, frame by frame and not call by call, so the result does not
 depend on how the frames are cut into calls. A token on which they still differ after `PATIENCE` frames is decided by
