@@ -1,0 +1,77 @@
+"""`legato serve`: starting, who may use it, health, metrics, and its end."""
+
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.command import failed, legato
+from tests.server import Server
+
+
+def test_health_and_readiness(server: Server) -> None:
+    for path in ("/health", "/ready"):
+        assert httpx.get(server.url + path).status_code == 200
+
+
+def test_what_is_not_there_is_told_as_openai_does(server: Server) -> None:
+    answer = httpx.get(server.url + "/nothing")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert httpx.post(server.url + "/health").status_code == 405
+
+
+def test_metrics(server: Server) -> None:
+    httpx.get(server.url + "/health")
+    answer = httpx.get(server.url + "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert 'legato_requests_total{method="GET",route="/health",status="200"}' in answer.text
+    assert "legato_rtf" in answer.text
+
+
+def test_the_end(tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with Server(tmp_path) as server:
+            assert server.stop(number) == 0
+            assert [each["message"] for each in server.logs()] == ["draining", "drained"]
+
+
+def test_it_is_not_open_to_everybody_by_mistake(tmp_path: Path) -> None:
+    message = failed(legato("serve", "--host", "0.0.0.0", "--port", "0", "--model", "embedded", home=tmp_path))
+    assert "--allow-anonymous" in message
+
+
+def test_a_port_that_is_taken(server: Server, tmp_path: Path) -> None:
+    message = failed(legato("serve", "--port", str(server.port), "--model", "embedded", home=tmp_path))
+    assert f"port {server.port}" in message
+
+
+def test_without_keys_pages_from_elsewhere_are_refused(server: Server) -> None:
+    ours = f"127.0.0.1:{server.port}"
+    for headers, status in (
+        ({"Origin": f"http://{ours}"}, 200),
+        ({"Origin": "https://example.org"}, 403),
+        ({"Host": "example.org", "Origin": "http://example.org"}, 403),
+        ({"Host": f"localhost:{server.port}"}, 200),
+    ):
+        assert httpx.get(server.url + "/metrics", headers=headers).status_code == status, headers
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Token", "bearer"])
+def test_api_keys(tmp_path: Path, scheme: str) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# ours\nfirst-secret\n\nsecond-secret\n")
+    options = ("--host", "0.0.0.0", "--api-key-file", file)
+    with Server(tmp_path, *map(str, options), LEGATO_API_KEYS="third-secret, fourth-secret") as server:
+        url = f"http://127.0.0.1:{server.port}"
+        for key in ("first-secret", "second-secret", "third-secret", "fourth-secret"):
+            assert httpx.get(url + "/metrics", headers={"Authorization": f"{scheme} {key}"}).status_code == 200
+        for headers in ({}, {"Authorization": "Bearer wrong-secret"}, {"Authorization": "Basic first-secret"}):
+            answer = httpx.get(url + "/metrics", headers=headers)
+            assert answer.status_code == 401
+            assert answer.json()["error"]["code"] in {"missing_api_key", "invalid_api_key"}
+        assert httpx.get(url + "/metrics?api_key=first-secret").status_code == 401
+        assert httpx.get(url + "/health").status_code == 200
+        server.stop()
+        assert "secret" not in "\n".join(server.lines)
