@@ -112,7 +112,9 @@ def ask(settings: Settings, method: str = "GET", **headers: str) -> httpx.Respon
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
             answer = await client.request(
-                method, "/v1/models", headers={name: value.encode("latin-1") for name, value in headers.items()}
+                method,
+                "/v1/models",
+                headers={name.encode(): value.encode("latin-1") for name, value in headers.items()},
             )
         app.state.service.engine.close()
         return answer
