@@ -1,6 +1,6 @@
 """Shared fixtures: bundles converted from the recorded reference checkpoints, and speech to run them on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from legato.audio import read_audio
 from legato.convert import convert
+from tests.server import Server
 
 REFERENCES = Path(__file__).parent / "references"
 
@@ -45,3 +46,10 @@ def speech(fox: NDArray[np.float32]) -> NDArray[np.float32]:
     """Longer than any left context: the clips of the reference set in a row."""
     clips = [read_audio(path) for path in sorted((REFERENCES / "audio").glob("*.flac"))]
     return np.concatenate([fox, *clips, fox])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the embedded model, for all tests that do it no harm."""
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running

@@ -3,6 +3,7 @@
 Files are decoded block by block, so memory does not grow with their length, whatever length their header claims.
 """
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -41,6 +42,10 @@ _URL_TIMEOUT = (15.0, 30.0)
 """Seconds to wait for an address to answer, and for more of its data."""
 
 
+_LIVE_ANALYSIS_US = 200_000
+"""Microseconds of audio that FFmpeg may look at before it gives any, where the format does not say what it is."""
+
+
 class AudioFile:
     """An open audio file, decoded as it is iterated: blocks of float32[n], mono, 16 kHz, n <= 10 seconds.
 
@@ -58,21 +63,12 @@ class AudioFile:
     changed = False
     block_seconds: float = _BLOCK_SECONDS
 
-    def __init__(self, path: Path, name: str, channel: int | None = None) -> None:
+    def __init__(self, source: Path | BinaryIO, name: str, channel: int | None = None) -> None:
         self.name = name
         self._channel = channel
         self.warnings: list[str] = []
         self._end = 0.0  # of the last decoded frame, in the file's own time
-        try:
-            self._file = path.open("rb")
-        except FileNotFoundError:
-            raise AudioError(f"{name}: there is no such file. Check the path.") from None
-        except IsADirectoryError:
-            raise AudioError(f"{name} is a folder. Give the audio files in it one by one, as in {name}/*.") from None
-        except PermissionError:
-            raise AudioError(f"{name}: no permission to read it. Change its permissions or copy it.") from None
-        except OSError as error:
-            raise AudioError(f"{name}: cannot be opened: {error.strerror}. Check the path and the disk.") from None
+        self._file = _open(source, name) if isinstance(source, Path) else source
         self._before = _fingerprint(self._file)
         try:
             self._container = self._open_container()
@@ -129,12 +125,16 @@ class AudioFile:
         self._compare_with_before()
 
     def _open_container(self) -> "av.container.InputContainer":
-        if os.fstat(self._file.fileno()).st_size == 0 and Path(self.name).is_file():
+        status = _status(self._file)
+        if status is not None and status.st_size == 0 and stat.S_ISREG(status.st_mode):
             raise AudioError(f"{self.name}: the file is empty (0 bytes). Record or export it again.")
+        # Nor may a playlist make it open other files or addresses.
+        options = {"protocol_whitelist": "none"}
+        if status is None:  # it comes live: FFmpeg is not to look ahead for seconds
+            options["analyzeduration"] = str(_LIVE_ANALYSIS_US)
         try:
-            # A Python file, not a path: FFmpeg would take paths such as `concat:...` for instructions. Nor may a
-            # playlist make it open other files or addresses.
-            container = av.open(self._file, mode="r", options={"protocol_whitelist": "none"})
+            # A Python file, not a path: FFmpeg would take paths such as `concat:...` for instructions.
+            container = av.open(self._file, mode="r", options=options)
         except (av.error.FFmpegError, ValueError, OSError) as error:
             raise AudioError(
                 f"{self.name}: not an audio file, or cut off before its audio starts ({_reason(error)}). "
@@ -334,6 +334,19 @@ def open_audio(path: str | Path, *, channel: int | None = None) -> AudioFile:
     return AudioFile(Path(path), str(path), channel)
 
 
+def open_audio_file(file: BinaryIO, name: str) -> AudioFile:
+    """Open audio in a file that is open: a temporary one without a name, or any object that can be read like one.
+
+    Args:
+        file: at its start; it is closed with the result.
+        name: what messages call it.
+
+    Raises:
+        AudioError: as `open_audio`.
+    """
+    return AudioFile(file, name)
+
+
 def check_channel(channel: int, channels: int, name: str) -> None:
     """Refuse a channel that audio of so many channels does not have.
 
@@ -442,10 +455,31 @@ def pcm_blocks(file: BinaryIO, block_ms: int = 100) -> Iterator[Samples]:
             yield _scaled(np.frombuffer(data[:whole], "<i2"))
 
 
+def _open(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise AudioError(f"{name}: there is no such file. Check the path.") from None
+    except IsADirectoryError:
+        raise AudioError(f"{name} is a folder. Give the audio files in it one by one, as in {name}/*.") from None
+    except PermissionError:
+        raise AudioError(f"{name}: no permission to read it. Change its permissions or copy it.") from None
+    except OSError as error:
+        raise AudioError(f"{name}: cannot be opened: {error.strerror}. Check the path and the disk.") from None
+
+
+def _status(file: BinaryIO) -> os.stat_result | None:
+    """What the system knows about a file; None of one that only Python knows."""
+    try:
+        return os.fstat(file.fileno())
+    except io.UnsupportedOperation:
+        return None
+
+
 def _fingerprint(file: BinaryIO) -> tuple[int, int]:
     """Size and time of the last change of a regular file; zeros of a pipe."""
-    status = os.fstat(file.fileno())
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (0, 0)
+    status = _status(file)
+    return (status.st_size, status.st_mtime_ns) if status is not None and stat.S_ISREG(status.st_mode) else (0, 0)
 
 
 def _without_password(url: str) -> str:

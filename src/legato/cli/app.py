@@ -10,6 +10,7 @@ from legato.cli.convert import convert
 from legato.cli.evaluate import evaluate
 from legato.cli.listen import listen
 from legato.cli.models import models_app
+from legato.cli.serve import serve
 from legato.cli.study import study
 from legato.cli.transcribe import transcribe
 
@@ -44,4 +45,5 @@ app.command()(convert)
 app.command()(bench)
 app.command()(study)
 app.command()(evaluate)
+app.command()(serve)
 app.add_typer(models_app)

@@ -17,13 +17,7 @@ PhraseOption = Annotated[
 
 
 def weighted(given: Sequence[str] | None) -> "list[Phrase]":
-    """Read each `TEXT` or `TEXT=WEIGHT`; what stands behind the last `=` is a weight only if it is a number."""
-    return [_weighted(text) for text in given or ()]
+    """Read each `TEXT` or `TEXT=WEIGHT`."""
+    from legato.phrases import read_weighted
 
-
-def _weighted(text: str) -> "Phrase":
-    phrase, found, weight = text.rpartition("=")
-    try:
-        return (phrase, float(weight)) if found else text
-    except ValueError:
-        return text
+    return read_weighted(given or ())

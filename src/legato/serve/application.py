@@ -1,0 +1,59 @@
+"""The application: one line for each interface."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from legato.engine import Engine
+from legato.recognizer import Recognizer
+from legato.serve import docs, health, metrics, models, transcriptions
+from legato.serve.auth import Guard
+from legato.serve.drain import Drain
+from legato.serve.errors import add_error_handlers
+from legato.serve.files import Files
+from legato.serve.live import LiveStreams
+from legato.serve.logs import RequestLog
+from legato.serve.metrics import Metrics
+from legato.serve.openapi import describe
+from legato.serve.service import Service
+from legato.serve.settings import Settings
+
+
+def create_app(recognizer: Recognizer, settings: Settings) -> FastAPI:
+    """Make the ASGI application, for uvicorn or any other server of such.
+
+    It has an engine of its own, which is closed when the application shuts down. `app.state.service` is what its
+    interfaces share; call `await app.state.service.drain.finish(seconds)` before shutting down in good order.
+    """
+    found = Metrics()
+    engine = Engine(recognizer, max_streams=settings.max_streams + settings.max_files, on_step=found.on_step)
+    drain = Drain()
+    files = Files(engine, settings, found, drain)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        engine.close(cancel=True)
+        files.close()
+
+    app = FastAPI(
+        title="Legato", version=version("legato"), lifespan=lifespan, docs_url=None, redoc_url=None,
+        description="Streaming multilingual speech recognition on an ordinary CPU.",
+    )  # fmt: skip
+    live = LiveStreams(engine, settings, found, drain)
+    app.state.service = Service(engine, settings, found, drain, live, files, round(time.time()))
+    for module in (transcriptions, models, health, metrics, docs):
+        app.include_router(module.router)
+    add_error_handlers(app)
+    describe(app)
+    if settings.allow_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(settings.allow_origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(RequestLog, metrics=found)  # the outermost: it sees what is refused as well
+    return app

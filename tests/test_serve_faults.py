@@ -1,0 +1,164 @@
+"""The server in bad company, and at its end: what runs is finished, and nothing stays behind."""
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import httpx
+import pytest
+
+import legato
+from tests.server import Server
+
+SAMPLE = Path(legato.__file__).parent / "assets" / "samples" / "en.flac"
+
+
+class Upload(threading.Thread):
+    """A transcription that runs beside the test."""
+
+    def __init__(self, server: Server, path: Path) -> None:
+        super().__init__()
+        self.server, self.path = server, path
+        self.answer: httpx.Response | None = None
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(httpx.TransportError), self.path.open("rb") as file:
+            url = f"{self.server.url}/v1/audio/transcriptions"
+            self.answer = httpx.post(url, data={"model": "whisper-1"}, files={"file": file}, timeout=100)
+
+
+class Halting:
+    """An upload that comes to a halt when all but its last bytes are sent, and goes on when it is told to."""
+
+    def __init__(self, server: Server, content: bytes) -> None:
+        form = httpx.Request("POST", server.url, data={"model": "whisper-1"}, files={"file": content})
+        body = form.read()
+        head = (
+            "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"Content-Type: {form.headers['Content-Type']}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self.rest = body[-100:]
+        self.connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        self.connection.sendall(head.encode() + body[:-100])
+        lines: list[str] = []
+        while "legato_files_waiting 1.0" not in lines:  # it is admitted
+            lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def go_on(self) -> str:
+        """Send the rest: the response."""
+        self.connection.sendall(self.rest)
+        return self.answer()
+
+    def answer(self) -> str:
+        """What comes until the connection is closed."""
+        parts = []
+        with contextlib.suppress(ConnectionError):
+            while part := self.connection.recv(10_000):
+                parts.append(part)
+        return b"".join(parts).decode()
+
+
+def test_what_runs_is_finished_on_sigterm(tmp_path: Path) -> None:
+    expected = legato.load("embedded", threads=1).transcribe(SAMPLE).text
+    with Server(tmp_path) as server, Halting(server, SAMPLE.read_bytes()) as running:
+        server.process.send_signal(signal.SIGTERM)
+        while httpx.get(f"{server.url}/ready").status_code == 200:
+            pass
+        assert httpx.get(f"{server.url}/health").status_code == 200
+        refused = Upload(server, SAMPLE)
+        refused.join(100)
+        assert refused.answer is not None
+        assert refused.answer.status_code == 503
+        assert refused.answer.json()["error"]["code"] == "shutting_down"
+        answer = running.go_on()
+        assert answer.startswith("HTTP/1.1 200 ")
+        assert expected in answer
+        assert server.process.wait(60) == 0
+
+
+def test_what_takes_too_long_is_given_up_on_sigterm(tmp_path: Path) -> None:
+    with Server(tmp_path, "--grace-seconds", 0.1) as server, Halting(server, SAMPLE.read_bytes()) as running:
+        assert server.stop() == 0
+        assert not running.answer().startswith("HTTP/1.1 200 ")
+        assert server.logs("given up what was not finished in time")
+
+
+def test_killed_and_started_again(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with Server(tmp_path, TMPDIR=str(temporary)) as server:
+        before = set(temporary.iterdir())  # ONNX Runtime has a file there
+        with Halting(server, bytes(5_000_000)) as running:
+            assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+            assert running.answer() == ""
+    assert set(temporary.iterdir()) == before
+    with Server(tmp_path, "--port", server.port, TMPDIR=str(temporary)) as again:
+        assert again.port == server.port
+        upload = Upload(again, SAMPLE)
+        upload.join(100)
+        assert upload.answer is not None
+        assert upload.answer.status_code == 200
+    assert set(temporary.iterdir()) == before
+
+
+@contextlib.contextmanager
+def connections(server: Server, count: int) -> Iterator[list[socket.socket]]:
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60)) for _ in range(count)
+        ]
+
+
+def test_a_thousand_connections_that_say_nothing(server: Server) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2000:
+        pytest.skip("this system does not allow so many open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    with connections(server, 1000) as idle:
+        for number, each in enumerate(idle):
+            if number % 2:  # half of them begin to say something
+                each.sendall(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: local")
+        upload = Upload(server, SAMPLE)
+        upload.join(100)
+        assert upload.answer is not None
+        assert upload.answer.status_code == 200
+
+
+def test_connections_that_say_nothing_are_closed(tmp_path: Path) -> None:
+    with Server(tmp_path, "--idle-seconds", 0.5) as server, connections(server, 20) as idle:
+        for number, each in enumerate(idle):
+            if number % 2:
+                each.sendall(b"GET /health HTTP/1.1\r\nHost: local")
+        for each in idle:
+            assert each.recv(100) == b""
+
+
+def test_garbage_instead_of_http(server: Server) -> None:
+    with connections(server, 4) as found:
+        garbage = (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9\r\n\r\n", b"\0" * 9999, b"\r\n" * 9)
+        for each, said in zip(found, garbage, strict=True):
+            each.sendall(said)
+            each.shutdown(socket.SHUT_WR)
+            each.recv(1000)
+    assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+def test_headers_without_an_end(server: Server) -> None:
+    with connections(server, 1) as [connection], contextlib.suppress(OSError):
+        connection.sendall(b"GET /health HTTP/1.1\r\n")
+        for _ in range(100_000):
+            connection.sendall(b"x: " + b"y" * 1000 + b"\r\n")
+        pytest.fail("the server took 100 MB of headers")
+    assert httpx.get(f"{server.url}/health").status_code == 200
