@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from legato.engine import Engine
 from legato.recognizer import Recognizer
-from legato.serve import health, metrics
+from legato.serve import health, metrics, page, plain, writing
 from legato.serve.auth import Guard
 from legato.serve.drain import Drain
 from legato.serve.errors import add_error_handlers
@@ -41,6 +41,8 @@ def create_app(recognizer: Recognizer, settings: Settings) -> FastAPI:
     )  # fmt: skip
     app.state.service = Service(engine, settings, found, drain, LiveStreams(engine, settings, found, drain))
     for module in (health, metrics):
+        app.include_router(module.router)
+    for module in (plain, writing, page):
         app.include_router(module.router)
     add_error_handlers(app)
     if settings.allow_origins:

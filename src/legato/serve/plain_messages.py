@@ -1,0 +1,137 @@
+"""What our own interface says, in both directions: a JSON object a message."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from legato.endpoint import Endpointing
+from legato.formats import event_as_dict, json_final, json_line
+from legato.recognizer import Options
+from legato.serve.errors import ApiError, as_api_error
+from legato.serve.settings import Settings
+from legato.serve.wire import Encoding, Wire
+from legato.text import join_texts
+from legato.transcript import Event, Final, Transcript
+
+_ENCODINGS: dict[str, Encoding] = {"pcm_s16le": "pcm16", "pcm_f32le": "float32", "mulaw": "mulaw", "alaw": "alaw"}
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_Given = TypeVar("_Given")
+_Read = TypeVar("_Read")
+
+
+class Start(BaseModel):
+    """What a stream is to be like; everything has a default.
+
+    Attributes:
+        language: `auto`, or a name that the model has.
+        chunk_ms: how far ahead the model may look.
+        encoding, sample_rate, channels: of the audio; several channels are averaged.
+        endpoint: end segments at pauses of so many seconds; true for 1, false for `commit` only.
+        phrases: that are likely to be said, each with its weight if that is to be another than usual.
+    """
+
+    model_config = _STRICT
+
+    type: Literal["start"] = "start"
+    language: str | None = None
+    chunk_ms: int | None = None
+    encoding: Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"] = "pcm_s16le"
+    sample_rate: int = 16_000
+    channels: int = 1
+    endpoint: bool | Annotated[float, Field(gt=0)] = True
+    phrases: list[str | tuple[str, float]] = []
+
+    def options(self, settings: Settings) -> Options:
+        """Give them as the engine takes them."""
+        endpoint = None
+        if self.endpoint is not False:
+            endpoint = Endpointing() if self.endpoint is True else Endpointing(after_speech=self.endpoint)
+        return {
+            "language": self.language or settings.language,
+            "chunk_ms": settings.chunk_ms if self.chunk_ms is None else self.chunk_ms,
+            "phrases": self.phrases,
+            "endpoint": endpoint,
+        }
+
+    def wire(self) -> Wire:
+        """Give what the audio is like.
+
+        Raises:
+            ApiError: no such audio is understood.
+        """
+        try:
+            return Wire(_ENCODINGS[self.encoding], self.sample_rate, self.channels)
+        except ValueError as error:
+            raise ApiError(400, str(error), code="invalid_value") from None
+
+
+class Commit(BaseModel):
+    """End the segment here; always answered by one."""
+
+    model_config = _STRICT
+    type: Literal["commit"]
+
+
+class Language(BaseModel):
+    """Go on in another language."""
+
+    model_config = _STRICT
+    type: Literal["language"]
+    language: str
+
+
+class End(BaseModel):
+    """No more audio comes."""
+
+    model_config = _STRICT
+    type: Literal["end"]
+
+
+Message = Annotated[Commit | Language | End, Field(discriminator="type")]
+_MESSAGE: TypeAdapter[Commit | Language | End] = TypeAdapter(Message)
+
+
+def read_start(text: str | bytes) -> Start:
+    """Read a first message. Errors as for `checked`."""
+    return checked(Start.model_validate_json, text)
+
+
+def read_message(text: str | bytes) -> Commit | Language | End:
+    """Read a later message. Errors as for `checked`."""
+    return checked(_MESSAGE.validate_json, text)
+
+
+def checked(read: Callable[[_Given], _Read], given: _Given) -> _Read:
+    """Give what a reader of pydantic's makes of something.
+
+    Raises:
+        ApiError: it is not of the form; which field, and why.
+    """
+    try:
+        return read(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        message = f"{name}: {first['msg']}." if name else f"{first['msg']}."
+        raise ApiError(400, message, code="invalid_value", param=name or None) from None
+
+
+def event_line(event: Event, settings: Settings, told: Sequence[str] = ()) -> str:
+    """Give an event as JSON on a line.
+
+    Args:
+        event: of a stream with segments.
+        settings: they name the model.
+        told: texts of the segments before it, which a `Final` says again as one.
+    """
+    if not isinstance(event, Final):
+        return json_line(event_as_dict(event))
+    rest = event.transcript
+    whole = Transcript(join_texts([*told, rest.text]), rest.language, (), (), rest.duration)
+    return json_final(whole, model=settings.model)
+
+
+def error_line(error: Exception) -> str:
+    """Give an error as JSON on a line."""
+    return json_line({"type": "error", **as_api_error(error).as_dict()})
