@@ -6,7 +6,6 @@ another language, and behind `{"type": "end"}` the rest of the events follows, `
 """
 
 import contextlib
-import logging
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -16,8 +15,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from legato.errors import AudioError, LanguageError
 from legato.formats import WRITERS, json_line
 from legato.serve.auth import subprotocol_for
-from legato.serve.errors import ApiError, as_api_error
-from legato.serve.plain_messages import Commit, End, Start, checked, error_line, event_line, read_message, read_start
+from legato.serve.errors import ApiError, as_api_error, logger
+from legato.serve.plain_messages import (
+    Commit,
+    End,
+    Start,
+    error_line,
+    event_line,
+    read_fields,
+    read_message,
+    read_start,
+)
 from legato.serve.service import Service, service_of
 from legato.serve.session import Session
 from legato.serve.settings import Settings
@@ -25,7 +33,6 @@ from legato.serve.sockets import converse, receive, send
 from legato.transcript import Segment
 
 router = APIRouter(prefix="/v1/stream", tags=["Legato"])
-logger = logging.getLogger("legato.serve")
 
 
 class Choices(BaseModel):
@@ -85,9 +92,8 @@ async def stream(websocket: WebSocket) -> None:
 async def _serve(websocket: WebSocket, service: Service) -> None:
     settings = service.settings
     start, audio = Start(), b""
-    if query := websocket.query_params:
-        many = {"phrases": query.getlist("phrases")} if "phrases" in query else {}
-        start = checked(Start.model_validate, {**query, **many})
+    if websocket.query_params:
+        start = read_fields(websocket.query_params, Start)
     else:
         first = await receive(websocket, settings.idle_seconds)
         if isinstance(first, bytes):

@@ -4,46 +4,43 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.datastructures import ImmutableMultiDict
 
 from legato.endpoint import Endpointing
-from legato.formats import event_as_dict, json_final, json_line
+from legato.formats import event_as_dict, json_line
 from legato.recognizer import Options
 from legato.serve.errors import ApiError, as_api_error
 from legato.serve.settings import Settings
 from legato.serve.wire import Encoding, Wire
 from legato.text import join_texts
-from legato.transcript import Event, Final, Transcript
+from legato.transcript import Event, Final
 
 _ENCODINGS: dict[str, Encoding] = {"pcm_s16le": "pcm16", "pcm_f32le": "float32", "mulaw": "mulaw", "alaw": "alaw"}
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _Given = TypeVar("_Given")
 _Read = TypeVar("_Read")
+_Asked = TypeVar("_Asked", bound="Asked")
 
 
-class Start(BaseModel):
-    """What a stream is to be like; everything has a default.
+class Asked(BaseModel):
+    """How something is to be recognised; everything has a default.
 
     Attributes:
         language: `auto`, or a name that the model has.
         chunk_ms: how far ahead the model may look.
-        encoding, sample_rate, channels: of the audio; several channels are averaged.
-        endpoint: end segments at pauses of so many seconds; true for 1, false for `commit` only.
+        endpoint: end segments at pauses of so many seconds; true for 1, false for none.
         phrases: that are likely to be said, each with its weight if that is to be another than usual.
     """
 
     model_config = _STRICT
 
-    type: Literal["start"] = "start"
     language: str | None = None
     chunk_ms: int | None = None
-    encoding: Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"] = "pcm_s16le"
-    sample_rate: int = 16_000
-    channels: int = 1
     endpoint: bool | Annotated[float, Field(gt=0)] = True
     phrases: list[str | tuple[str, float]] = []
 
     def options(self, settings: Settings) -> Options:
-        """Give them as the engine takes them."""
+        """Give it as the engine takes it."""
         endpoint = None
         if self.endpoint is not False:
             endpoint = Endpointing() if self.endpoint is True else Endpointing(after_speech=self.endpoint)
@@ -53,6 +50,19 @@ class Start(BaseModel):
             "phrases": self.phrases,
             "endpoint": endpoint,
         }
+
+
+class Start(Asked):
+    """The first message of a live stream.
+
+    Attributes:
+        encoding, sample_rate, channels: of its audio; several channels are averaged.
+    """
+
+    type: Literal["start"] = "start"
+    encoding: Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"] = "pcm_s16le"
+    sample_rate: int = 16_000
+    channels: int = 1
 
     def wire(self) -> Wire:
         """Give what the audio is like.
@@ -102,6 +112,12 @@ def read_message(text: str | bytes) -> Commit | Language | End:
     return checked(_MESSAGE.validate_json, text)
 
 
+def read_fields(fields: ImmutableMultiDict[str, str], kind: type[_Asked]) -> _Asked:
+    """Read the options in a query or a form, where `phrases` may come several times. Errors as for `checked`."""
+    many = {"phrases": fields.getlist("phrases")} if "phrases" in fields else {}
+    return checked(kind.model_validate, {**fields, **many})
+
+
 def checked(read: Callable[[_Given], _Read], given: _Given) -> _Read:
     """Give what a reader of pydantic's makes of something.
 
@@ -117,19 +133,26 @@ def checked(read: Callable[[_Given], _Read], given: _Given) -> _Read:
         raise ApiError(400, message, code="invalid_value", param=name or None) from None
 
 
-def event_line(event: Event, settings: Settings, told: Sequence[str] = ()) -> str:
+def event_line(event: Event, settings: Settings, told: Sequence[str] = (), warnings: Sequence[str] = ()) -> str:
     """Give an event as JSON on a line.
 
     Args:
         event: of a stream with segments.
         settings: they name the model.
-        told: texts of the segments before it, which a `Final` says again as one.
+        told: for a `Final`: texts of the segments that it does not hold.
+        warnings: for a `Final`: what is wrong with the audio.
     """
     if not isinstance(event, Final):
         return json_line(event_as_dict(event))
     rest = event.transcript
-    whole = Transcript(join_texts([*told, rest.text]), rest.language, (), (), rest.duration)
-    return json_final(whole, model=settings.model)
+    final: dict[str, object] = {
+        "type": "final",
+        "model": settings.model,
+        "language": rest.language,
+        "duration": round(rest.duration, 3),
+        "text": join_texts([*told, rest.text]),
+    }
+    return json_line({**final, "warnings": list(warnings)} if warnings else final)
 
 
 def error_line(error: Exception) -> str:

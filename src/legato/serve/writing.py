@@ -18,7 +18,12 @@ from legato.transcript import Reason, Segment, Transcript, Word
 router = APIRouter(prefix="/v1/formats", tags=["Legato"])
 
 _MAX_BYTES = 20_000_000  # more than a day of speech
-_MEDIA_TYPES = {"json": "application/json", "jsonl": "application/jsonl", "srt": "application/x-subrip", "vtt": "text/vtt"}
+_MEDIA_TYPES = {
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "srt": "application/x-subrip",
+    "vtt": "text/vtt",
+}
 
 Seconds = Annotated[float, Field(ge=0, le=1e7)]
 Confidence = Annotated[float, Field(ge=0, le=1)]
