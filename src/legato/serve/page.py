@@ -1,4 +1,4 @@
-"""The web page at `/`: live captions and files in a browser. Its files are in `web/`, and nothing else is ever served."""
+"""The web page at `/`: live captions and files in a browser. Only what lies in `web/` is ever served."""
 
 import hashlib
 from pathlib import Path

@@ -1,9 +1,4 @@
-"""Our own interface: audio in, events as JSON out. For the page at `/`, and for programs written for Legato.
-
-On the WebSocket the options come in the query, or without one in a first message `{"type": "start", ...}`; `ready` is the
-answer. Binary messages are audio. `{"type": "commit"}` ends the segment, `{"type": "language", "language": "de"}` goes on in
-another language, and behind `{"type": "end"}` the rest of the events follows, `final` the last.
-"""
+"""Our own interface: audio in, events as JSON out. For the page at `/`, and for programs written for Legato."""
 
 import contextlib
 
@@ -72,7 +67,18 @@ def choices(request: Request) -> Choices:
 
 @router.websocket("")
 async def stream(websocket: WebSocket) -> None:
-    """Recognise audio while it comes."""
+    """Recognise audio while it comes.
+
+    The options (`language`, `chunk_ms`, `encoding`, `sample_rate`, `channels`, `endpoint`, `phrases`) come in the query,
+    or without one in a first message `{"type": "start", ...}`; all may be left out. `{"type": "ready"}` is the answer.
+
+    Binary messages are audio, `pcm_s16le` at 16 kHz if nothing else is said. `{"type": "commit"}` ends the segment and
+    is always answered by one, `{"type": "language", "language": "de"}` goes on in another language, and behind
+    `{"type": "end"}` comes the rest of the events.
+
+    Events are `partial` with the text of the open segment so far, `segment` with its words when it is complete, `final`
+    as the last, and `error`, after which the socket is closed unless only that message was passed over.
+    """
     # Accepted before anything is looked at: a page in a browser is not told why a WebSocket was refused.
     await websocket.accept(subprotocol_for(websocket, "token", "bearer"))
     service = service_of(websocket)

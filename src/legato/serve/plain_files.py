@@ -1,4 +1,4 @@
-"""Our own interface for files: a file in, the events of the WebSocket out while it is recognised, a JSON object a line."""
+"""Our own interface for files: a file in, the events of the WebSocket out, a JSON object a line."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -71,7 +71,6 @@ async def recognise(request: Request) -> Response:
         job.add_done_callback(lambda _: events.put_nowait(None))
         stack.callback(job.cancel)
         return HoldingResponse(stack.pop_all(), _lines(service, events, job), "application/jsonl")
-    raise AssertionError("unreachable")
 
 
 async def _lines(
@@ -89,6 +88,8 @@ async def _lines(
         return
     said = {"text": transcript.text} if service.settings.log_transcripts else {}
     tell("file", seconds=round(transcript.duration, 2), language=transcript.language, **said)
+    for segment in transcript.segments if not transcript.endpointed else ():
+        yield event_line(segment, service.settings)
     yield event_line(Final(transcript), service.settings, warnings=warnings)
 
 

@@ -40,7 +40,14 @@ class Asked(BaseModel):
     phrases: list[str | tuple[str, float]] = []
 
     def options(self, settings: Settings) -> Options:
-        """Give it as the engine takes it."""
+        """Give it as the engine takes it.
+
+        Raises:
+            ApiError: there are too many phrases.
+        """
+        if len(self.phrases) > settings.max_phrases:
+            message = f"{len(self.phrases)} phrases: at most {settings.max_phrases} can be given."
+            raise ApiError(400, message, code="too_many_phrases", param="phrases")
         endpoint = None
         if self.endpoint is not False:
             endpoint = Endpointing() if self.endpoint is True else Endpointing(after_speech=self.endpoint)

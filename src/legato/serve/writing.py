@@ -1,7 +1,7 @@
 """Segments that a client has, written as subtitles, text or tables: the same writers as for files."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from legato.endpoint import join_segments
 from legato.formats import WRITERS
-from legato.serve.errors import ApiError
+from legato.serve.errors import ApiError, ErrorBody
 from legato.serve.plain_messages import checked
 from legato.serve.service import service_of
 from legato.transcript import Reason, Segment, Transcript, Word
@@ -79,19 +79,31 @@ class Given(BaseModel):
         return join_segments(segments, duration=max((each.end for each in segments), default=0.0))
 
 
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Give a schema with its definitions in their places, for a description that has its own place for them."""
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(value, definitions) for name, value in schema.items() if name != "$defs"}
+
+
+_SCHEMA = _inlined(Given.model_json_schema(), Given.model_json_schema()["$defs"])
+
+
 @router.post(
     "/{name}",
     summary="Write segments in a format",
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {}}, "description": "The text of the file."},
-        400: {"description": "No such segments."},
-        404: {"description": "No such format."},
-        413: {"description": "Too large."},
+        400: {"description": "These are no segments.", "model": ErrorBody},
+        404: {"description": "There is no such format.", "model": ErrorBody},
+        413: {"description": "Too large.", "model": ErrorBody},
     },
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": Given.model_json_schema()}}}
-    },
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}},
 )
 async def write(name: str, request: Request) -> Response:
     """Write the `segment` events of a stream as srt, vtt, txt, json, jsonl, tsv, ctm or words."""
