@@ -5,6 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.command import failed, legato
 from tests.server import Server
@@ -73,5 +76,17 @@ def test_api_keys(tmp_path: Path, scheme: str) -> None:
             assert answer.json()["error"]["code"] in {"missing_api_key", "invalid_api_key"}
         assert httpx.get(url + "/metrics?api_key=first-secret").status_code == 401
         assert httpx.get(url + "/health").status_code == 200
+        socket_url = f"ws://127.0.0.1:{server.port}/nothing"
+        for names, status in (
+            (["realtime", "openai-insecure-api-key.first-secret"], 403),  # let in, but there is nothing
+            (["token", "second-secret"], 403),
+            (["realtime", "openai-insecure-api-key.wrong-secret"], 401),
+            (["token", "wrong-secret"], 401),
+            (["realtime"], 401),
+        ):
+            offered = [Subprotocol(name) for name in names]
+            with pytest.raises(InvalidStatus) as refused, connect(socket_url, subprotocols=offered):
+                pass
+            assert refused.value.response.status_code == status, names
         server.stop()
         assert "secret" not in "\n".join(server.lines)
