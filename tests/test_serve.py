@@ -1,6 +1,8 @@
 """`legato serve`: starting, who may use it, health, metrics, and its end."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -11,6 +13,9 @@ from websockets.typing import Subprotocol
 
 from tests.command import failed, legato
 from tests.server import Server
+from tests.test_transcriptions import SAMPLES
+
+SAMPLE = SAMPLES[0]
 
 
 def test_health_and_readiness(server: Server) -> None:
@@ -33,16 +38,50 @@ def test_metrics(server: Server) -> None:
     assert "legato_rtf" in answer.text
 
 
-def test_the_end(tmp_path: Path) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with Server(tmp_path) as server:
-            assert server.stop(number) == 0
-            assert [each["message"] for each in server.logs()] == ["draining", "drained"]
+def test_ctrl_c_ends_it_in_good_order(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        assert server.stop(signal.SIGINT) == 0
+        assert [each["message"] for each in server.logs()] == ["draining", "drained"]
 
 
 def test_it_is_not_open_to_everybody_by_mistake(tmp_path: Path) -> None:
     message = failed(legato("serve", "--host", "0.0.0.0", "--port", "0", "--model", "embedded", home=tmp_path))
     assert "--allow-anonymous" in message
+
+
+def test_without_its_packages() -> None:
+    code = (
+        "import importlib.util as u; real = u.find_spec; "
+        "u.find_spec = lambda name, *more: None if name == 'uvicorn' else real(name, *more); "
+        "from legato.cli import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, check=False, timeout=100)
+    message = failed(result)
+    assert "uvicorn" in message
+    assert "pip install 'legato[serve]'" in message
+
+
+def test_keys_that_cannot_be_read(tmp_path: Path) -> None:
+    empty = tmp_path / "keys"
+    empty.write_text("# none\n")
+    for file, words in ((empty, "no API key"), (tmp_path / "missing", "cannot be read")):
+        assert words in failed(legato("serve", "--model", "embedded", "--api-key-file", file, home=tmp_path))
+
+
+def test_texts_are_logged_only_when_asked(server: Server, tmp_path: Path) -> None:
+    def ask(server: Server) -> str:
+        with SAMPLE.open("rb") as file:
+            url = f"{server.url}/v1/audio/transcriptions"
+            answer = httpx.post(url, data={"model": "whisper-1"}, files={"file": file}, timeout=60)
+        return str(answer.json()["text"])
+
+    with Server(tmp_path, "--log-transcripts") as telling:
+        text = ask(telling)
+        telling.stop()
+        assert text in "\n".join(telling.lines)
+    assert ask(server) == text
+    assert server.logs("file")
+    assert text not in "\n".join(server.lines)
 
 
 def test_a_port_that_is_taken(server: Server, tmp_path: Path) -> None:
@@ -61,15 +100,15 @@ def test_without_keys_pages_from_elsewhere_are_refused(server: Server) -> None:
         assert httpx.get(server.url + "/metrics", headers=headers).status_code == status, headers
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "Token", "bearer"])
-def test_api_keys(tmp_path: Path, scheme: str) -> None:
+def test_api_keys(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("# ours\nfirst-secret\n\nsecond-secret\n")
     options = ("--host", "0.0.0.0", "--api-key-file", file)
     with Server(tmp_path, *map(str, options), LEGATO_API_KEYS="third-secret, fourth-secret") as server:
         url = f"http://127.0.0.1:{server.port}"
         for key in ("first-secret", "second-secret", "third-secret", "fourth-secret"):
-            assert httpx.get(url + "/metrics", headers={"Authorization": f"{scheme} {key}"}).status_code == 200
+            for scheme in ("Bearer", "Token", "bearer"):
+                assert httpx.get(url + "/metrics", headers={"Authorization": f"{scheme} {key}"}).status_code == 200
         for headers in ({}, {"Authorization": "Bearer wrong-secret"}, {"Authorization": "Basic first-secret"}):
             answer = httpx.get(url + "/metrics", headers=headers)
             assert answer.status_code == 401
