@@ -1,6 +1,7 @@
 """Our own interface: the WebSocket, files event by event, and the formats."""
 
 import base64
+import contextlib
 import json
 import signal
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -227,6 +230,31 @@ def test_keys_in_subprotocols(tmp_path: Path) -> None:
         for name in ("legato-api-key.%%%", "legato-api-key.c2ltcGx", "legato-api-key."):
             with pytest.raises(InvalidStatus, match="401"), open_stream(server, subprotocols=[Subprotocol(name)]):
                 pass
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)
+_NAMES = ("language", "chunk_ms", "encoding", "sample_rate", "channels", "endpoint", "phrases")
+_FIELDS = st.fixed_dictionaries({"type": st.just("start")}, optional=dict.fromkeys(_NAMES, _VALUES))
+_KNOWN = st.sampled_from([*(json.dumps({"type": kind}) for kind in ("start", "commit", "end")), "{}", "null"])
+_MESSAGES = st.binary(max_size=3000) | st.text(max_size=50) | _KNOWN | (_FIELDS | _VALUES).map(json.dumps)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(messages=st.lists(_MESSAGES, max_size=8))
+def test_whatever_is_sent_is_answered(server: Server, messages: list[str | bytes]) -> None:
+    with open_stream(server) as socket:
+        with contextlib.suppress(ConnectionClosed):
+            for message in [*messages, json.dumps({"type": "end"})]:
+                socket.send(message)
+        found = events(socket)
+    assert {each["type"] for each in found} <= {"ready", "partial", "segment", "final", "error"}
+    assert socket.close_code in {1000, 1008}
+    assert found[-1]["type"] == ("final" if socket.close_code == 1000 else "error")
+    assert all(each["error"]["type"] == "invalid_request_error" for each in found if each["type"] == "error")
 
 
 def test_choices(server: Server) -> None:
