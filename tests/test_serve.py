@@ -1,5 +1,6 @@
 """`legato serve`: starting, who may use it, health, metrics, and its end."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from legato import load
+from legato.serve.application import create_app
+from legato.serve.settings import Settings
 from tests.command import failed, legato
 from tests.server import Server
 from tests.test_transcriptions import SAMPLES
@@ -69,17 +73,17 @@ def test_keys_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_texts_are_logged_only_when_asked(server: Server, tmp_path: Path) -> None:
-    def ask(server: Server) -> str:
+    def text_of(server: Server) -> str:
         with SAMPLE.open("rb") as file:
             url = f"{server.url}/v1/audio/transcriptions"
             answer = httpx.post(url, data={"model": "whisper-1"}, files={"file": file}, timeout=60)
         return str(answer.json()["text"])
 
     with Server(tmp_path, "--log-transcripts") as telling:
-        text = ask(telling)
+        text = text_of(telling)
         telling.stop()
         assert text in "\n".join(telling.lines)
-    assert ask(server) == text
+    assert text_of(server) == text
     assert server.logs("file")
     assert text not in "\n".join(server.lines)
 
@@ -98,6 +102,57 @@ def test_without_keys_pages_from_elsewhere_are_refused(server: Server) -> None:
         ({"Host": f"localhost:{server.port}"}, 200),
     ):
         assert httpx.get(server.url + "/metrics", headers=headers).status_code == status, headers
+
+
+def ask(settings: Settings, method: str = "GET", **headers: str) -> httpx.Response:
+    """Ask a server with such settings, without a process of its own, for its models."""
+
+    async def run() -> httpx.Response:
+        app = create_app(load("embedded", threads=1), settings)
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as client:
+            answer = await client.request(
+                method,
+                "/v1/models",
+                headers={name.encode(): value.encode("latin-1") for name, value in headers.items()},
+            )
+        app.state.service.engine.close()
+        return answer
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "status"),
+    [
+        (Settings(), {"Host": "127.0.0.2:1"}, 200),
+        (Settings(), {"Host": "[::1]:1"}, 200),
+        (Settings(), {"Host": "localhost.example.org"}, 403),
+        (Settings(), {"Host": ""}, 403),
+        (Settings(), {"Origin": "null"}, 403),
+        (Settings(), {"Origin": "http://localhost:9000"}, 403),
+        (Settings(allow_origins=("https://example.org",)), {"Origin": "https://example.org"}, 200),
+        (Settings(allow_origins=("https://example.org",)), {"Origin": "https://example.com"}, 403),
+        (Settings(host="0.0.0.0", allow_anonymous=True), {"Host": "speech.example.org"}, 200),
+        (Settings(host="0.0.0.0", allow_anonymous=True), {"Origin": "https://example.org"}, 403),
+        (Settings(api_keys=("secret",)), {"Origin": "https://example.org"}, 401),
+        (Settings(api_keys=("secret",)), {"Origin": "https://example.org", "Authorization": "Bearer secret"}, 200),
+        (Settings(api_keys=("secret",)), {"Authorization": "Bearer secret\xe9"}, 401),
+        (Settings(api_keys=("secret",)), {"Authorization": "Bearer"}, 401),
+    ],
+)
+def test_who_may_ask(settings: Settings, headers: dict[str, str], status: int) -> None:
+    assert ask(settings, **headers).status_code == status
+
+
+def test_pages_that_are_allowed_may_read_the_answer() -> None:
+    settings = Settings(allow_origins=("https://example.org",), api_keys=("secret",))
+    asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+    answer = ask(settings, "OPTIONS", **asked, **{"Access-Control-Request-Headers": "authorization"})
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"
+    assert "authorization" in answer.headers["Access-Control-Allow-Headers"].lower()
+    assert "Access-Control-Allow-Origin" not in ask(settings, "OPTIONS", **asked | {"Origin": "https://b.org"}).headers
 
 
 def test_api_keys(tmp_path: Path) -> None:

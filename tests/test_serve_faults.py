@@ -22,8 +22,8 @@ SAMPLE = Path(legato.__file__).parent / "assets" / "samples" / "en.flac"
 
 @pytest.fixture(scope="module")
 def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few minutes of speech: some seconds of work."""
-    speech = np.tile(np.concatenate([read_audio(SAMPLE), np.zeros(8000, np.float32)]), 60)
+    """Minutes of speech: a second of work or more."""
+    speech = np.tile(np.concatenate([read_audio(SAMPLE), np.zeros(8000, np.float32)]), 40)
     return encode(tmp_path_factory.mktemp("long") / "long.flac", speech[:, None], 16000, "flac")
 
 
