@@ -101,8 +101,8 @@ class Visit:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._context.close()
         if kind is None:
-            assert not self._elsewhere
-            assert not [each for each in self._errors if not any(words in each for words in self.expected)]
+            assert self._elsewhere == []
+            assert [each for each in self._errors if not any(words in each for words in self.expected)] == []
 
     def ready(self) -> Page:
         """Wait until the page knows what the server can do, and give it."""
