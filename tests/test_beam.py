@@ -148,7 +148,7 @@ def test_a_phrase_has_no_say_in_whether_a_token_comes(monkeypatch: pytest.Monkey
     monkeypatch.setattr(toy, "join", lambda _frames, predictions: np.tile(silence, (len(predictions), 1, 1)))
     state = Decoding(PhraseTrie([((0,), 10.0)], TOKENS), beam=4).begin(start_search(toy))
     [(_, state)] = beam_search(toy, [frames_of(FRAMES)], [state], 1)  # type: ignore[list-item]
-    assert end_beam(state)[0] == []  # type: ignore[arg-type]
+    assert end_beam(state)[0] == []
 
 
 @pytest.mark.parametrize("seed", range(5))
