@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from legato.engine import Engine
 from legato.recognizer import Recognizer
-from legato.serve import health, metrics
+from legato.serve import health, metrics, realtime
 from legato.serve.auth import Guard
 from legato.serve.drain import Drain
 from legato.serve.errors import add_error_handlers
@@ -40,7 +40,7 @@ def create_app(recognizer: Recognizer, settings: Settings) -> FastAPI:
         description="Streaming multilingual speech recognition on an ordinary CPU.",
     )  # fmt: skip
     app.state.service = Service(engine, settings, found, drain, LiveStreams(engine, settings, found, drain))
-    for module in (health, metrics):
+    for module in (realtime, health, metrics):
         app.include_router(module.router)
     add_error_handlers(app)
     if settings.allow_origins:
