@@ -58,21 +58,12 @@ class AudioFile:
     changed = False
     block_seconds: float = _BLOCK_SECONDS
 
-    def __init__(self, path: Path, name: str, channel: int | None = None) -> None:
+    def __init__(self, source: Path | BinaryIO, name: str, channel: int | None = None) -> None:
         self.name = name
         self._channel = channel
         self.warnings: list[str] = []
         self._end = 0.0  # of the last decoded frame, in the file's own time
-        try:
-            self._file = path.open("rb")
-        except FileNotFoundError:
-            raise AudioError(f"{name}: there is no such file. Check the path.") from None
-        except IsADirectoryError:
-            raise AudioError(f"{name} is a folder. Give the audio files in it one by one, as in {name}/*.") from None
-        except PermissionError:
-            raise AudioError(f"{name}: no permission to read it. Change its permissions or copy it.") from None
-        except OSError as error:
-            raise AudioError(f"{name}: cannot be opened: {error.strerror}. Check the path and the disk.") from None
+        self._file = _open(source, name) if isinstance(source, Path) else source
         self._before = _fingerprint(self._file)
         try:
             self._container = self._open_container()
@@ -129,7 +120,8 @@ class AudioFile:
         self._compare_with_before()
 
     def _open_container(self) -> "av.container.InputContainer":
-        if os.fstat(self._file.fileno()).st_size == 0 and Path(self.name).is_file():
+        status = os.fstat(self._file.fileno())
+        if status.st_size == 0 and stat.S_ISREG(status.st_mode):
             raise AudioError(f"{self.name}: the file is empty (0 bytes). Record or export it again.")
         try:
             # A Python file, not a path: FFmpeg would take paths such as `concat:...` for instructions. Nor may a
@@ -334,6 +326,19 @@ def open_audio(path: str | Path, *, channel: int | None = None) -> AudioFile:
     return AudioFile(Path(path), str(path), channel)
 
 
+def open_audio_file(file: BinaryIO, name: str) -> AudioFile:
+    """Open audio in a file that is open: a real one, or a temporary one without a name.
+
+    Args:
+        file: seekable, at its start; it is closed with the result.
+        name: what messages call it.
+
+    Raises:
+        AudioError: as `open_audio`.
+    """
+    return AudioFile(file, name)
+
+
 def check_channel(channel: int, channels: int, name: str) -> None:
     """Refuse a channel that audio of so many channels does not have.
 
@@ -440,6 +445,19 @@ def pcm_blocks(file: BinaryIO, block_ms: int = 100) -> Iterator[Samples]:
         rest = data[whole:]
         if whole:
             yield _scaled(np.frombuffer(data[:whole], "<i2"))
+
+
+def _open(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise AudioError(f"{name}: there is no such file. Check the path.") from None
+    except IsADirectoryError:
+        raise AudioError(f"{name} is a folder. Give the audio files in it one by one, as in {name}/*.") from None
+    except PermissionError:
+        raise AudioError(f"{name}: no permission to read it. Change its permissions or copy it.") from None
+    except OSError as error:
+        raise AudioError(f"{name}: cannot be opened: {error.strerror}. Check the path and the disk.") from None
 
 
 def _fingerprint(file: BinaryIO) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The application: one line for each interface."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -9,13 +10,15 @@ from starlette.middleware.cors import CORSMiddleware
 
 from legato.engine import Engine
 from legato.recognizer import Recognizer
-from legato.serve import health, metrics, realtime
+from legato.serve import docs, health, metrics, models, realtime, transcriptions
 from legato.serve.auth import Guard
 from legato.serve.drain import Drain
 from legato.serve.errors import add_error_handlers
+from legato.serve.files import Files
 from legato.serve.live import LiveStreams
 from legato.serve.logs import RequestLog
 from legato.serve.metrics import Metrics
+from legato.serve.openapi import describe
 from legato.serve.service import Service
 from legato.serve.settings import Settings
 
@@ -29,20 +32,24 @@ def create_app(recognizer: Recognizer, settings: Settings) -> FastAPI:
     found = Metrics()
     engine = Engine(recognizer, max_streams=settings.max_streams + settings.max_files, on_step=found.on_step)
     drain = Drain()
+    files = Files(engine, settings, found, drain)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         engine.close(cancel=True)
+        files.close()
 
     app = FastAPI(
         title="Legato", version=version("legato"), lifespan=lifespan, docs_url=None, redoc_url=None,
         description="Streaming multilingual speech recognition on an ordinary CPU.",
     )  # fmt: skip
-    app.state.service = Service(engine, settings, found, drain, LiveStreams(engine, settings, found, drain))
-    for module in (realtime, health, metrics):
+    live = LiveStreams(engine, settings, found, drain)
+    app.state.service = Service(engine, settings, found, drain, live, files, round(time.time()))
+    for module in (transcriptions, models, health, metrics, docs, realtime):
         app.include_router(module.router)
     add_error_handlers(app)
+    describe(app)
     if settings.allow_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.allow_origins), allow_methods=["*"], allow_headers=["*"]

@@ -1,9 +1,15 @@
-"""HTTP connections that must say what they want: one without a whole request head for long is closed."""
+"""HTTP connections that must say what they want, and must stop when they have their answer.
+
+One whose first request has no whole head for long is closed, and one that goes on sending a body that was refused.
+"""
 
 import asyncio
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_LINGER_SECONDS = 2.0
 
 
 def impatient(seconds: float) -> type[asyncio.Protocol]:
@@ -20,6 +26,16 @@ def impatient(seconds: float) -> type[asyncio.Protocol]:
             if self._timer is not None:
                 self._timer.cancel()
             super().connection_lost(exc)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+                # Not at once: the client may read its answer only when it has sent a little more.
+                self._timer = self.loop.call_later(_LINGER_SECONDS, self._hang_up, self.cycle)
+
+        def _hang_up(self, cycle: object) -> None:
+            if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:
+                self.transport.close()
 
         def _give_up(self) -> None:
             # A WebSocket has taken the transport over; a request that came has a cycle.

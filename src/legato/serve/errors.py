@@ -1,8 +1,11 @@
 """Errors as clients get them, in the form of OpenAI's: {"error": {"message", "type", "param", "code"}}."""
 
+import logging
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from legato.errors import (
@@ -15,6 +18,8 @@ from legato.errors import (
     PhraseError,
 )
 
+logger = logging.getLogger("legato.serve")
+
 _CLOSE_CODES = {401: 1008, 403: 1008, 408: 1008, 413: 1009, 429: 1013, 503: 1013}
 _PARAMS: tuple[tuple[type[LegatoError], str], ...] = (
     (LanguageError, "language"),
@@ -22,6 +27,21 @@ _PARAMS: tuple[tuple[type[LegatoError], str], ...] = (
     (AudioError, "file"),
     (ChunkSizeError, "chunk_ms"),
 )
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """The body of every error."""
+
+    error: ErrorDetail
 
 
 class ApiError(Exception):

@@ -61,7 +61,10 @@ class Metrics:
             registry=registry,
         )
         self.step = Histogram(
-            "legato_step_seconds", "Duration of a step of the engine.", buckets=_SECONDS, registry=registry
+            "legato_step_seconds",
+            "Duration of a step of the engine.",
+            buckets=(0.002, 0.005, *_SECONDS),
+            registry=registry,
         )
         self.recognised = Counter(
             "legato_recognized_seconds",

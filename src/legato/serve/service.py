@@ -6,6 +6,7 @@ from starlette.requests import HTTPConnection
 
 from legato.engine import Engine
 from legato.serve.drain import Drain
+from legato.serve.files import Files
 from legato.serve.live import LiveStreams
 from legato.serve.metrics import Metrics
 from legato.serve.settings import Settings
@@ -18,7 +19,9 @@ class Service:
     Attributes:
         engine: recognises everything that comes.
         live: opens live streams.
+        files: recognises files.
         settings, metrics, drain: see their modules.
+        started: when it was made, in seconds since 1970.
     """
 
     engine: Engine
@@ -26,6 +29,8 @@ class Service:
     metrics: Metrics
     drain: Drain
     live: LiveStreams
+    files: Files
+    started: int
 
 
 def service_of(connection: HTTPConnection) -> Service:

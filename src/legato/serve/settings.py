@@ -17,8 +17,10 @@ class Settings:
         language: for clients that name none.
         chunk_ms: for clients that name none: how far ahead the model may look.
         max_streams: live streams at a time.
-        max_files: files that are recognised at a time; as many again may wait or be on their way.
+        max_files: files that are recognised at a time.
+        max_waiting: files that may beside them be on their way, or wait for their turn.
         max_upload_bytes: of a request that brings a file, all in all.
+        max_upload_seconds: that it may take to arrive.
         max_audio_seconds: of a file's audio.
         max_stream_seconds: of a live stream's audio.
         max_message_bytes: of a message on a socket.
@@ -38,7 +40,9 @@ class Settings:
     chunk_ms: int = 320
     max_streams: int = 32
     max_files: int = 4
+    max_waiting: int = 16
     max_upload_bytes: int = 200_000_000
+    max_upload_seconds: float = 900.0
     max_audio_seconds: float = 4 * 3600.0
     max_stream_seconds: float = 8 * 3600.0
     max_message_bytes: int = 1_000_000
