@@ -1,4 +1,4 @@
-"""What a client of OpenAI's Realtime interface may configure: in `session.audio.input`, or in the flat shape of the beta.
+"""What a client of OpenAI's Realtime interface may configure: in `session.audio.input`, or flat as in its beta.
 
 A session here always transcribes, so of what configures a conversation nothing is understood and nothing refused.
 Noise reduction is not done, and the effective configuration says so.
