@@ -1,6 +1,7 @@
 """HTTP connections that must say what they want, and must stop when they have their answer.
 
 One whose first request has no whole head for long is closed, and one that goes on sending a body that was refused.
+A WebSocket that ended is not held open by a client that does not read.
 """
 
 import asyncio
@@ -8,8 +9,10 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _LINGER_SECONDS = 2.0
+_PARTING_SECONDS = 10.0
 
 
 def impatient(seconds: float) -> type[asyncio.Protocol]:
@@ -43,3 +46,13 @@ def impatient(seconds: float) -> type[asyncio.Protocol]:
                 self.transport.close()
 
     return Impatient
+
+
+class Determined(WebSocketsSansIOProtocol):
+    """WebSockets for uvicorn that are gone soon after their end, be it that the client never reads what it was sent."""
+
+    async def run_asgi(self) -> None:  # noqa: D102
+        try:
+            await super().run_asgi()
+        finally:
+            self.loop.call_later(_PARTING_SECONDS, self.transport.abort)

@@ -34,6 +34,7 @@ router = APIRouter()
 
 _INTERFACE = "realtime"
 _BETA_PROTOCOL = "openai-beta.realtime-v1"
+_MAX_EVENT_ID = 512
 _ENDING = frozenset({"too_long", "too_fast", "slow_reader"})
 """Codes of errors behind which a session does not go on."""
 
@@ -106,7 +107,7 @@ class Conversation:
         try:
             event = _parse(message)
             found = event.get("event_id")
-            event_id = found if isinstance(found, str) else None
+            event_id = found[:_MAX_EVENT_ID] if isinstance(found, str) else None
             await self._obey(event, event_id)
         except (ApiError, LegatoError) as error:
             told = as_api_error(error)
