@@ -85,15 +85,9 @@ class Reference:
         return [segment.text for segment in self.segments if segment.text]
 
 
-def heard(
-    recognizer: Recognizer,
-    parts: Sequence[bytes],
-    wire: Wire,
-    rules: legato.Endpointing = NEVER,
-    language: str = "auto",
-) -> str:
-    """The text of a stream of its own, all segments of it."""
-    reference = Reference(recognizer, wire, rules, language)
+def heard(recognizer: Recognizer, parts: Sequence[bytes], wire: Wire, language: str = "auto") -> str:
+    """The text of a stream of its own."""
+    reference = Reference(recognizer, wire, NEVER, language)
     reference.hear(parts)
     reference.finish()
     return " ".join(reference.texts)

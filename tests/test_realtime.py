@@ -36,7 +36,7 @@ def configuration(**fields: Any) -> Any:
 
 async def until(connection: Any, kind: str) -> list[Any]:
     """Events up to the next of a kind, that one included."""
-    events = []
+    events: list[Any] = []
     async with asyncio.timeout(60):
         while not events or events[-1].type != kind:
             events.append(await connection.recv())
@@ -189,14 +189,14 @@ def test_mistakes_are_answered_and_harm_nothing(server: Server) -> None:
                 "session.input_audio_format",
             ),
         ):
-            connection.send({**event, "event_id": "mine"})  # type: ignore[arg-type, typeddict-item, misc]
+            connection.send({**event, "event_id": "mine"})  # type: ignore[arg-type]
             answer: Any = connection.recv()
             assert answer.type == "error", event
             assert (answer.error.code, answer.error.param, answer.error.event_id) == (code, param, "mine"), event
         connection.send_raw("no JSON")
         answer = connection.recv()
         assert answer.error.code == "invalid_json"
-        connection.send({"type": "session.update", "session": {}})  # type: ignore[arg-type, typeddict-item]
+        connection.send({"type": "session.update", "session": {}})  # type: ignore[arg-type]
         updated: Any = connection.recv()
         told = updated.session.model_dump()
         assert told["turn_detection"]["silence_duration_ms"] == 500

@@ -8,6 +8,7 @@ import asyncio
 from typing import Any
 
 import h11
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -50,6 +51,11 @@ def impatient(seconds: float) -> type[asyncio.Protocol]:
 
 class Determined(WebSocketsSansIOProtocol):
     """WebSockets for uvicorn that are gone soon after their end, be it that the client never reads what it was sent."""
+
+    async def send(self, message: ASGISendEvent) -> None:  # noqa: D102
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # with a refusal; uvicorn would report it as an error of ours
 
     async def run_asgi(self) -> None:  # noqa: D102
         try:

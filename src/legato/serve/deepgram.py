@@ -7,13 +7,14 @@ A text that grows is an interim result, a segment a final one; where it ended in
 import asyncio
 import hashlib
 import json
+import logging
 import uuid
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from legato.errors import EngineError, LegatoError
 from legato.phrases import PhraseTrie
@@ -29,6 +30,7 @@ from legato.serve.wire import Wire
 from legato.text import split_words
 from legato.transcript import Partial, Segment, Token
 
+logger = logging.getLogger("legato.serve")
 router = APIRouter()
 
 _INTERFACE = "deepgram"
@@ -52,7 +54,8 @@ async def listen(websocket: WebSocket) -> None:
             sessions = [await stack.enter_async_context(service.live.open(_INTERFACE, each, given)) for each in wires]
             await Conversation(websocket, service, sessions, options, messages, request_id).run()
     except ApiError as error:
-        await _refuse(websocket, error, messages, request_id)
+        if websocket.application_state is WebSocketState.CONNECTING:
+            await _refuse(websocket, error, messages, request_id)
 
 
 def _wires(options: ListenOptions) -> list[Wire]:
@@ -88,20 +91,27 @@ class Conversation:
         self._trouble: ApiError | None = None
 
     async def run(self) -> None:
-        """Speak with the client until one of both is done."""
+        """Speak with the client until one of both is done.
+
+        Raises:
+            ApiError: it did not end well; the client knows.
+        """
         try:
             headers = [(b"dg-request-id", self._request_id.encode())]
             await self._websocket.accept(subprotocol_for(self._websocket, "token", "bearer"), headers)
             await converse(self._sessions[0], self._read(), self._write())
         except WebSocketDisconnect:
             return
-        except (ApiError, LegatoError) as error:
+        except Exception as error:
             self._trouble = as_api_error(error)
+            if self._trouble.status >= 500:
+                logger.exception("A conversation failed")
         trouble = self._trouble
         if trouble is not None:
             text = self._messages.error(trouble.code or "", trouble.message)
             await part(self._websocket, trouble.close_code, trouble.code or "", text)
-        elif any(session.drained for session in self._sessions):
+            raise trouble
+        if any(session.drained for session in self._sessions):
             await part(self._websocket, 1001, "The server is shutting down.")
         else:
             await part(self._websocket, 1000, "")
@@ -134,9 +144,9 @@ class Conversation:
         """Obey a message; tells whether it was the last."""
         try:
             message = json.loads(text)
-            kind = message.get("type")
+            kind = str(message.get("type"))
         except (ValueError, RecursionError, AttributeError):
-            kind = message = None
+            message, kind = {}, ""
         if kind == "Finalize":
             channel = message.get("channel")
             for number, session in enumerate(self._sessions):
@@ -150,7 +160,7 @@ class Conversation:
         elif kind not in {"KeepAlive", "CloseStream"}:
             known = "KeepAlive, Finalize, Configure and CloseStream"
             await self._send(self._messages.error("SchemaError", f"Of messages {known} are understood.", text))
-        return bool(kind == "CloseStream")
+        return kind == "CloseStream"
 
     async def _configure(self, keyterms: object) -> None:
         """Take up other phrases."""

@@ -13,12 +13,13 @@ import base64
 import binascii
 import itertools
 import json
+import logging
 import uuid
 from collections import deque
 from typing import Literal
 
 from fastapi import APIRouter
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from legato.errors import EngineError, LegatoError
 from legato.recognizer import Options
@@ -30,6 +31,7 @@ from legato.serve.session import Session
 from legato.serve.sockets import converse, part, receive, send
 from legato.transcript import Partial, Segment
 
+logger = logging.getLogger("legato.serve")
 router = APIRouter()
 
 _INTERFACE = "realtime"
@@ -47,8 +49,9 @@ async def realtime(websocket: WebSocket) -> None:
     try:
         async with service.live.open(_INTERFACE, config.wire, Options(endpoint=config.rules)) as session:
             await Conversation(websocket, service, session, config).run()
-    except ApiError as error:  # there is no room
-        await refuse(websocket.scope, websocket.receive, websocket.send, error)
+    except ApiError as error:
+        if websocket.application_state is WebSocketState.CONNECTING:
+            await refuse(websocket.scope, websocket.receive, websocket.send, error)
 
 
 class Conversation:
@@ -73,22 +76,28 @@ class Conversation:
         self._begin_turn()
 
     async def run(self) -> None:
-        """Speak with the client until one of both is done."""
+        """Speak with the client until one of both is done.
+
+        Raises:
+            ApiError: it did not end well; the client knows.
+        """
         try:
             await self._websocket.accept(subprotocol_for(self._websocket, "realtime"))
             await self._tell_session("created")
             await converse(self._session, self._read(), self._write())
         except WebSocketDisconnect:
             return
-        except (ApiError, LegatoError) as error:
+        except Exception as error:
             self._trouble = as_api_error(error)
-            if isinstance(error, EngineError):
+            if self._trouble.status >= 500:
+                logger.exception("A conversation failed")
                 await self._fail_item(self._trouble)
         trouble = self._trouble
         if trouble is None:  # only a server that ends comes here by itself
             await part(self._websocket, 1001, "The server is shutting down.")
             return
         await part(self._websocket, trouble.close_code, trouble.code or "", self._error_event(trouble, None))
+        raise trouble
 
     # From the client
 
@@ -117,6 +126,8 @@ class Conversation:
 
     async def _obey(self, event: dict[str, object], event_id: str | None) -> None:
         kind = event.get("type")
+        if not isinstance(kind, str):
+            raise ApiError(400, "The message has no type.", code="unknown_event", param="type")
         if kind == "input_audio_buffer.append":
             await self._append(event.get("audio"))
         elif kind == "input_audio_buffer.commit":
@@ -133,9 +144,8 @@ class Conversation:
             await self._update(event.get("session"))
             await self._tell_session("updated", old_type=kind != "session.update")
         else:
-            name = f"the type {kind[:60]!r}" if isinstance(kind, str) else "such a type, or without one,"
             raise ApiError(
-                400, f"Messages of {name} are not understood: this server transcribes, and does nothing else.",
+                400, f"Messages {kind[:60]!r} are not understood: this server transcribes, and does nothing else.",
                 code="unknown_event", param="type",
             )  # fmt: skip
 
