@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,14 +17,16 @@ from deepgram.core.api_error import ApiError
 from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
 from deepgram.listen.v1.types import ListenV1Configure
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import legato
+from legato.audio import read_audio
 from legato.recognizer import Recognizer
 from legato.serve.wire import Wire
 from tests.live import Reference, clip, g711, pcm, pieces, silence
 from tests.server import Server
+from tests.sounds import encode
 
 LINEAR = {"encoding": "linear16", "sample_rate": 16000}
 
@@ -107,6 +110,33 @@ def test_telephone(server: Server, recognizer: Recognizer, tmp_path: Path, law: 
     messages = listen(server, pieces(data), encoding=law, sample_rate=8000, language="es")
     assert texts(messages) == reference.texts
     assert all(each.is_final for each in messages if each.type == "Results")
+
+
+@pytest.mark.parametrize(("name", "codec", "form"), [("a.webm", "libopus", "flt"), ("a.flac", "flac", "s16")])
+def test_a_container_says_itself_what_it_is(
+    server: Server, recognizer: Recognizer, tmp_path: Path, name: str, codec: str, form: str
+) -> None:
+    path = encode(tmp_path / name, clip("de")[:, None], 16000, codec, form)
+    reference = Reference(recognizer, Wire("float32"), rules(), "de")
+    reference.hear([read_audio(path).tobytes()])
+    reference.finish()
+    parts = pieces(path.read_bytes(), 1000)
+    options = {"encoding": "flac"} if codec == "flac" else {}
+    messages = listen(server, parts, language="de", **options)
+    assert texts(messages) == reference.texts
+    assert messages[-1].duration == pytest.approx(len(clip("de")) / 16000, abs=0.05)
+
+
+def test_a_container_that_is_none(server: Server) -> None:
+    with connect(server.socket_url + "/v1/listen") as socket:
+        socket.send(b"This is no audio. " * 5000)
+        socket.send('{"type": "CloseStream"}')
+        answer = json.loads(socket.recv(60))
+        while answer["type"] != "Error":
+            answer = json.loads(socket.recv(60))
+        assert "not an audio file" in answer["description"]
+        with pytest.raises(ConnectionClosed, match="1008"):
+            socket.recv(60)
 
 
 def test_channels_are_recognised_each_for_itself_or_mixed(server: Server, recognizer: Recognizer) -> None:
@@ -244,7 +274,7 @@ def test_what_is_not_understood_is_told(server: Server) -> None:
             assert '"type": "Error"' in answer and "SchemaError" in answer, message
         socket.send("")  # of old the same as CloseStream
         assert '"Metadata"' in str(socket.recv(60))
-        with pytest.raises(Exception, match="1000"):
+        with pytest.raises(ConnectionClosed, match="1000"):
             socket.recv(60)
 
 
@@ -254,6 +284,7 @@ def test_what_is_not_understood_is_told(server: Server) -> None:
         ("encoding=linear16", "sample_rate"),
         ("encoding=linear16&sample_rate=9", "sample_rate"),
         ("encoding=linear16&sample_rate=nan", "sample_rate"),
+        ("channels=2&multichannel=true", "multichannel"),
         ("encoding=g729&sample_rate=8000", "encoding"),
         ("encoding=linear16&sample_rate=16000&channels=99", "channels"),
         ("encoding=linear16&sample_rate=16000&interim_results=maybe", "interim_results"),

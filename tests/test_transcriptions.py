@@ -313,15 +313,15 @@ def test_uploads_that_stop_are_given_up(tmp_path: Path) -> None:
 
 
 def test_bombs_are_cut_off(tmp_path: Path) -> None:
-    """Hours of silence in few bytes."""
-    path = encode(tmp_path / "a.flac", np.zeros((16000 * 3600, 1), np.float32), 16000, "flac")
-    assert path.stat().st_size < 2_000_000
+    """Much silence in few bytes."""
+    path = encode(tmp_path / "a.flac", np.zeros((16000 * 1200, 1), np.float32), 16000, "flac")
+    assert path.stat().st_size < 500_000
     # Once more without the length in its header, as an endless recording has it.
     data = bytearray(path.read_bytes())
     assert data[:4] == b"fLaC"
     data[21] &= 0xF0
     data[22:26] = bytes(4)
-    with Server(tmp_path, "--max-audio-minutes", 0.5) as server:
+    with Server(tmp_path, "--max-audio-minutes", 0.1) as server:
         for content in (path.read_bytes(), bytes(data)):
             for stream in ("false", "true"):
                 answer = post(server, content, stream=stream)

@@ -20,6 +20,7 @@ from legato.errors import EngineError, LegatoError
 from legato.phrases import PhraseTrie
 from legato.recognizer import Options, Recognizer
 from legato.serve.auth import subprotocol_for
+from legato.serve.container import Container
 from legato.serve.deepgram_messages import Messages
 from legato.serve.deepgram_options import ListenOptions, listen_options
 from legato.serve.errors import ApiError, as_api_error
@@ -58,13 +59,11 @@ async def listen(websocket: WebSocket) -> None:
             await _refuse(websocket, error, messages, request_id)
 
 
-def _wires(options: ListenOptions) -> list[Wire]:
+def _wires(options: ListenOptions) -> list[Wire | Container]:
     """Give the wire of every channel that is recognised for itself."""
     wire = options.wire
-    if wire is None:
-        raise ApiError(400, "encoding: It must be given, with the sample_rate.", code="invalid_value", param="encoding")
-    if not options.multichannel:
-        return [wire]
+    if wire is None or not options.multichannel:
+        return [wire or Container()]
     return [Wire(wire.encoding, wire.rate, wire.channels, channel) for channel in range(wire.channels)]
 
 

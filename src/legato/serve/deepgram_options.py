@@ -14,6 +14,8 @@ from legato.serve.errors import ApiError
 from legato.serve.wire import Encoding, Wire
 
 _ENCODINGS: dict[str, Encoding] = {"linear16": "pcm16", "mulaw": "mulaw", "alaw": "alaw"}
+_CONTAINERS = frozenset({"ogg-opus", "flac"})
+"""What Deepgram calls encodings, and says itself what it is, as containers without an encoding do."""
 _REFUSED = {
     "callback": "results are sent to nobody but the client",
     "diarize": "speakers are not told apart; several channels are, with multichannel=true",
@@ -92,7 +94,10 @@ def listen_options(query: QueryParams) -> ListenOptions:
     for name, reason in _REFUSED.items():
         if any(value.lower() not in {"", "false", "0"} for value in query.getlist(name)):
             raise _wrong(name, f"Not done here: {reason}. Leave it out.")
+    wire = _wire(query)
     multichannel = _flag(query, "multichannel")
+    if multichannel and wire is None:
+        raise _wrong("multichannel", "It needs raw audio, with an encoding; the channels of a container are averaged.")
     language = query.get("language") or None
     if _flag(query, "detect_language") or (language is not None and language.lower() in _AUTO):
         language = "auto"
@@ -100,7 +105,7 @@ def listen_options(query: QueryParams) -> ListenOptions:
     if query.get("utterance_end_ms"):
         utterance_end = max(_SHORTEST_UTTERANCE_END, _number(query, "utterance_end_ms", 0, 60_000) / 1000)
     return ListenOptions(
-        wire=_wire(query),
+        wire=wire,
         multichannel=multichannel,
         language=language,
         interim=_flag(query, "interim_results"),
@@ -114,7 +119,7 @@ def listen_options(query: QueryParams) -> ListenOptions:
 def _wire(query: QueryParams) -> Wire | None:
     name = query.get("encoding")
     channels = round(_number(query, "channels", 1, 16, default=1))
-    if not name:
+    if not name or name.lower() in _CONTAINERS:
         return None
     encoding = _ENCODINGS.get(name.lower())
     if encoding is None:

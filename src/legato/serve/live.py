@@ -8,6 +8,7 @@ from legato.endpoint import NEVER
 from legato.engine import Engine
 from legato.errors import BusyError, EngineError, LegatoError
 from legato.recognizer import Options
+from legato.serve.container import Container
 from legato.serve.drain import Drain
 from legato.serve.errors import ApiError, as_api_error, busy, shutting_down
 from legato.serve.logs import tell
@@ -33,7 +34,7 @@ class LiveStreams:
         return len(self._open)
 
     @asynccontextmanager
-    async def open(self, interface: str, wire: Wire, options: Options) -> AsyncIterator[Session]:
+    async def open(self, interface: str, wire: Wire | Container, options: Options) -> AsyncIterator[Session]:
         """Open a stream for a client; leaving the `async with` block gives up what is not done.
 
         While the server shuts down the session ends by itself, as if the client had said so: its last events come,
@@ -83,13 +84,16 @@ class LiveStreams:
         finally:
             session.close()
 
-    async def _start(self, interface: str, wire: Wire, options: Options) -> Session:
+    async def _start(self, interface: str, wire: Wire | Container, options: Options) -> Session:
         """Open a stream of the engine."""
         settings = self._settings
         if self._drain.begun:
             raise shutting_down()
         if len(self._open) + self._opening >= settings.max_streams:
             raise busy(f"The server has {settings.max_streams} live streams open, all that it admits. Try again later.")
+        behind = max((session.behind for session in self._open), default=0.0)
+        if behind > settings.max_lag_seconds:
+            raise busy(f"The server is {behind:.1f} s behind the streams that it has. Try again later.", "overloaded")
         given: Options = {"language": settings.language, "chunk_ms": settings.chunk_ms, "endpoint": NEVER, **options}
         if given.get("endpoint") is None:
             given["endpoint"] = NEVER  # so that the end of a stream is told as a segment too
@@ -111,4 +115,4 @@ class LiveStreams:
             raise as_api_error(error) from error
         finally:
             self._opening -= 1
-        return Session(stream, wire, interface, given["language"], settings, self._metrics)
+        return Session(stream, wire, interface, given["language"], given["chunk_ms"], settings, self._metrics)

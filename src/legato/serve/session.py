@@ -12,6 +12,7 @@ from legato.endpoint import Endpointing
 from legato.engine_streams import AsyncEngineStream
 from legato.errors import BusyError, EngineError
 from legato.phrases import Phrases
+from legato.serve.container import Container, ContainerReader
 from legato.serve.errors import ApiError
 from legato.serve.logs import tell
 from legato.serve.metrics import Metrics
@@ -20,6 +21,9 @@ from legato.serve.wire import Wire, WireDecoder
 from legato.transcript import Event, Final, Partial, Segment
 
 logger = logging.getLogger("legato.serve")
+
+#: Audio that a client in real time may have sent ahead: buffers and lost time on the network.
+_AHEAD_SECONDS = 2.0
 
 
 class Session:
@@ -39,9 +43,10 @@ class Session:
     def __init__(
         self,
         stream: AsyncEngineStream,
-        wire: Wire,
+        wire: Wire | Container,
         interface: str,
         language: str,
+        chunk_ms: int,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
@@ -49,10 +54,13 @@ class Session:
         self.language = language
         self.drained = self.finished = False
         self._stream = stream
-        self._decoder = WireDecoder(wire)
+        self._decoder = WireDecoder(wire if isinstance(wire, Wire) else Wire())
+        self._container = ContainerReader(self._accept) if isinstance(wire, Container) else None
         self._interface = interface
         self._settings = settings
         self._metrics = metrics
+        self._chunk_seconds = chunk_ms / 1000
+        self._opened = time.monotonic()
         self._samples = 0
         self._ended = False
         self._arrivals: deque[tuple[int, float]] = deque()
@@ -74,6 +82,13 @@ class Session:
         """Seconds of audio that wait to be recognised."""
         return self._stream.queued_seconds
 
+    @property
+    def behind(self) -> float:
+        """Seconds that the server is late with it; 0 as long as a client that sends faster than it speaks is served."""
+        if self.heard_seconds > time.monotonic() - self._opened + _AHEAD_SECONDS:
+            return 0.0
+        return max(0.0, self.lag - self._chunk_seconds)
+
     async def hear(self, data: bytes) -> None:
         """Hear the next bytes of audio; waits while much is queued, so that a client that is too fast is slowed down.
 
@@ -81,18 +96,26 @@ class Session:
 
         Raises:
             ApiError: the stream is too long, or there was no room for `idle_seconds`.
-            AudioError: samples that are not finite; the session goes on without them.
+            AudioError: samples that are not finite, and the session goes on without them; or bytes of a container that
+                are no audio, and no more can follow.
             EngineError: the stream failed.
         """
         async with self._sending:
-            if not self._ended:
+            if self._ended:
+                return
+            if self._container is not None:
+                await self._container.write(data)
+            else:
                 await self._accept(self._decoder.decode(data))
 
     async def commit(self) -> None:
         """End the segment behind the audio that came; its `Segment` is among the events. Errors as for `hear`."""
         async with self._sending:
             if not self._ended:
-                await self._accept(self._decoder.flush())
+                if self._container is not None:
+                    await self._container.settle()
+                else:
+                    await self._accept(self._decoder.flush())
                 self._stream.commit()
 
     def set_language(self, language: str) -> None:
@@ -132,7 +155,10 @@ class Session:
             if self._ended:
                 return
             try:
-                await self._accept(self._decoder.flush())
+                if self._container is not None:
+                    await self._container.end()
+                else:
+                    await self._accept(self._decoder.flush())
             finally:
                 self._ended = True
                 self._stream.end()
@@ -148,6 +174,8 @@ class Session:
         self._ended = True
         if self._ending is not None:
             self._ending.cancel()
+        if self._container is not None:
+            self._container.close()
         self._stream.close()
 
     def __aiter__(self) -> Self:

@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from legato.serve.errors import ApiError
+from legato.serve.errors import ApiError, busy, logger
 from legato.serve.settings import Settings
 
 _MAX_FIELDS = 200
@@ -50,6 +50,9 @@ async def read_form(request: Request, settings: Settings) -> AsyncIterator[FormD
         raise ApiError(400, f"The form cannot be read: {error.message}", code="invalid_form") from None
     except ClientDisconnect:
         raise client_left() from None
+    except OSError as error:
+        logger.error("an upload cannot be kept: %s", error)
+        raise busy("The server has no room for the file. Try again later.", "no_room") from None
     try:
         yield form
     finally:
