@@ -24,7 +24,7 @@ import legato
 from legato.audio import read_audio
 from legato.recognizer import Recognizer
 from legato.serve.wire import Wire
-from tests.live import Reference, clip, g711, pcm, pieces, silence
+from tests.live import SAMPLES, Reference, clip, g711, pcm, pieces, silence
 from tests.server import Server
 from tests.sounds import encode
 
@@ -276,6 +276,41 @@ def test_what_is_not_understood_is_told(server: Server) -> None:
         assert '"Metadata"' in str(socket.recv(60))
         with pytest.raises(ConnectionClosed, match="1000"):
             socket.recv(60)
+
+
+def test_recordings(server: Server, recognizer: Recognizer) -> None:
+    client = DeepgramClient(**client_options(server)).listen.v1.media
+    data = (SAMPLES / "it.flac").read_bytes()
+    answer: Any = client.transcribe_file(request=data, model="nova-3", language="it", utterances=True)
+    expected = recognizer.transcribe(SAMPLES / "it.flac", language="it")
+    [alternative] = answer.results.channels[0].alternatives
+    assert alternative.transcript == expected.text
+    assert [(word.punctuated_word, word.start, word.end) for word in alternative.words] == [
+        (word.text, word.start, word.end) for word in expected.words
+    ]
+    assert [each.transcript for each in answer.results.utterances] == [each.text for each in expected.segments]
+    assert answer.metadata.sha256 == hashlib.sha256(data).hexdigest()
+    assert answer.metadata.duration == expected.duration
+    answer = client.transcribe_file(request=data, detect_language=True)
+    assert answer.results.channels[0].detected_language == recognizer.transcribe(SAMPLES / "it.flac").language
+    raw = {"additional_query_parameters": {"sample_rate": 8000}}
+    for request, options, message in (
+        (b"no audio", {}, "not an audio file"),
+        (data, {"diarize": True}, "diarize"),
+        (data, {"language": "xx"}, "language"),
+        (
+            data,
+            {"encoding": "linear16", "request_options": raw},
+            "raw",
+        ),
+    ):
+        with pytest.raises(ApiError) as caught:
+            client.transcribe_file(request=request, **options)
+        assert caught.value.status_code == 400
+        assert message in str(caught.value.body).lower()
+    with pytest.raises(ApiError) as caught:
+        client.transcribe_url(url="http://127.0.0.1/secret")
+    assert caught.value.status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,17 +106,17 @@ def test_nobody_gets_the_text_of_another(server: Server, recognizer: Recognizer)
     }
     assert len(set(expected.values())) == len(LANGUAGES)
 
-    async def one(number: int, language: str, size: int) -> str:
-        path = REALTIME if number % 2 else f"{LISTEN}&language={language}"
-        async with connect(server.socket_url + path) as connection:
-            if number % 2:
-                await connection.send(configure(language))
-            talk: Talk = talk_realtime if number % 2 else talk_deepgram
-            return await talk(connection, pieces(pcm(clip(language)), size))
+    async def one(connection: Any, number: int, language: str, size: int) -> str:
+        if number % 2:
+            await connection.send(configure(language))
+        talk: Talk = talk_realtime if number % 2 else talk_deepgram
+        return await talk(connection, pieces(pcm(clip(language)), size))
 
     async def all_at_once() -> list[str]:
-        async with asyncio.timeout(100):
-            return await asyncio.gather(*(one(*case) for case in cases))
+        async with asyncio.timeout(100), AsyncExitStack() as stack:
+            paths = [REALTIME if n % 2 else f"{LISTEN}&language={language}" for n, language, _ in cases]
+            opened = [await stack.enter_async_context(connect(server.socket_url + path)) for path in paths]
+            return await asyncio.gather(*(one(each, *case) for each, case in zip(opened, cases, strict=True)))
 
     found = asyncio.run(all_at_once())
     assert found == [expected[language, size] for _, language, size in cases]

@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from legato.engine import Engine
 from legato.recognizer import Recognizer
-from legato.serve import deepgram, docs, health, metrics, models, realtime, transcriptions
+from legato.serve import deepgram, deepgram_files, docs, health, metrics, models, realtime, transcriptions
 from legato.serve.auth import Guard
 from legato.serve.drain import Drain
 from legato.serve.errors import add_error_handlers
@@ -46,7 +46,7 @@ def create_app(recognizer: Recognizer, settings: Settings) -> FastAPI:
     )  # fmt: skip
     live = LiveStreams(engine, settings, found, drain)
     app.state.service = Service(engine, settings, found, drain, live, files, round(time.time()))
-    for module in (transcriptions, models, health, metrics, docs, realtime, deepgram):
+    for module in (transcriptions, models, health, metrics, docs, realtime, deepgram, deepgram_files):
         app.include_router(module.router)
     add_error_handlers(app)
     describe(app)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from legato.serve.errors import ApiError
-from legato.transcript import Word
+from legato.transcript import Transcript, Word
 
 
 class Messages:
@@ -78,14 +78,36 @@ class Messages:
         """Give the body of the response to a request that does not become a connection."""
         return {"err_code": (error.code or "").upper(), "err_msg": error.message, "request_id": self._request_id}
 
+    def file(self, transcript: Transcript, sha256: str, *, utterances: bool, languages: bool) -> dict[str, object]:
+        """Give the body of the response to a file."""
+        words = [_word(word) for word in transcript.words]
+        sure = min((word.confidence for word in transcript.words), default=0.0)
+        channel: dict[str, object] = {
+            "alternatives": [{"transcript": transcript.text, "confidence": sure, "words": words}]
+        }
+        if languages and transcript.language is not None:
+            channel["detected_language"] = transcript.language
+        results: dict[str, object] = {"channels": [channel]}
+        if utterances:
+            results["utterances"] = [
+                {
+                    "id": str(uuid.uuid4()), "channel": 0, "start": part.start, "end": part.end,
+                    "confidence": part.confidence, "transcript": part.text, "words": [_word(w) for w in part.words],
+                }
+                for part in transcript.segments
+            ]  # fmt: skip
+        return {"metadata": self._summary(sha256, transcript.duration), "results": results}
+
     def metadata(self, sha256: str, seconds: float) -> str:
         """Give the last message: what was heard, all in all."""
-        return _json(
-            "Metadata",
-            transaction_key="deprecated", request_id=self._request_id, sha256=sha256,
-            created=self._created, duration=round(seconds, 3), channels=self._channels,
-            models=[self._model_id], model_info={self._model_id: self._model},
-        )  # fmt: skip
+        return _json("Metadata", **self._summary(sha256, seconds))
+
+    def _summary(self, sha256: str, seconds: float) -> dict[str, object]:
+        return {
+            "transaction_key": "deprecated", "request_id": self._request_id, "sha256": sha256,
+            "created": self._created, "duration": round(seconds, 3), "channels": self._channels,
+            "models": [self._model_id], "model_info": {self._model_id: self._model},
+        }  # fmt: skip
 
 
 def _word(word: Word) -> dict[str, object]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from legato.endpoint import NEVER, Endpointing
+from legato.phrases import Phrase, read_weighted
 from legato.serve.errors import ApiError
 from legato.serve.phrases import split_prompt
 from legato.serve.wire import Encoding, Wire
@@ -82,9 +83,9 @@ class RealtimeConfig:
     turns: TurnDetection | None = field(default_factory=TurnDetection)
 
     @property
-    def phrases(self) -> list[str]:
+    def phrases(self) -> list[Phrase]:
         """What is to be recognised more readily."""
-        return list(dict.fromkeys([*split_prompt(self.prompt), *self.keywords]))
+        return read_weighted([*split_prompt(self.prompt), *self.keywords])
 
     @property
     def rules(self) -> Endpointing:
