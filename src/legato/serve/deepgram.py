@@ -135,6 +135,8 @@ class Conversation:
             for session in self._sessions:
                 await session.end()
         except ApiError as error:
+            if error.code == "slow_reader":  # nobody reads what could still be told
+                raise
             self._trouble = error
             for session in self._sessions[1:]:
                 await session.end()

@@ -21,9 +21,20 @@ from legato.serve.upload import read_body, unless_gone
 
 router = APIRouter(prefix="/v1", tags=["transcription"])
 
-_TRUE = frozenset({"true", "1"})
 _BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {"audio/*": {"schema": {"type": "string", "format": "binary"}}}}
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    },
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+        for name, description, schema in (
+            ("language", "Such as `de` or `de-DE`; `multi` or none: detected.", {"type": "string"}),
+            ("detect_language", "Detect it, and tell it.", {"type": "boolean"}),
+            ("keyterm", "What is to be recognised more readily.", {"type": "array", "items": {"type": "string"}}),
+            ("utterances", "Give segments too.", {"type": "boolean"}),
+        )
+    ],
 }
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": "`err_code` and `err_msg` say what was wrong."} for status in (400, 408, 413, 503)
@@ -53,8 +64,7 @@ async def listen(request: Request) -> JSONResponse:
 
 
 async def _transcribe(request: Request, service: Service, messages: Messages) -> dict[str, object]:
-    query = request.query_params
-    asked = listen_options(query)
+    asked = listen_options(request.query_params)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         raise ApiError(400, "Nothing is fetched from elsewhere: send the file itself.", code="unsupported")
     if asked.wire is not None:
@@ -74,8 +84,7 @@ async def _transcribe(request: Request, service: Service, messages: Messages) ->
         transcript, _ = await unless_gone(request, service.files.recognise(file, options))
     said = {"text": transcript.text} if service.settings.log_transcripts else {}
     tell("file", seconds=round(transcript.duration, 2), language=transcript.language, **said)
-    flags = {name: query.get(name, "").lower() in _TRUE for name in ("utterances", "detect_language")}
-    return messages.file(transcript, digest, utterances=flags["utterances"], languages=flags["detect_language"])
+    return messages.file(transcript, digest, utterances=asked.utterances, languages=asked.detects_language)
 
 
 def _digest(file: BinaryIO) -> str:

@@ -51,6 +51,8 @@ class ListenOptions:
         utterance_end: seconds without a word behind which an `UtteranceEnd` is sent; None: none is.
         vad_events: a `SpeechStarted` is wanted.
         phrases: what is to be recognised more readily.
+        detects_language: the language that was found is wanted, of a file.
+        utterances: segments are wanted, of a file.
     """
 
     wire: Wire | None
@@ -61,6 +63,8 @@ class ListenOptions:
     utterance_end: float | None
     vad_events: bool
     phrases: tuple[Phrase, ...]
+    detects_language: bool
+    utterances: bool
 
     @property
     def ends_with_speech(self) -> bool:
@@ -99,7 +103,8 @@ def listen_options(query: QueryParams) -> ListenOptions:
     if multichannel and wire is None:
         raise _wrong("multichannel", "It needs raw audio, with an encoding; the channels of a container are averaged.")
     language = query.get("language") or None
-    if _flag(query, "detect_language") or (language is not None and language.lower() in _AUTO):
+    detects_language = _flag(query, "detect_language")
+    if detects_language or (language is not None and language.lower() in _AUTO):
         language = "auto"
     utterance_end = None
     if query.get("utterance_end_ms"):
@@ -113,6 +118,8 @@ def listen_options(query: QueryParams) -> ListenOptions:
         utterance_end=utterance_end,
         vad_events=_flag(query, "vad_events"),
         phrases=(*query.getlist("keyterm"), *_keywords(query.getlist("keywords"))),
+        detects_language=detects_language,
+        utterances=_flag(query, "utterances"),
     )
 
 

@@ -109,6 +109,8 @@ class Conversation:
                     pass
                 await self._handle(await receive(self._websocket, self._service.settings.idle_seconds))
         except ApiError as error:
+            if error.code == "slow_reader":  # nobody reads what could still be told
+                raise
             self._trouble = error
 
     async def _handle(self, message: str | bytes) -> None:
