@@ -345,6 +345,10 @@ def test_keys(tmp_path: Path) -> None:
         url = f"{server.socket_url}/v1/listen?encoding=linear16&sample_rate=16000"
         with connect(url, subprotocols=["token", "sesame"]) as socket:  # type: ignore[list-item]
             assert socket.subprotocol == "token"
+        offered: Any = ["realtime", "openai-insecure-api-key.sesame", "openai-beta.realtime-v1"]
+        with connect(f"{server.socket_url}/v1/realtime?intent=transcription", subprotocols=offered) as socket:
+            assert socket.subprotocol == "realtime"
+            assert json.loads(socket.recv(60))["type"] == "transcription_session.created"
         options = client_options(server, "sesame")
         with DeepgramClient(**options).listen.v1.connect(model="nova-3", **LINEAR) as connection:
             connection.send_close_stream()

@@ -106,6 +106,14 @@ def test_turns_that_the_server_ends(server: Server, recognizer: Recognizer) -> N
     with OpenAI(**connect_options(server)).realtime.connect(model="gpt-realtime") as connection:
         created: Any = connection.recv()
         assert created.session.audio.input.turn_detection.silence_duration_ms == 500
+        # What configures a conversation is passed over.
+        session: Any = configuration(turn_detection={"type": "semantic_vad", "eagerness": "high"})
+        session |= {"type": "realtime", "instructions": "Be kind.", "tools": []}
+        connection.session.update(session=session)
+        updated: Any = connection.recv()
+        assert updated.session.audio.input.turn_detection.model_dump(exclude_none=True) == {
+            "type": "semantic_vad", "eagerness": "high",
+        }  # fmt: skip
         for piece in pieces(data):
             connection.input_audio_buffer.append(audio=text_of(piece))
         for segment in expected:

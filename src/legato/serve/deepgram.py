@@ -39,7 +39,12 @@ _INTERFACE = "deepgram"
 
 @router.websocket("/v1/listen")
 async def listen(websocket: WebSocket) -> None:
-    """Transcribe what a client of Deepgram's live interface sends."""
+    """Deepgram's interface for live streams.
+
+    Its query may hold `encoding` (linear16, mulaw, alaw; without one a container is expected), `sample_rate`,
+    `channels`, `multichannel`, `language`, `interim_results`, `endpointing`, `utterance_end_ms`, `vad_events`,
+    `keyterm` and `keywords`. Messages are audio, `KeepAlive`, `Finalize`, `Configure` and `CloseStream`.
+    """
     service = service_of(websocket)
     request_id = str(uuid.uuid4())
     model = service.settings.model

@@ -43,7 +43,11 @@ _ENDING = frozenset({"too_long", "too_fast", "slow_reader"})
 
 @router.websocket("/v1/realtime")
 async def realtime(websocket: WebSocket) -> None:
-    """Transcribe what a client of the Realtime interface sends."""
+    """OpenAI's Realtime interface for transcription, as of today or (`OpenAI-Beta: realtime=v1`) as in its beta.
+
+    Understood are `session.update` and `transcription_session.update`, `input_audio_buffer.append`, `.commit` and
+    `.clear`. 16-bit PCM of 24 or 16 kHz, or G.711.
+    """
     service = service_of(websocket)
     config = RealtimeConfig(model=websocket.query_params.get("model") or service.settings.model)
     try:
