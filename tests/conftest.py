@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import legato
 from legato.audio import read_audio
 from legato.convert import convert
+from legato.recognizer import Recognizer
 from tests.server import Server
 
 REFERENCES = Path(__file__).parent / "references"
@@ -53,3 +55,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the embedded model, for all tests that do it no harm."""
     with Server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Recognizer:
+    """The embedded model."""
+    return legato.load("embedded", threads=1)

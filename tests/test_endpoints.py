@@ -5,6 +5,7 @@ import copy
 import itertools
 import json
 import logging
+import math
 import pickle
 import subprocess
 import sys
@@ -240,6 +241,32 @@ def test_commits_and_languages_in_the_engine(numbers: legato.Recognizer) -> None
         with engine.stream() as silent:  # answers without any audio, while the stream is open
             silent.commit()
             assert [s.reason for s in segments_of([next(iter(silent))])] == ["commit"]
+
+
+def test_a_stream_takes_up_other_rules(numbers: legato.Recognizer) -> None:
+    samples, gaps = joined(gap=1.0)
+    half = round((gaps[0][0] + 0.1) * RATE)
+    with numbers.stream(endpoint=DEFAULT) as stream:
+        with_rules = stream.accept(samples) + stream.finish()
+    with numbers.stream() as stream:
+        stream.set_endpoint(DEFAULT)
+        assert stream.accept(samples) + stream.finish() == with_rules
+    never = legato.Endpointing(after_speech=math.inf, without_speech=math.inf, longest=math.inf)
+    with numbers.stream(endpoint=never) as stream:
+        events = stream.accept(samples[:half])
+        assert not segments_of(events)
+        stream.set_endpoint(DEFAULT)
+        events += stream.accept(samples[half:]) + stream.finish()
+    assert [s.text for s in segments_of(events)] == [s.text for s in segments_of(with_rules)]
+    with legato.Engine(numbers) as engine, engine.stream(endpoint=never) as queued:
+        queued.accept(samples[:half])
+        queued.set_endpoint(DEFAULT)
+        queued.accept(samples[half:])
+        assert queued.finish() == events
+    with numbers.stream(beam=4) as stream, pytest.raises(legato.LegatoError, match="beam"):
+        stream.set_endpoint(DEFAULT)
+    with numbers.stream() as stream, pytest.raises(legato.LegatoError, match="detector"):
+        stream.set_endpoint(legato.Endpointing(vad="silero"))
 
 
 @pytest.mark.parametrize("vad", ["none", "silero"])

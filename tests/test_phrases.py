@@ -173,6 +173,35 @@ def test_stream_and_file_and_engine_agree(numbers: legato.Recognizer, beam: int)
     assert finals[2] == legato.Final(recognizer.transcribe(samples, language=FRENCH, phrases=["la"], beam=3))
 
 
+def test_a_stream_takes_up_other_phrases(numbers: legato.Recognizer) -> None:
+    samples = np.concatenate([noisy(f"fr-numbers-{name}.flac", 3) for name in ("pico-1", "espeak-6", "pico-3")])
+    phrases: list[Phrase] = [("cinq", 3.0), ("trente", 4.0), "neuf"]
+    with numbers.stream(language=FRENCH, phrases=phrases) as stream:
+        expected = stream.accept(samples) + stream.commit()
+        stream.set_phrases(())
+        expected += stream.accept(samples) + stream.finish()
+    with numbers.stream(language=FRENCH) as stream:
+        assert stream.accept(samples) + stream.commit() != expected[: len(expected) // 2]
+    with numbers.stream(language=FRENCH) as stream:
+        stream.set_phrases(phrases)
+        events = stream.accept(samples) + stream.commit()
+        with pytest.raises(legato.PhraseError, match="spell"):
+            stream.set_phrases(["\u2603"])
+        stream.set_phrases(None)
+        assert events + stream.accept(samples) + stream.finish() == expected
+    with legato.Engine(numbers) as engine, engine.stream(language=FRENCH) as queued:
+        queued.set_phrases(phrases)
+        queued.accept(samples)
+        queued.commit()
+        with pytest.raises(legato.PhraseError, match="spell"):
+            queued.set_phrases(["\u2603"])
+        queued.set_phrases(None)
+        queued.accept(samples)
+        assert queued.finish() == expected
+    with numbers.stream(beam=4) as stream, pytest.raises(legato.LegatoError, match="beam"):
+        stream.set_phrases(phrases)
+
+
 def test_an_ngram_over_pieces_decides(numbers: legato.Recognizer, tmp_path: Path) -> None:
     """A language model that has never met a number has it taken for another."""
     path = tmp_path / "numbers.arpa"

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.audio import check_samples
+from legato.endpoint import Endpointing
 from legato.errors import BusyError, EngineError
 from legato.features import Samples
 from legato.lane import Lane, Mark
-from legato.stream import StreamState, commit, set_language
+from legato.phrases import Phrases
+from legato.stream import StreamState, check_endpoint, check_phrases, commit, set_language, set_phrases
 from legato.transcript import Event
 
 if TYPE_CHECKING:
@@ -64,6 +66,38 @@ class _Common:
 
         def switch(recognizer: "Recognizer", state: StreamState) -> list[Event]:
             set_language(recognizer, state, language)
+            return []
+
+        self._put(switch)
+
+    def set_endpoint(self, rules: Endpointing | None) -> None:
+        """Go on with other rules for the end of segments behind the audio that was sent; see `Stream.set_endpoint`.
+
+        Raises:
+            LegatoError: the stream cannot take them up; nothing changes.
+            EngineError: the stream is finished, failed or was closed.
+        """
+        check_endpoint(self._lane.state, rules)
+
+        def switch(_recognizer: "Recognizer", state: StreamState) -> list[Event]:
+            state.rules = rules
+            return []
+
+        self._put(switch)
+
+    def set_phrases(self, phrases: Phrases) -> None:
+        """Go on with other phrases, or none, behind the audio that was sent; see `Stream.set_phrases`.
+
+        Raises:
+            PhraseError: the model cannot spell one, or it is empty, or its weight is out of range; nothing changes.
+            LegatoError: the stream has a beam; nothing changes.
+            EngineError: the stream is finished, failed or was closed.
+        """
+        check_phrases(self._lane.state)
+        compiled = self._engine.recognizer.compile_phrases(phrases)
+
+        def switch(_recognizer: "Recognizer", state: StreamState) -> list[Event]:
+            set_phrases(state, compiled)
             return []
 
         self._put(switch)

@@ -15,7 +15,8 @@ from legato.endpoint import NEVER, Endpointing, EndpointState, next_segment
 from legato.errors import LegatoError
 from legato.features import Frames, MelState, Samples
 from legato.guard import LIMIT_SECONDS, GuardState, levels
-from legato.search import Emission
+from legato.phrases import Phrases, PhraseTrie
+from legato.search import Emission, SearchState
 from legato.segments import Stretch, search_stretches
 from legato.sentences import split_segments
 from legato.text import TextBuilder, split_words
@@ -150,6 +151,29 @@ class Stream:
             raise LegatoError("The stream is finished. Open a new one with recognizer.stream().")
         set_language(self._recognizer, self.state, language)
 
+    def set_endpoint(self, rules: Endpointing | None) -> None:
+        """Go on with other rules for the end of segments; a segment that is open goes on under them.
+
+        Raises:
+            LegatoError: the stream has a beam, or began without the voice activity detector that they ask.
+        """
+        if self._finished:
+            raise LegatoError("The stream is finished. Open a new one with recognizer.stream().")
+        check_endpoint(self.state, rules)
+        self.state.rules = rules
+
+    def set_phrases(self, phrases: Phrases) -> None:
+        """Go on with other phrases, or none, from the next chunk on.
+
+        Raises:
+            PhraseError: the model cannot spell one, or it is empty, or its weight is out of range.
+            LegatoError: the stream has a beam.
+        """
+        if self._finished:
+            raise LegatoError("The stream is finished. Open a new one with recognizer.stream().")
+        check_phrases(self.state)
+        set_phrases(self.state, self._recognizer.compile_phrases(phrases))
+
     @property
     def transcript(self) -> Transcript:
         """What has been recognised so far: of the open segment, once there are segments."""
@@ -260,6 +284,28 @@ def set_language(recognizer: "Recognizer", state: StreamState, language: str) ->
     state.language = language
     state.detected = state.told = None
     state.guard = state.guard.anew()
+
+
+def check_endpoint(state: StreamState, rules: Endpointing | None) -> None:
+    """Refuse rules that a stream cannot take up; see `Stream.set_endpoint`."""
+    if rules is not None and state.decoding.holds_back:
+        raise LegatoError("Endpoints need a search that decides at once, and this stream has a beam or an n-gram.")
+    if rules is not None and rules.vad != "none" and state.voice is None:
+        raise LegatoError("A voice activity detector cannot join later: open the stream with it.")
+
+
+def check_phrases(state: StreamState) -> None:
+    """Refuse other phrases for a stream that cannot take them up; see `Stream.set_phrases`."""
+    if not isinstance(state.search, SearchState):
+        raise LegatoError("Other phrases need greedy search, and this stream has a beam or an n-gram.")
+
+
+def set_phrases(state: StreamState, phrases: PhraseTrie | None) -> None:
+    """Exchange the phrases; see `Stream.set_phrases`. What the old ones had begun is forgotten."""
+    assert isinstance(state.search, SearchState) and isinstance(state.fresh, SearchState)
+    state.search = replace(state.search, phrases=phrases, node=0)
+    state.fresh = replace(state.fresh, phrases=phrases, node=0)
+    state.decoding = replace(state.decoding, phrases=phrases)
 
 
 def _settle(recognizer: "Recognizer", state: StreamState, stretches: Sequence[Stretch], first: int) -> list[Event]:

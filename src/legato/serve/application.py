@@ -10,7 +10,20 @@ from starlette.middleware.cors import CORSMiddleware
 
 from legato.engine import Engine
 from legato.recognizer import Recognizer
-from legato.serve import docs, health, metrics, models, page, plain, plain_files, transcriptions, writing
+from legato.serve import (
+    deepgram,
+    deepgram_files,
+    docs,
+    health,
+    metrics,
+    models,
+    page,
+    plain,
+    plain_files,
+    realtime,
+    transcriptions,
+    writing,
+)
 from legato.serve.auth import Guard
 from legato.serve.drain import Drain
 from legato.serve.errors import add_error_handlers
@@ -46,10 +59,10 @@ def create_app(recognizer: Recognizer, settings: Settings) -> FastAPI:
     )  # fmt: skip
     live = LiveStreams(engine, settings, found, drain)
     app.state.service = Service(engine, settings, found, drain, live, files, round(time.time()))
-    for module in (transcriptions, models, health, metrics, docs):
-        app.include_router(module.router)
-    for module in (plain, plain_files, writing, page):
-        app.include_router(module.router)
+    for interface in (transcriptions, realtime, deepgram, deepgram_files, plain, plain_files, writing):
+        app.include_router(interface.router)
+    for about in (models, health, metrics, docs, page):
+        app.include_router(about.router)
     add_error_handlers(app)
     describe(app)
     if settings.allow_origins:

@@ -1,17 +1,21 @@
 """HTTP connections that must say what they want, and must stop when they have their answer.
 
 One whose first request has no whole head for long is closed, and one that goes on sending a body that was refused. A
-WebSocket whose head is too long is refused; what reads it would never answer.
+WebSocket whose head is too long is refused, for what reads it would never answer; and one that ended is not held open
+by a client that does not read.
 """
 
 import asyncio
 from typing import Any
 
 import h11
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 _LINGER_SECONDS = 2.0
+_PARTING_SECONDS = 10.0
 
 
 def impatient(seconds: float) -> type[asyncio.Protocol]:
@@ -52,3 +56,18 @@ def impatient(seconds: float) -> type[asyncio.Protocol]:
                 self.transport.close()
 
     return Impatient
+
+
+class Determined(WebSocketsSansIOProtocol):
+    """WebSockets for uvicorn that are gone soon after their end, be it that the client never reads what it was sent."""
+
+    async def send(self, message: ASGISendEvent) -> None:  # noqa: D102
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # with a refusal; uvicorn would report it as an error of ours
+
+    async def run_asgi(self) -> None:  # noqa: D102
+        try:
+            await super().run_asgi()
+        finally:
+            self.loop.call_later(_PARTING_SECONDS, self.transport.abort)

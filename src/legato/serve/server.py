@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from legato.errors import LegatoError
-from legato.serve.connections import impatient
+from legato.serve.connections import Determined, impatient
 from legato.serve.logs import tell
 from legato.serve.service import Service
 from legato.serve.settings import Settings
@@ -62,7 +62,7 @@ def run(app: FastAPI, listener: socket.socket, settings: Settings, ready: Callab
     config = uvicorn.Config(
         app,
         http=impatient(settings.idle_seconds),
-        ws="websockets-sansio",
+        ws=Determined,
         ws_max_size=settings.max_message_bytes,
         ws_ping_interval=20.0,
         # The answer to a ping waits behind the audio of a client that is faster than we are; `idle_seconds` finds those

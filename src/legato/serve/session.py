@@ -8,8 +8,10 @@ from collections import deque
 from typing import Self
 
 from legato.audio import SAMPLE_RATE, Samples
+from legato.endpoint import Endpointing
 from legato.engine_streams import AsyncEngineStream
 from legato.errors import BusyError, EngineError
+from legato.phrases import Phrases
 from legato.serve.container import Container, ContainerReader
 from legato.serve.errors import ApiError
 from legato.serve.logs import tell
@@ -125,6 +127,27 @@ class Session:
         if not self._ended:
             self._stream.set_language(language)
             self.language = language
+
+    def set_endpoint(self, rules: Endpointing) -> None:
+        """Go on with other rules for the end of segments behind the audio that came."""
+        if not self._ended:
+            self._stream.set_endpoint(rules)
+
+    def set_phrases(self, phrases: Phrases) -> None:
+        """Go on with other phrases behind the audio that came; thousands should be compiled before, in a thread.
+
+        Raises:
+            PhraseError: the model cannot spell one, or it is empty, or its weight is out of range; nothing changes.
+        """
+        if not self._ended:
+            self._stream.set_phrases(phrases)
+
+    async def set_wire(self, wire: Wire) -> None:
+        """Expect audio in another form from now on. Errors as for `hear`."""
+        async with self._sending:
+            if not self._ended and wire != self._decoder.wire:
+                await self._accept(self._decoder.flush())
+                self._decoder = WireDecoder(wire)
 
     async def end(self) -> None:
         """Say that no more audio comes; harmless when that was said. The `Final` is the last event."""

@@ -1,12 +1,15 @@
 """What the WebSocket interfaces have in common: waiting for a client, but not for ever, and talking both ways."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from legato.serve.errors import ApiError
 from legato.serve.session import Session
+
+_PARTING_SECONDS = 2.0
 
 
 async def receive(websocket: WebSocket, idle_seconds: float) -> str | bytes:
@@ -65,3 +68,12 @@ async def converse(
         for task in (reader, writer):
             task.cancel()
         await asyncio.gather(reader, writer, return_exceptions=True)
+
+
+async def part(websocket: WebSocket, code: int, reason: str, text: str | None = None) -> None:
+    """Close a socket, with a last message before; does not wait for a client that does not read."""
+    with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):  # it is closed already
+        async with asyncio.timeout(_PARTING_SECONDS):
+            if text is not None:
+                await websocket.send_text(text)
+            await websocket.close(code, reason)

@@ -7,7 +7,8 @@ the name that the client gives it is never used for anything.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, TypeVar, cast
 
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 _MAX_FIELDS = 200
 _MAX_FIELD_BYTES = 100_000
+_SPOOLED_BYTES = 1_000_000
 
 
 @asynccontextmanager
@@ -46,20 +48,38 @@ async def read_form(request: Request, settings: Settings) -> AsyncIterator[FormD
         async with asyncio.timeout(settings.max_upload_seconds):
             form = await parser.parse()
     except TimeoutError:
-        raise ApiError(
-            408, f"The request took longer than {settings.max_upload_seconds:g} s to arrive.", code="too_slow"
-        ) from None
+        raise _too_slow(settings) from None
     except MultiPartException as error:
         raise ApiError(400, f"The form cannot be read: {error.message}", code="invalid_form") from None
     except ClientDisconnect:
         raise client_left() from None
     except OSError as error:
-        logger.error("an upload cannot be kept: %s", error)
-        raise busy("The server has no room for the file. Try again later.", "no_room") from None
+        raise _no_room(error) from None
     try:
         yield form
     finally:
         await form.close()
+
+
+@asynccontextmanager
+async def read_body(request: Request, settings: Settings) -> AsyncIterator[BinaryIO]:
+    """Read a body that is a file itself; leaving the `async with` block removes it. Errors as for `read_form`."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > settings.max_upload_bytes:
+        raise too_large(settings)
+    with SpooledTemporaryFile(_SPOOLED_BYTES) as file:
+        try:
+            async with asyncio.timeout(settings.max_upload_seconds):
+                async for piece in _bounded(request, settings):
+                    await asyncio.to_thread(file.write, piece)
+        except TimeoutError:
+            raise _too_slow(settings) from None
+        except ClientDisconnect:
+            raise client_left() from None
+        except OSError as error:
+            raise _no_room(error) from None
+        file.seek(0)
+        yield cast("BinaryIO", file)
 
 
 async def _bounded(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
@@ -91,6 +111,16 @@ def too_large(settings: Settings) -> ApiError:
     )
 
 
+def _too_slow(settings: Settings) -> ApiError:
+    seconds = settings.max_upload_seconds
+    return ApiError(408, f"The request took longer than {seconds:g} s to arrive.", code="too_slow")
+
+
+def _no_room(error: OSError) -> ApiError:
+    logger.error("an upload cannot be kept: %s", error)
+    return busy("The server has no room for the file. Try again later.", "no_room")
+
+
 def client_left() -> ApiError:
     """Nobody will read the answer."""
     return ApiError(499, "The client left.", code="client_left")
@@ -103,7 +133,11 @@ async def gone(request: Request) -> None:
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """Do something, but give it up when the client leaves."""
+    """Do something, but give it up when the client leaves.
+
+    Raises:
+        ApiError: it left.
+    """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(gone(request))
     try:

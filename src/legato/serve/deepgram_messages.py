@@ -1,0 +1,127 @@
+"""What Deepgram's clients are told: the messages of a connection, as JSON."""
+
+import json
+import unicodedata
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from legato.serve.errors import ApiError
+from legato.transcript import Transcript, Word
+
+
+class Messages:
+    """Writes the messages of one connection.
+
+    Args:
+        request_id: names it.
+        model: the name of the model.
+        version: of the server.
+        channels: that are recognised, each for itself.
+    """
+
+    def __init__(self, request_id: str, model: str, version: str, channels: int) -> None:
+        self._request_id = request_id
+        self._channels = channels
+        self._model = {"name": model, "version": version, "arch": "legato"}
+        self._model_id = str(uuid.uuid5(uuid.NAMESPACE_OID, model))
+        self._created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def results(
+        self,
+        channel: int,
+        text: str,
+        words: Sequence[Word],
+        confidence: float,
+        start: float,
+        end: float,
+        *,
+        final: bool = False,
+        speech_final: bool = False,
+        from_finalize: bool = False,
+    ) -> str:
+        """Give a text with its words; `start` and `end` are seconds of the stream that it was heard in."""
+        alternative = {"transcript": text, "confidence": confidence, "words": [_word(word) for word in words]}
+        return _json(
+            "Results",
+            channel_index=[channel, self._channels], start=round(start, 3), duration=round(max(0.0, end - start), 3),
+            is_final=final, speech_final=speech_final, from_finalize=from_finalize,
+            channel={"alternatives": [alternative]},
+            metadata={"request_id": self._request_id, "model_info": self._model, "model_uuid": self._model_id},
+        )  # fmt: skip
+
+    def speech_started(self, channel: int, seconds: float) -> str:
+        """Somebody began to speak."""
+        return _json("SpeechStarted", channel=[channel, self._channels], timestamp=seconds)
+
+    def utterance_end(self, channel: int, seconds: float) -> str:
+        """For long no word came; the last one ended there."""
+        return _json("UtteranceEnd", channel=[channel, self._channels], last_word_end=seconds)
+
+    def configured(self, keyterms: list[str] | None) -> str:
+        """A `Configure` is in effect."""
+        more = {} if keyterms is None else {"keyterms": keyterms}
+        return _json("ConfigureSuccess", request_id=self._request_id, **more)
+
+    def not_configured(self, error: ApiError) -> str:
+        """A `Configure` was refused."""
+        limit = error.code == "too_many_phrases"
+        code = "CONFIGURE_KEYTERM_LIMIT_EXCEEDED" if limit else "CONFIGURE_KEYTERMS_NOT_SUPPORTED"
+        return _json("ConfigureFailure", request_id=self._request_id, code=code, description=error.message)
+
+    def error(self, variant: str, description: str, message: str | None = None) -> str:
+        """Something went wrong, with the client's message if one is to blame."""
+        more = {} if message is None else {"message": message[:200]}
+        return _json("Error", variant=variant, description=description, **more)
+
+    def refusal(self, error: ApiError) -> dict[str, object]:
+        """Give the body of the response to a request that does not become a connection."""
+        return {"err_code": (error.code or "").upper(), "err_msg": error.message, "request_id": self._request_id}
+
+    def file(self, transcript: Transcript, sha256: str, *, utterances: bool, languages: bool) -> dict[str, object]:
+        """Give the body of the response to a file."""
+        words = [_word(word) for word in transcript.words]
+        sure = min((word.confidence for word in transcript.words), default=0.0)
+        channel: dict[str, object] = {
+            "alternatives": [{"transcript": transcript.text, "confidence": sure, "words": words}]
+        }
+        if languages and transcript.language is not None:
+            channel["detected_language"] = transcript.language
+        results: dict[str, object] = {"channels": [channel]}
+        if utterances:
+            results["utterances"] = [
+                {
+                    "id": str(uuid.uuid4()), "channel": 0, "start": part.start, "end": part.end,
+                    "confidence": part.confidence, "transcript": part.text, "words": [_word(w) for w in part.words],
+                }
+                for part in transcript.segments
+            ]  # fmt: skip
+        return {"metadata": self._summary(sha256, transcript.duration), "results": results}
+
+    def metadata(self, sha256: str, seconds: float) -> str:
+        """Give the last message: what was heard, all in all."""
+        return _json("Metadata", **self._summary(sha256, seconds))
+
+    def _summary(self, sha256: str, seconds: float) -> dict[str, object]:
+        return {
+            "transaction_key": "deprecated", "request_id": self._request_id, "sha256": sha256,
+            "created": self._created, "duration": round(seconds, 3), "channels": self._channels,
+            "models": [self._model_id], "model_info": {self._model_id: self._model},
+        }  # fmt: skip
+
+
+def _word(word: Word) -> dict[str, object]:
+    return {
+        "word": _plain(word.text), "start": word.start, "end": word.end, "confidence": word.confidence,
+        "punctuated_word": word.text,
+    }  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Give a word in lower case, without punctuation around it; punctuation alone stays."""
+    letters = [n for n, character in enumerate(text) if not unicodedata.category(character).startswith("P")]
+    return text[letters[0] : letters[-1] + 1].lower() if letters else text
+
+
+def _json(kind: str, **fields: object) -> str:
+    return json.dumps({"type": kind, **fields})

@@ -1,0 +1,108 @@
+"""Speech for live streams: clips as sockets carry them, and what a stream without a server hears in them."""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+import httpx
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+import legato
+from legato.audio import Samples, read_audio
+from legato.recognizer import Recognizer
+from legato.serve.wire import Encoding, Wire, WireDecoder
+from legato.transcript import Event, Segment
+from tests.server import Server
+from tests.sounds import encode
+
+SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
+LANGUAGES = ("en", "de", "fr", "es", "it", "hi")
+NEVER = legato.Endpointing(after_speech=math.inf, without_speech=math.inf, longest=math.inf)
+
+
+@cache
+def clip(language: str) -> Samples:
+    """2 to 4 s of speech, float32 at 16 kHz."""
+    return read_audio(SAMPLES / f"{language}.flac")
+
+
+def silence(seconds: float) -> Samples:
+    return np.zeros(round(seconds * 16000), np.float32)
+
+
+def pcm(samples: Samples, rate: int = 16000) -> bytes:
+    """16-bit PCM at another rate."""
+    resampled: NDArray[np.float32] = soxr.resample(samples, 16000, rate) if rate != 16000 else samples
+    return (np.clip(resampled, -1, 1) * 32767).astype("<i2").tobytes()
+
+
+def g711(samples: Samples, law: Encoding, folder: Path) -> bytes:
+    """G.711 at 8 kHz, written by FFmpeg."""
+    suffix, codec = {"mulaw": ("ul", "pcm_mulaw"), "alaw": ("al", "pcm_alaw")}[law]
+    resampled = soxr.resample(samples, 16000, 8000)[:, None]
+    return encode(folder / f"clip.{suffix}", resampled, 8000, codec).read_bytes()
+
+
+def pieces(data: bytes, size: int = 6400) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+class Reference:
+    """A stream without a server, that hears what a client sends."""
+
+    def __init__(self, recognizer: Recognizer, wire: Wire, rules: legato.Endpointing, language: str = "auto") -> None:
+        self.stream = recognizer.stream(language=language, endpoint=rules)
+        self.events: list[Event] = []
+        self._decoder = WireDecoder(wire)
+
+    def hear(self, parts: Iterable[bytes]) -> None:
+        for part in parts:
+            self.events += self.stream.accept(self._decoder.decode(part))
+
+    def set_wire(self, wire: Wire) -> None:
+        self.events += self.stream.accept(self._decoder.flush())
+        self._decoder = WireDecoder(wire)
+
+    def commit(self) -> None:
+        self.events += self.stream.accept(self._decoder.flush())
+        self.events += self.stream.commit()
+
+    def finish(self) -> None:
+        self.events += self.stream.accept(self._decoder.flush())
+        self.events += self.stream.finish()
+
+    @property
+    def segments(self) -> list[Segment]:
+        return [event for event in self.events if isinstance(event, Segment)]
+
+    @property
+    def texts(self) -> list[str]:
+        """Those of the segments that have some."""
+        return [segment.text for segment in self.segments if segment.text]
+
+
+def heard(recognizer: Recognizer, parts: Sequence[bytes], wire: Wire, language: str = "auto") -> str:
+    """The text of a stream of its own."""
+    reference = Reference(recognizer, wire, NEVER, language)
+    reference.hear(parts)
+    reference.finish()
+    return " ".join(reference.texts)
+
+
+def metric(server: Server, name: str) -> float:
+    """A figure of the server's, such as `legato_streams{interface="realtime"}`; 0 where it is not told."""
+    lines = httpx.get(server.url + "/metrics").text.splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name), 0.0)
+
+
+def wait_for(server: Server, name: str, value: float) -> None:
+    """Wait until a figure has reached a value, or has sunk to it."""
+    deadline = time.monotonic() + 60
+    rises = metric(server, name) < value
+    while (found := metric(server, name)) != value and not (rises and found > value):
+        assert time.monotonic() < deadline, f"{name} is {found}"
+        time.sleep(0.05)
