@@ -19,6 +19,12 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    wyoming_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve Wyoming (Home Assistant) too, on this port.")
+    ] = None,
+    wyoming_host: Annotated[
+        str, typer.Option(help="Address for Wyoming, which knows no API keys; others need --allow-anonymous.")
+    ] = "127.0.0.1",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
     language: Annotated[str, typer.Option(help="For clients that name none; auto detects it.")] = "auto",
     chunk_ms: Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")] = 320,
@@ -54,12 +60,13 @@ def serve(
     from legato.models import resolve
     from legato.serve.application import create_app
     from legato.serve.logs import configure_logs
-    from legato.serve.server import address_of, listen, run
+    from legato.serve.server import address_of, listen, listen_wyoming, run
     from legato.serve.settings import Settings
 
     resolved = resolve(model)
     settings = Settings(
-        host=host, port=port, api_keys=_read_keys(api_key_file), allow_anonymous=allow_anonymous,
+        host=host, port=port, wyoming_host=wyoming_host, wyoming_port=wyoming_port,
+        api_keys=_read_keys(api_key_file), allow_anonymous=allow_anonymous,
         allow_origins=tuple(origin.rstrip("/") for origin in allow_origin or ()),
         model=resolved.path.name if resolved.source == "path" else resolved.name,
         language=language, chunk_ms=chunk_ms, max_streams=max_streams, max_files=max_files,
@@ -67,14 +74,17 @@ def serve(
         max_stream_seconds=max_stream_minutes * 60, max_message_bytes=round(max_message_kb * 1e3),
         idle_seconds=idle_seconds, grace_seconds=grace_seconds, log_transcripts=log_transcripts,
     )  # fmt: skip
-    listener = listen(settings)
+    listener, wyoming = listen(settings), listen_wyoming(settings)
     recognizer = load(resolved.path, threads=threads)
     recognizer.start(language=language, chunk_ms=chunk_ms)  # tells here what the model cannot do
     if model is None:
         say(f"Model: {resolved.name}; others: --model NAME, see 'legato models'")
     configure_logs()
-    address = address_of(listener)
-    run(create_app(recognizer, settings), listener, settings, lambda: print(f"Legato serves {address}", flush=True))
+    addresses = [address_of(listener)] + ([address_of(wyoming, "tcp")] if wyoming else [])
+    run(
+        create_app(recognizer, settings, wyoming), listener, settings,
+        lambda: print(f"Legato serves {' and '.join(addresses)}", flush=True),
+    )  # fmt: skip
 
 
 def _read_keys(file: Path | None) -> tuple[str, ...]:
