@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from legato.engine import Engine
 from legato.recognizer import Recognizer
-from legato.serve import health, metrics, models, transcriptions
+from legato.serve import docs, health, metrics, models, transcriptions
 from legato.serve.auth import Guard
 from legato.serve.drain import Drain
 from legato.serve.errors import add_error_handlers
@@ -19,6 +19,7 @@ from legato.serve.files import Files
 from legato.serve.live import LiveStreams
 from legato.serve.logs import RequestLog
 from legato.serve.metrics import Metrics
+from legato.serve.openapi import describe
 from legato.serve.service import Service
 from legato.serve.settings import Settings
 from legato.serve.wyoming import serve_wyoming
@@ -49,9 +50,10 @@ def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socke
     )  # fmt: skip
     live = LiveStreams(engine, settings, found, drain)
     app.state.service = Service(engine, settings, found, drain, live, files, round(time.time()))
-    for module in (transcriptions, models, health, metrics):
+    for module in (transcriptions, models, health, metrics, docs):
         app.include_router(module.router)
     add_error_handlers(app)
+    describe(app)
     if settings.allow_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.allow_origins), allow_methods=["*"], allow_headers=["*"]

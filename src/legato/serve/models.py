@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from legato.serve.errors import ApiError
+from legato.serve.errors import ApiError, ErrorBody
 from legato.serve.service import service_of
 from legato.serve.settings import Settings
 
@@ -56,7 +56,11 @@ def list_models(request: Request) -> ModelList:
     return ModelList(data=[Model(id=service.settings.model, created=service.started)])
 
 
-@router.get("/models/{name:path}", summary="Describe the model", responses={404: {"description": "Not served here."}})
+@router.get(
+    "/models/{name:path}",
+    summary="Describe the model",
+    responses={404: {"description": "Not served here.", "model": ErrorBody}},
+)
 def get_model(name: str, request: Request) -> Model:
     """Describe the model under its name, or under one that means the same."""
     service = service_of(request)

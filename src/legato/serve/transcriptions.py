@@ -42,10 +42,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 _RESULT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The transcript in the form that was asked for.",
+        "model": Transcription | VerboseTranscription,
         "content": {
-            "application/json": {
-                "schema": {"anyOf": [Transcription.model_json_schema(), VerboseTranscription.model_json_schema()]}
-            },
             "text/plain": {"schema": {"type": "string"}},
             "text/vtt": {"schema": {"type": "string"}},
             "text/event-stream": {"schema": {"type": "string"}},
@@ -89,7 +87,12 @@ async def transcribe(request: Request) -> Response:
         return Response(content, media_type=kind)
 
 
-@router.post("/translations", summary="Not supported", responses={400: {"model": ErrorBody}}, status_code=400)
+@router.post(
+    "/translations",
+    summary="Not supported",
+    responses={400: {"description": "Always.", "model": ErrorBody}},
+    status_code=400,
+)
 async def translate(_request: Request) -> Response:
     """Refuse: the model writes what was said, in the language in which it was said."""
     raise ApiError(

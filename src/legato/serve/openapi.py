@@ -1,0 +1,44 @@
+"""The OpenAPI description: FastAPI's, with what it cannot know about our errors and keys."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from legato.serve.auth import PUBLIC
+
+_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
+_REFUSALS = {
+    "401": "An API key is needed, and none that is known was given.",
+    "403": "Without API keys, pages from elsewhere are refused.",
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Have an application describe itself with our errors."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _with_errors(
+                get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            )
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation has it
+
+
+def _with_errors(schema: dict[str, Any]) -> dict[str, Any]:
+    components = schema.setdefault("components", {})
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for name in ("HTTPValidationError", "ValidationError"):
+        components.get("schemas", {}).pop(name, None)
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            answers = operation["responses"]
+            if answers.pop("422", None):  # they are told as 400
+                answers.setdefault("400", {"description": "A field is wrong.", "content": _ERROR})
+            for status, description in _REFUSALS.items():
+                answers[status] = {"description": description, "content": _ERROR}
+            if path not in PUBLIC:
+                operation["security"] = [{"key": []}, {}]
+    return schema

@@ -1,0 +1,371 @@
+"""OpenAI's transcription interface, through the official client."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from openai.types.audio import TranscriptionVerbose
+
+import legato
+from legato.audio import read_audio
+from legato.formats import to_srt, to_txt, to_vtt
+from tests.server import Server
+from tests.sounds import encode, tone
+
+CLIPS = sorted((Path(__file__).parent / "data" / "numbers").glob("*.flac"))
+SAMPLES = sorted((Path(legato.__file__).parent / "assets" / "samples").glob("*.flac"))
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> legato.Recognizer:
+    return legato.load("embedded", threads=1)
+
+
+@pytest.fixture
+def client(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0)
+
+
+def post(
+    server: Server, content: bytes | None, /, name: str = "a.wav", url: str = "/v1/audio/transcriptions", **fields: Any
+) -> httpx.Response:
+    files = None if content is None else {"file": (name, content)}
+    return httpx.post(server.url + url, data={"model": "whisper-1", **fields}, files=files, timeout=60)
+
+
+def error(answer: httpx.Response) -> dict[str, Any]:
+    found: dict[str, Any] = answer.json()["error"]
+    assert set(found) == {"message", "type", "param", "code"}
+    assert "Traceback" not in found["message"]
+    return found
+
+
+def test_models(client: openai.OpenAI) -> None:
+    [model] = client.models.list().data
+    assert client.models.retrieve(model.id).id == model.id
+    assert client.models.retrieve("whisper-1").id == "whisper-1"
+    for name in ("whisper-2", "../../etc/passwd", "src/legato/assets/numbers"):
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sample_format", "rate"),
+    [
+        ("a.wav", "pcm_s16le", "s16", 48000),
+        ("a.wav", "pcm_mulaw", "s16", 8000),
+        ("a.mp3", "libmp3lame", "s16p", 44100),
+        ("a.ogg", "libopus", "s16", 48000),
+        ("a.webm", "libopus", "s16", 48000),
+        ("a.m4a", "aac", "fltp", 44100),
+        ("a.flac", "flac", "s16", 16000),
+    ],
+)
+def test_codecs(
+    client: openai.OpenAI, recognizer: legato.Recognizer, tmp_path: Path, name: str, codec: str,
+    sample_format: str, rate: int,
+) -> None:  # fmt: skip
+    speech = read_audio(SAMPLES[0])[:, None]
+    if rate != 16000:
+        repeated = np.interp(
+            np.arange(len(speech) * rate // 16000) * 16000 / rate, np.arange(len(speech)), speech[:, 0]
+        )
+        speech = repeated.astype(np.float32)[:, None]
+    path = encode(tmp_path / name, speech, rate, codec, sample_format)
+    expected = recognizer.transcribe(path)
+    assert expected.text
+    assert client.audio.transcriptions.create(file=path, model="whisper-1").text == expected.text
+    # What a client calls its file does not matter.
+    with path.open("rb") as file:
+        assert client.audio.transcriptions.create(file=("noname", file), model="whisper-1").text == expected.text
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_response_formats(client: openai.OpenAI, recognizer: legato.Recognizer, sample: Path) -> None:
+    expected = recognizer.transcribe(sample, language=sample.stem)
+
+    def ask(**fields: Any) -> Any:
+        return client.audio.transcriptions.create(file=sample, model="whisper-1", language=sample.stem, **fields)
+
+    plain = ask()
+    assert plain.text == expected.text
+    assert plain.usage.seconds == pytest.approx(expected.duration, abs=0.001)
+    assert ask(response_format="text") == to_txt(expected)
+    assert ask(response_format="srt") == to_srt(expected)
+    assert ask(response_format="vtt") == to_vtt(expected)
+    verbose = ask(response_format="verbose_json")
+    assert isinstance(verbose, TranscriptionVerbose)
+    assert (verbose.text, verbose.language) == (expected.text, expected.language)
+    assert verbose.words is None
+    assert verbose.segments is not None
+    assert [(each.text, each.start, each.end) for each in verbose.segments] == [
+        (each.text, each.start, each.end) for each in expected.segments
+    ]
+    assert all(each.avg_logprob <= 0 for each in verbose.segments)
+    words = ask(response_format="verbose_json", timestamp_granularities=["word"])
+    assert words.segments is None
+    assert [(each.word, each.start, each.end) for each in words.words] == [
+        (each.text, each.start, each.end) for each in expected.words
+    ]
+    both = ask(response_format="verbose_json", timestamp_granularities=["word", "segment"])
+    assert both.words == words.words
+    assert both.segments == verbose.segments
+
+
+def test_server_sent_events(client: openai.OpenAI, recognizer: legato.Recognizer) -> None:
+    sample = SAMPLES[0]
+    expected = recognizer.transcribe(sample).text
+    events = list(client.audio.transcriptions.create(file=sample, model="whisper-1", stream=True, include=["logprobs"]))
+    *deltas, done = events
+    assert len(deltas) > 1
+    assert all(each.type == "transcript.text.delta" for each in deltas)
+    assert "".join(each.delta for each in deltas if each.type == "transcript.text.delta") == expected
+    assert done.type == "transcript.text.done"
+    assert done.text == expected
+    assert done.logprobs is not None
+    assert "".join(each.token or "" for each in done.logprobs).strip() == expected
+
+
+def test_log_probabilities(client: openai.OpenAI, recognizer: legato.Recognizer) -> None:
+    transcript = recognizer.transcribe(SAMPLES[0])
+    result = client.audio.transcriptions.create(file=SAMPLES[0], model="whisper-1", include=["logprobs"])
+    assert result.logprobs is not None
+    assert "".join(each.token or "" for each in result.logprobs).strip() == transcript.text
+    measured = [each.logprob for each in result.logprobs]
+    text_tokens = [token for token in transcript.tokens if token.id not in recognizer.bundle.language_tags]
+    outputs = recognizer.bundle.sizes.vocabulary + 1
+    expected = [np.log((token.confidence * (outputs - 1) + 1) / outputs) for token in text_tokens]
+    np.testing.assert_allclose(np.array(measured, float), expected, atol=1e-3)
+
+
+def test_pauses_make_segments(client: openai.OpenAI, recognizer: legato.Recognizer, tmp_path: Path) -> None:
+    speech, pause = read_audio(SAMPLES[0]), np.zeros(24000, np.float32)
+    path = encode(tmp_path / "a.wav", np.concatenate([speech, pause, speech, pause])[:, None], 16000, "pcm_s16le")
+    rules = legato.Endpointing(after_speech=0.6, without_speech=float("inf"), longest=float("inf"))
+    expected = recognizer.transcribe(path, endpoint=rules)
+    assert len(expected.segments) == 2
+    strategy: Any = {"type": "server_vad", "silence_duration_ms": 600}
+    forms: list[Any] = [strategy, json.dumps(strategy)]
+    for given in forms:
+        result = client.audio.transcriptions.create(
+            file=path, model="whisper-1", response_format="verbose_json", chunking_strategy=given
+        )
+        assert result.segments is not None
+        assert [each.text for each in result.segments] == [each.text for each in expected.segments]
+    *deltas, done = client.audio.transcriptions.create(
+        file=path, model="whisper-1", stream=True, chunking_strategy=strategy
+    )
+    assert done.type == "transcript.text.done"
+    assert "".join(each.delta for each in deltas if each.type == "transcript.text.delta") == done.text == expected.text
+
+
+def test_a_prompt_gives_phrases(server: Server, recognizer: legato.Recognizer) -> None:
+    plain = {clip: recognizer.transcribe(clip).text for clip in CLIPS[::4]}
+    terms = sorted({word for text in plain.values() for word in text.split()})
+    boosted = ((clip, recognizer.transcribe(clip, phrases=[(term, 10.0) for term in terms]).text) for clip in plain)
+    clip, text = next((clip, text) for clip, text in boosted if text != plain[clip])
+    data = clip.read_bytes()
+    for fields in ({"prompt": ", ".join(f"{term}=10" for term in terms)}, {"keywords[]": [f"{t}=10" for t in terms]}):
+        assert post(server, data, **fields).json()["text"] == text
+    assert post(server, data).json()["text"] == plain[clip]
+    assert error(post(server, data, prompt="x" * 300))["param"] == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"model": "/etc/passwd"}, 404, "model"),
+        ({"model": ""}, 400, "model"),
+        ({"language": "klingon"}, 400, "language"),
+        ({"response_format": "diarized_json"}, 400, "response_format"),
+        ({"timestamp_granularities[]": "word"}, 400, "timestamp_granularities[]"),
+        ({"response_format": "verbose_json", "timestamp_granularities[]": "page"}, 400, "timestamp_granularities[]"),
+        ({"temperature": "hot"}, 400, "temperature"),
+        ({"temperature": "nan"}, 400, "temperature"),
+        ({"stream": "maybe"}, 400, "stream"),
+        ({"stream": "true", "response_format": "srt"}, 400, "stream"),
+        ({"include[]": "everything"}, 400, "include[]"),
+        ({"chunking_strategy": "["}, 400, "chunking_strategy"),
+        ({"chunking_strategy[type]": "other"}, 400, "chunking_strategy"),
+        ({"chunk_ms": "100"}, 400, "chunk_ms"),
+        ({"known_speaker_names[]": "Ada"}, 400, "known_speaker_names[]"),
+    ],
+)
+def test_fields_that_are_wrong(server: Server, fields: dict[str, str], status: int, param: str) -> None:
+    answer = post(server, SAMPLES[0].read_bytes(), **fields)
+    assert answer.status_code == status, answer.text
+    assert error(answer)["param"] == param
+
+
+def test_files_that_are_wrong(server: Server, tmp_path: Path) -> None:
+    video = b"\x00\x00\x00\x18ftypmp42" + bytes(1000)
+    for content, words in (
+        (b"", "empty"),
+        (b"hello, world\n" * 100, "not an audio file"),
+        (video, "not an audio file"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "not an audio file"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", ""),
+    ):
+        for stream in ("false", "true"):
+            answer = post(server, content, stream=stream)
+            assert answer.status_code == 400, (content[:20], answer.text)
+            found = error(answer)
+            assert words in found["message"]
+            assert found["param"] == "file"
+            assert "root:" not in answer.text
+    assert error(post(server, None))["message"]
+    url = f"{server.url}/v1/audio/transcriptions"
+    assert httpx.post(url, json={"model": "whisper-1"}).status_code == 415
+    assert httpx.post(url, content=b"x", headers={"Content-Type": "multipart/form-data"}).status_code == 400
+    broken = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert httpx.post(url, content=b"--b\r\nnonsense", headers=broken).status_code == 400
+    two = [("file", ("a", b"1")), ("file", ("b", b"2"))]
+    assert httpx.post(url, files=two, data={"model": "whisper-1"}).status_code == 400
+
+
+def test_a_damaged_file_is_told(server: Server, tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.wav", tone(3, 16000), 16000, "pcm_s16le")
+    answer = post(server, path.read_bytes()[:40000])
+    assert answer.status_code == 200
+    assert "cut off" in answer.json()["warnings"][0]
+
+
+def test_translations_are_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="not supported"):
+        client.audio.translations.with_raw_response.create(file=SAMPLES[0], model="whisper-1")
+
+
+def test_names_are_only_names(server: Server, recognizer: legato.Recognizer, tmp_path: Path) -> None:
+    expected = recognizer.transcribe(SAMPLES[0]).text
+    target = tmp_path / "written"
+    for name in (f"../../../../../../{target}", str(target), "..\\..\\a.wav", "a\x00b.wav", "/etc/passwd", "x" * 3000):
+        answer = post(server, SAMPLES[0].read_bytes(), name=name)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["text"] == expected
+        assert not target.exists()
+
+
+def test_many_uploads_at_a_time_are_never_mixed_up(server: Server, recognizer: legato.Recognizer) -> None:
+    expected = {clip: recognizer.transcribe(clip).text for clip in CLIPS}
+    assert len(set(expected.values())) > len(CLIPS) / 2  # they say different things
+
+    async def run() -> list[tuple[Path, str]]:
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as client:
+            places = asyncio.Semaphore(12)
+
+            async def one(clip: Path, stream: bool) -> tuple[Path, str]:
+                async with places:
+                    if not stream:
+                        return clip, (await client.audio.transcriptions.create(file=clip, model="whisper-1")).text
+                    text = ""
+                    async for event in await client.audio.transcriptions.create(
+                        file=clip, model="whisper-1", stream=True
+                    ):
+                        text += event.delta if event.type == "transcript.text.delta" else ""
+                    return clip, text
+
+            return await asyncio.gather(*map(one, CLIPS, cycle([False, True])))
+
+    for clip, text in asyncio.run(run()):
+        assert text == expected[clip], clip.name
+
+
+def endless(head: bytes) -> Iterator[bytes]:
+    """A body without an end."""
+    yield head
+    while True:
+        yield bytes(10_000)
+
+
+def test_uploads_are_stopped_while_they_arrive(tmp_path: Path) -> None:
+    kind = "multipart/form-data; boundary=b"
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    with Server(tmp_path, "--max-upload-mb", 1) as server:
+        url = f"{server.url}/v1/audio/transcriptions"
+        # Without a length what comes is counted: this would never end otherwise.
+        answer = httpx.post(url, content=endless(head), headers={"Content-Type": kind}, timeout=60)
+        assert answer.status_code == 413
+        assert error(answer)["code"] == "file_too_large"
+        # With a length nothing has to come at all.
+        request = f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            connection.sendall(f"{request}Content-Length: 1000001\r\n\r\n".encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+        assert post(server, bytes(900_000)).status_code == 400  # not audio, but not too large
+        assert httpx.get(f"{server.url}/ready").status_code == 200
+
+
+def test_uploads_that_stop_are_given_up(tmp_path: Path) -> None:
+    with Server(tmp_path, "--idle-seconds", 0.3) as server:
+        request = "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            connection.sendall(f"{request}Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n".encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_bombs_are_cut_off(tmp_path: Path) -> None:
+    """Hours of silence in few bytes."""
+    path = encode(tmp_path / "a.flac", np.zeros((16000 * 3600, 1), np.float32), 16000, "flac")
+    assert path.stat().st_size < 2_000_000
+    # Once more without the length in its header, as an endless recording has it.
+    data = bytearray(path.read_bytes())
+    assert data[:4] == b"fLaC"
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    with Server(tmp_path, "--max-audio-minutes", 0.5) as server:
+        for content in (path.read_bytes(), bytes(data)):
+            for stream in ("false", "true"):
+                answer = post(server, content, stream=stream)
+                if stream == "true" and answer.status_code == 200:  # it had begun already
+                    assert "audio_too_long" in answer.text
+                else:
+                    assert answer.status_code == 413
+                    assert error(answer)["code"] == "audio_too_long"
+
+
+def test_a_client_that_leaves_frees_its_place(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.flac", np.zeros((16000 * 1800, 1), np.float32), 16000, "flac")
+    with Server(tmp_path, "--max-files", 1) as server:
+        for stream in ("false", "true"):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(
+                    f"{server.url}/v1/audio/transcriptions",
+                    data={"model": "whisper-1", "stream": stream},
+                    files={"file": path.read_bytes()},
+                    timeout=0.5,
+                )
+        # Nobody waits for half an hour of audio twice before this one.
+        assert post(server, SAMPLES[0].read_bytes()).status_code == 200
+        assert server.stop() == 0
+        assert [each["seconds"] < 10 for each in server.logs("file")] == [True]
+
+
+def test_too_many_files_are_refused_and_the_others_unharmed(tmp_path: Path, recognizer: legato.Recognizer) -> None:
+    path = encode(tmp_path / "a.wav", read_audio(SAMPLES[0])[:, None].repeat(1, 1), 16000, "pcm_s16le")
+    expected = recognizer.transcribe(path).text
+    with Server(tmp_path, "--max-files", 1, "--max-waiting", 1) as server:
+        answers: list[httpx.Response] = []
+        data = path.read_bytes()
+        threads = [threading.Thread(target=lambda: answers.append(post(server, data))) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        done = [answer for answer in answers if answer.status_code == 200]
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert len(done) + len(refused) == 12
+        assert done
+        assert all(answer.json()["text"] == expected for answer in done)
+        assert all(answer.headers["Retry-After"] for answer in refused)
+        # With its usual retries the official client gets through.
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused")
+        assert client.audio.transcriptions.create(file=path, model="whisper-1").text == expected
