@@ -7,6 +7,7 @@ from legato.errors import LegatoError
 _PACKAGES = {
     "convert": ("onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes"),
     "evaluate": ("rapidfuzz", "whisper_normalizer", "datasets", "jinja2", "matplotlib"),
+    "ray": ("ray",),
     "serve": ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart", "wyoming"),
 }
 

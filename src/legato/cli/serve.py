@@ -1,6 +1,7 @@
 """`legato serve`: recognition for other programs, over HTTP and WebSockets."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,9 @@ def serve(
     wyoming_host: Annotated[
         str, typer.Option(help="Address for Wyoming, which knows no API keys; others need --allow-anonymous.")
     ] = "127.0.0.1",
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="Serve on the machines of the Ray cluster at RAY_ADDRESS, or with Ray here.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
     language: Annotated[str, typer.Option(help="For clients that name none; auto detects it.")] = "auto",
     chunk_ms: Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")] = 320,
@@ -55,7 +59,9 @@ def serve(
     ] = False,
 ) -> None:
     """Serve OpenAI's transcription API and others. SIGTERM finishes what runs, then ends."""
-    require("legato serve", "serve")
+    require("legato serve --ray", "serve", "ray") if on_ray else require("legato serve", "serve")
+    if on_ray and wyoming_port is not None:
+        raise typer.BadParameter("Ray carries HTTP and WebSockets only.", param_hint="--wyoming-port")
 
     from legato import load
     from legato.models import resolve
@@ -80,6 +86,15 @@ def serve(
     recognizer.start(language=language, chunk_ms=chunk_ms)  # tells here what the model cannot do
     if model is None:
         say(f"Model: {resolved.name}; others: --model NAME, see 'legato models'")
+    if on_ray:
+        from legato.serve.ray_cluster import serve_on_ray
+
+        del recognizer  # each replica has its own
+        address = address_of(listener)
+        settings = replace(settings, port=listener.getsockname()[1])
+        listener.close()  # the proxies of Ray listen themselves
+        serve_on_ray(resolved.path, settings, threads, lambda: print(f"Legato serves {address}", flush=True))
+        return
     configure_logs()
     addresses = [address_of(listener)] + ([address_of(wyoming, "tcp")] if wyoming else [])
     run(

@@ -1,0 +1,115 @@
+"""The same application on Ray Serve: a replica of it on every machine of a cluster, behind a proxy on each.
+
+A WebSocket is one request to Ray, so it stays with the replica that got it. Needs the extra `ray`.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from fastapi import FastAPI
+from ray import serve
+
+from legato.errors import LegatoError
+from legato.serve.settings import Settings
+
+_NAME = "legato"
+# Ours are the limits that tell a client why it is refused. Ray's would let it wait.
+_REQUESTS = 10_000
+_LOGS = {"log_level": "WARNING", "enable_access_log": False}
+
+
+def start_ray(*, quiet: bool) -> bool:
+    """Join the cluster that `RAY_ADDRESS` names, or start Ray on this machine alone; without reports to its makers.
+
+    Args:
+        quiet: leave what workers print to Ray's log files.
+
+    Returns:
+        Whether it was started here.
+
+    Raises:
+        LegatoError: it could not be joined or started.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ours = not os.environ.get("RAY_ADDRESS")
+    local: dict[str, Any] = {"include_dashboard": False} if ours else {}
+    try:
+        ray.init(log_to_driver=not quiet, logging_level="error", **local)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise LegatoError(f"Ray could not be {'started' if ours else 'joined'}: {error}") from error
+    return ours
+
+
+def serve_on_ray(model: Path, settings: Settings, threads: int | None, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what runs.
+
+    Args:
+        model: folder of the model, on every machine at the same place.
+        settings: of each replica; the limits hold for each, and host and port are those of every machine's proxy.
+        threads: of each replica; None takes the cores of its machine.
+        ready: is called when requests are answered.
+
+    Raises:
+        LegatoError: Ray could not be joined or started, or the replicas do not come up.
+    """
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    ours = start_ray(quiet=False)
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # after Ray has set its own
+        signal.signal(number, lambda *_: asked.set())
+    try:
+        serve.start(
+            proxy_location="EveryNode",
+            http_options={"host": settings.host, "port": settings.port},
+            logging_config=_LOGS,
+        )
+        try:
+            handle = serve.run(_application(model, settings, threads), name=_NAME, route_prefix="/")
+        except RuntimeError as error:
+            raise LegatoError(f"The replicas on Ray could not be started: {error}") from error
+        ready()
+        asked.wait()
+        handle.broadcast("drain").results(timeout_s=settings.grace_seconds + 5)
+    finally:
+        serve.shutdown() if ours else serve.delete(_NAME)
+        ray.shutdown()
+
+
+def _application(model: Path, settings: Settings, threads: int | None) -> serve.Application:
+    """Describe what runs on the cluster: this is carried to its machines, where `build` makes the application."""
+
+    def build() -> FastAPI:
+        from legato import load  # noqa: PLC0415 - in the replica
+        from legato.serve.application import create_app  # noqa: PLC0415
+        from legato.serve.logs import configure_logs  # noqa: PLC0415
+
+        configure_logs()
+        return create_app(load(model, threads=threads), settings)
+
+    class Replica:
+        app: FastAPI
+
+        async def drain(self) -> bool:
+            """End all streams in good order."""
+            finished: bool = await self.app.state.service.drain.finish(settings.grace_seconds)
+            return finished
+
+    machines = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    deployment = serve.deployment(
+        name=_NAME,
+        num_replicas=max(1, len(machines)),
+        max_replicas_per_node=1,
+        max_ongoing_requests=_REQUESTS,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=settings.grace_seconds + 5,
+        ray_actor_options={"num_cpus": 1},
+        logging_config=_LOGS,
+    )(serve.ingress(build)(Replica))
+    application: serve.Application = deployment.bind()
+    return application
