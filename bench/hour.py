@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Place:
         chunk_ms: median milliseconds of work on a chunk of the long stream.
         young_chunk_ms: the same for a stream that began here, its chunks in turn with those of the long one.
         rss_mb: memory in use, in 10**6 bytes.
-        tokens: tokens of the long stream so far.
+        tokens: tokens of the long stream so far, or of its open segment.
     """
 
     minute: float
@@ -42,32 +43,58 @@ class Place:
     tokens: int
 
 
-def step(stream: legato.Stream, piece: Samples, times: list[float]) -> None:
+def step(stream: legato.Stream, piece: Samples, times: list[float]) -> list[legato.Event]:
     """Send a piece, and note the time if it completed a chunk."""
     before, done = time.perf_counter(), stream.state.encoder.done
-    stream.accept(piece)
+    events = stream.accept(piece)
     if stream.state.encoder.done != done:
         times.append(time.perf_counter() - before)
+    return events
 
 
-def place(recognizer: legato.Recognizer, long: legato.Stream, samples: Samples, begin: int, chunk_ms: int) -> Place:
-    """Measure a minute of the long stream, a young one beside it."""
+def place(
+    long: legato.Stream,
+    young: legato.Stream,
+    pieces: Iterable[Samples],
+    minute: float,
+    heard: Callable[[list[legato.Event]], None] = lambda _: None,
+) -> Place:
+    """Measure a stretch of the long stream, a young one beside it; `heard` gets the long one's events."""
     old_times: list[float] = []
     young_times: list[float] = []
-    young = recognizer.stream(chunk_ms=chunk_ms)
-    for start in range(begin, begin + MINUTE, PIECE):
-        piece = piece_of(samples, start)
-        turns = [(long, old_times), (young, young_times)]
+    for number, piece in enumerate(pieces):
         # Who comes second finds the piece in the CPU's cache: they take turns.
-        for stream, times in turns if start // PIECE % 2 else reversed(turns):
-            step(stream, piece, times)
+        if number % 2:
+            heard(step(long, piece, old_times))
+        step(young, piece, young_times)
+        if not number % 2:
+            heard(step(long, piece, old_times))
     return Place(
-        minute=begin / MINUTE,
+        minute=minute,
         chunk_ms=1000 * statistics.median(old_times),
         young_chunk_ms=1000 * statistics.median(young_times),
         rss_mb=(rss() or 0) / 1e6,
         tokens=len(long.state.tokens),
     )
+
+
+def ratios_of(early: Place, late: Place) -> dict[str, float | None]:
+    """How time and memory of the long stream grew."""
+    return {
+        "chunk_time": late.chunk_ms / early.chunk_ms,
+        "chunk_time_against_young_stream": (late.chunk_ms / late.young_chunk_ms)
+        / (early.chunk_ms / early.young_chunk_ms),
+        "rss": late.rss_mb / early.rss_mb if early.rss_mb else None,
+    }
+
+
+def print_places(places: Iterable[Place], ratios: dict[str, float | None]) -> None:
+    """Show what was measured."""
+    print(f"{'minute':>8} {'ms a chunk':>12} {'young stream':>14} {'RSS, MB':>10} {'tokens':>8}")
+    for p in places:
+        print(f"{p.minute + 1:8.0f} {p.chunk_ms:12.3f} {p.young_chunk_ms:14.3f} {p.rss_mb:10.1f} {p.tokens:8}")
+    for name, ratio in ratios.items():
+        print(f"late / early, {name.replace('_', ' ')}: " + ("?" if ratio is None else f"{ratio:.3f}"))
 
 
 def piece_of(samples: Samples, start: int) -> Samples:
@@ -95,18 +122,15 @@ def main() -> None:
     start = 0
     while start < arguments.minutes * MINUTE:
         if start in {first * MINUTE, last * MINUTE}:
-            places.append(place(recognizer, stream, samples, start, arguments.chunk_ms))
+            young = recognizer.stream(chunk_ms=arguments.chunk_ms)
+            pieces = (piece_of(samples, at) for at in range(start, start + MINUTE, PIECE))
+            places.append(place(stream, young, pieces, start / MINUTE))
             start += MINUTE
         else:
             stream.accept(piece_of(samples, start))
             start += PIECE
     early, late = places
-    ratios = {
-        "chunk_time": late.chunk_ms / early.chunk_ms,
-        "chunk_time_against_young_stream": (late.chunk_ms / late.young_chunk_ms)
-        / (early.chunk_ms / early.young_chunk_ms),
-        "rss": late.rss_mb / early.rss_mb if early.rss_mb else None,
-    }
+    ratios = ratios_of(early, late)
     figures = {
         "model": recognizer.bundle.name,
         "chunk_ms": arguments.chunk_ms,
@@ -117,11 +141,7 @@ def main() -> None:
     }
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"{'minute':>8} {'ms a chunk':>12} {'young stream':>14} {'RSS, MB':>10} {'tokens':>8}")
-    for p in places:
-        print(f"{p.minute + 1:8.0f} {p.chunk_ms:12.3f} {p.young_chunk_ms:14.3f} {p.rss_mb:10.1f} {p.tokens:8}")
-    for name, ratio in ratios.items():
-        print(f"late / early, {name.replace('_', ' ')}: " + ("?" if ratio is None else f"{ratio:.3f}"))
+    print_places(places, ratios)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+#: Seconds after which a command hangs: far more than any needs, on a busy machine too.
+TIMEOUT = 300
+
+#: `legato` that sends itself a signal in the middle of a file: no clock decides how far it came.
+_STRUCK = """
+import os, signal, sys
+from legato.audio import AudioFile
+kind, name, number = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
+blocks = AudioFile.__iter__
+def counted(self):
+    for count, block in enumerate(blocks(self), 1):
+        if count == number and self.name.endswith(name):
+            os.kill(os.getpid(), getattr(signal, kind))
+        yield block
+AudioFile.__iter__ = counted
+from legato.cli import main
+main()
+"""
+
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of a user with an empty cache."""
@@ -30,8 +50,16 @@ def legato(
         check=False,
         input=stdin,
         cwd=cwd,
-        timeout=100,
+        timeout=TIMEOUT,
     )
+
+
+def struck(
+    signal: str, name: str, block: int, *arguments: str | Path, home: Path
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `legato`, which gets a signal when it has read so many blocks of the file whose path ends with `name`."""
+    command = [sys.executable, "-c", _STRUCK, signal, name, str(block), *map(str, arguments)]
+    return subprocess.run(command, env=environment(home), capture_output=True, check=False, timeout=TIMEOUT)
 
 
 def failed(result: subprocess.CompletedProcess[bytes], code: int = 2) -> str:

@@ -16,7 +16,7 @@ import webvtt
 import legato as library
 from legato.cli.output import result_paths
 from legato.models import ALIASES, embedded_path
-from tests.command import environment, failed, legato
+from tests.command import TIMEOUT, environment, failed, legato, struck
 from tests.conftest import REFERENCES, MakeBundle
 from tests.sounds import encode, tone, video_without_sound
 
@@ -197,7 +197,7 @@ def test_live_input_is_shown_while_it_comes(tmp_path: Path, bundle: Path, expect
     process.stdin.flush()
     first = read_until(process.stdout.fileno(), lambda seen: len(seen) > 0)  # the input is still open
     assert first
-    rest, _ = process.communicate(data[60001:], timeout=100)
+    rest, _ = process.communicate(data[60001:], timeout=TIMEOUT)
     assert process.returncode == 0
     assert (first + rest).decode() == expected.text + "\n"
 
@@ -218,7 +218,7 @@ def test_ctrl_c_ends_live_input_with_what_was_heard(tmp_path: Path, bundle: Path
     seen = read_until(process.stdout.fileno(), lambda seen: len(seen) > 20)
     process.send_signal(signal.SIGINT)
     rest = read_until(process.stdout.fileno(), lambda _: False)
-    assert process.wait(100) == 130
+    assert process.wait(TIMEOUT) == 130
     text = (seen + rest).decode()
     assert text.endswith("\n")
     assert expected.text.startswith(text.strip()[:20])
@@ -227,20 +227,11 @@ def test_ctrl_c_ends_live_input_with_what_was_heard(tmp_path: Path, bundle: Path
 
 
 def test_ctrl_c_between_files_keeps_what_was_done(tmp_path: Path, bundle: Path) -> None:
-    long = tmp_path / "long.wav"
-    with wave.open(str(long), "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", ""))
-        for _ in range(60):
-            file.writeframes(bytes(16000 * 2 * 60))
-    process = start("transcribe", "--model", bundle, *FRENCH, FOX, long, home=tmp_path)
-    assert process.stdout is not None
-    seen = read_until(process.stdout.fileno(), lambda seen: seen.endswith(b"\n"))
-    process.send_signal(signal.SIGINT)
-    rest, message = process.communicate(timeout=100)
-    assert process.returncode == 130
-    assert seen.decode().startswith(f"{FOX}: ")
-    assert rest == b""
-    assert b"Traceback" not in message
+    long = encode(tmp_path / "long.wav", tone(30, 16000), 16000, "pcm_s16le")
+    result = struck("SIGINT", "long.wav", 2, "transcribe", "--model", bundle, *FRENCH, FOX, long, home=tmp_path)
+    failed(result, 130)
+    assert result.stdout.decode().startswith(f"{FOX}: ")
+    assert result.stdout.count(b"\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -257,7 +248,7 @@ def test_a_reader_that_has_enough(tmp_path: Path, bundle: Path) -> None:
     os.close(reading)
     process = start("transcribe", "--model", bundle, *FRENCH, FOX, home=tmp_path, stdout=writing)
     os.close(writing)
-    _, message = process.communicate(timeout=100)
+    _, message = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 141
     assert message == b""
 
@@ -273,7 +264,7 @@ def test_on_a_terminal_a_bar_is_drawn_beside_the_result(tmp_path: Path, bundle: 
     drawn = read_until(ours, lambda _: False).decode()
     assert process.stdout is not None
     text = process.stdout.read().decode()
-    assert process.wait(100) == 0, drawn
+    assert process.wait(TIMEOUT) == 0, drawn
     assert "long.wav" in drawn
     assert "120 s" in drawn
     assert "120 s" not in text
@@ -286,7 +277,7 @@ def test_the_keyboard_is_no_microphone(tmp_path: Path, bundle: Path) -> None:
 
     ours, theirs = pty.openpty()
     process = start("transcribe", "--model", bundle, "-", home=tmp_path, stdin=theirs)
-    _, message = process.communicate(timeout=100)
+    _, message = process.communicate(timeout=TIMEOUT)
     os.close(theirs)
     os.close(ours)
     assert process.returncode == 2

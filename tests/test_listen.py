@@ -16,7 +16,7 @@ from legato.audio import read_audio
 from legato.cli.screen import settled
 from legato.errors import MicrophoneError
 from legato.microphone import Microphone, list_devices, load_backend
-from tests.command import failed, legato
+from tests.command import TIMEOUT, failed, legato
 from tests.conftest import REFERENCES
 
 FOX = REFERENCES / "audio" / "fox16k.wav"
@@ -92,7 +92,7 @@ class FakeStream:
 
 def test_a_microphone_gives_what_was_said_and_then_why_it_ended(fox: NDArray[np.float32]) -> None:
     heard: list[NDArray[np.float32]] = []
-    with Microphone("usb", backend=FakeBackend(fox)) as microphone:
+    with Microphone("usb", backend=FakeBackend(fox), patience=TIMEOUT) as microphone:
         assert (microphone.device.number, microphone.device.default) == (3, True)
         with pytest.raises(MicrophoneError, match="stopped sending"):
             heard.extend(microphone)
@@ -109,7 +109,7 @@ def test_a_microphone_that_falls_silent_is_given_up(fox: NDArray[np.float32]) ->
 
 
 def test_a_stopped_microphone_ends_without_an_error(fox: NDArray[np.float32]) -> None:
-    with Microphone(backend=FakeBackend(fox, ends=False)) as microphone:
+    with Microphone(backend=FakeBackend(fox, ends=False), patience=TIMEOUT) as microphone:
         blocks = iter(microphone)
         next(blocks)
         microphone.stop()
@@ -118,7 +118,10 @@ def test_a_stopped_microphone_ends_without_an_error(fox: NDArray[np.float32]) ->
 
 def test_a_microphone_of_another_rate_is_resampled(fox: NDArray[np.float32]) -> None:
     heard: list[NDArray[np.float32]] = []
-    with Microphone(5, backend=FakeBackend(fox, rates=(44100,))) as microphone, pytest.raises(MicrophoneError):
+    with (
+        Microphone(5, backend=FakeBackend(fox, rates=(44100,)), patience=TIMEOUT) as microphone,
+        pytest.raises(MicrophoneError, match="stopped sending"),
+    ):
         heard.extend(microphone)
     expected = len(fox) * 16000 / 44100
     assert 0.9 * expected < sum(len(block) for block in heard) <= expected + 1
@@ -189,7 +192,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def test_without_sounddevice(tmp_path: Path) -> None:
     code = "import sys; sys.modules['sounddevice'] = None; from legato.cli import main; main()"
     result = subprocess.run(
-        [sys.executable, "-c", code, "listen", "--list-devices"], capture_output=True, check=False, timeout=100
+        [sys.executable, "-c", code, "listen", "--list-devices"], capture_output=True, check=False, timeout=TIMEOUT
     )
     assert "legato[mic]" in failed(result)
 

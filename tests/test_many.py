@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from legato.audio import open_audio, read_audio
-from tests.command import environment, failed, legato
+from tests.command import TIMEOUT, environment, failed, legato, struck
 from tests.conftest import REFERENCES
 from tests.sounds import encode
 
@@ -30,6 +31,16 @@ def tree(root: Path) -> Path:
     return root
 
 
+def repeated(path: Path, times: int) -> Path:
+    """Write the clip several times in a row."""
+    with wave.open(str(path), "wb") as file, wave.open(str(FOX), "rb") as fox:
+        file.setparams(fox.getparams())
+        samples = fox.readframes(fox.getnframes())
+        for _ in range(times):
+            file.writeframes(samples)
+    return path
+
+
 def test_a_folder_is_done_once_and_failures_are_told(tmp_path: Path) -> None:
     root = tree(tmp_path / "in")
     (root / "bad.wav").write_text("no sound")
@@ -42,7 +53,7 @@ def test_a_folder_is_done_once_and_failures_are_told(tmp_path: Path) -> None:
     results = [root / "a.txt", root / "b.txt", root / "sub" / "c.txt"]
     assert [path.read_bytes() for path in results] == [alone] * 3
     assert not list(root.rglob("*.part"))
-    # What is there is not done again, whatever it holds; what is missing is.
+    # A result that was edited is not done again; what is missing is.
     results[0].write_text("kept")
     results[2].unlink()
     (root / "bad.wav").unlink()
@@ -53,6 +64,93 @@ def test_a_folder_is_done_once_and_failures_are_told(tmp_path: Path) -> None:
     assert (results[0].read_text(), results[2].read_bytes()) == ("kept", alone)
     assert "3 done" in legato(*command, "--overwrite", home=tmp_path).stderr.decode()
     assert results[0].read_bytes() == alone
+
+
+def test_only_results_that_legato_wrote_count_as_done(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+    (root / "a.txt").write_text("The user's own transcript.")
+    command = ("transcribe", root)
+    message = failed(legato(*command, home=tmp_path))
+    assert "1 done" in message
+    assert f"{root / 'a.wav'}: what has the name of its result was not written by Legato" in message
+    assert (root / "a.txt").read_text() == "The user's own transcript."
+    assert "1 had a result already" in failed(legato(*command, home=tmp_path))
+    assert legato(*command, "--overwrite", home=tmp_path).returncode == 0
+    assert (root / "a.txt").read_bytes() == (root / "b.txt").read_bytes()
+    assert "2 had a result already" in legato(*command, home=tmp_path).stderr.decode()
+    # Nor does the result of another file with the same name.
+    other, out = tmp_path / "other", tmp_path / "out"
+    other.mkdir()
+    repeated(other / "a.wav", 2)
+    assert legato(*command, "--output", out, home=tmp_path).returncode == 0
+    kept = (out / "a.txt").read_bytes()
+    assert "from other audio" in failed(legato("transcribe", other, "--output", out, home=tmp_path))
+    assert (out / "a.txt").read_bytes() == kept
+
+
+def test_other_audio_or_other_options_are_done_again(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+
+    def run(*options: str) -> str:
+        result = legato("transcribe", root, *options, home=tmp_path)
+        assert result.returncode == 0, result.stderr
+        return result.stderr.decode()
+
+    assert "2 done" in run("--format", "json")
+    before = json.loads((root / "a.json").read_text())
+    assert "2 had a result already" in run("--format", "json")
+    assert "2 done" in run("--format", "txt")  # other files
+    assert "2 had a result already" in run("--format", "json")
+    repeated(root / "a.wav", 2)
+    message = run("--format", "json")
+    assert "1 done" in message
+    assert "1 anew" in message
+    after = json.loads((root / "a.json").read_text())
+    assert after["duration"] > 1.9 * before["duration"]
+    assert "2 anew" in run("--format", "json", "--language", "de")
+    # A folder that is moved with its audio and results is done all the same.
+    moved = root.rename(tmp_path / "moved")
+    again = legato("transcribe", moved, "--format", "json", "--language", "de", home=tmp_path)
+    assert "2 had a result already" in again.stderr.decode()
+
+
+def test_a_result_that_never_got_its_name_is_done_again(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+    command = ("transcribe", root, "--jobs", "1")
+    code = """
+import os, signal
+from pathlib import Path
+replace = Path.replace
+def struck(self, target):
+    if Path(target).name == "a.txt":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+Path.replace = struck
+from legato.cli import main
+main()
+"""
+    arguments = [sys.executable, "-c", code, *map(str, command)]
+
+    def killed() -> None:
+        process = subprocess.run(arguments, env=environment(tmp_path), check=False, timeout=TIMEOUT)
+        assert process.returncode == -signal.SIGKILL
+
+    killed()
+    assert [path.name for path in root.glob("*.txt")] == ["notes.txt"]
+    assert "2 done" in legato(*command, home=tmp_path).stderr.decode()
+    # The same when an older result has the name.
+    older = (root / "a.txt").read_bytes()
+    repeated(root / "a.wav", 2)
+    killed()
+    assert (root / "a.txt").read_bytes() == older
+    assert "1 done" in legato(*command, home=tmp_path).stderr.decode()
+    assert (root / "a.txt").read_bytes() != older
+    # A line of the ledger that was cut off is no line, and does no harm to the next.
+    ledger = root / ".legato-results.jsonl"
+    ledger.write_bytes(ledger.read_bytes() + b'\n{"result": "b.t')
+    repeated(root / "b.wav", 2)
+    assert "1 done" in legato(*command, home=tmp_path).stderr.decode()
+    assert "2 had a result already" in legato(*command, home=tmp_path).stderr.decode()
 
 
 def test_results_in_a_folder_of_their_own(tmp_path: Path) -> None:
@@ -70,27 +168,18 @@ def test_results_in_a_folder_of_their_own(tmp_path: Path) -> None:
 def test_killed_and_run_again_it_does_the_rest(tmp_path: Path) -> None:
     root = tmp_path / "in"
     root.mkdir()
-    for number in range(4):
-        shutil.copy(FOX, root / f"{number}.wav")
-    with wave.open(str(root / "9.wav"), "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", ""))
-        for _ in range(60):
-            file.writeframes(bytes(16000 * 2 * 60))
-    command = [sys.executable, "-m", "legato", "transcribe", str(root), "--jobs", "1"]
-    process = subprocess.Popen(command, env=environment(tmp_path), stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if b"4/5 " in line:
-            break
-    process.kill()
-    process.wait(100)
+    for number in range(6):
+        repeated(root / f"{number}.wav", 4)
+    command = ("transcribe", root, "--jobs", "1")
+    assert struck("SIGKILL", "4.wav", 2, *command, home=tmp_path).returncode == -signal.SIGKILL
     before = {path.name: path.stat().st_mtime_ns for path in root.glob("*.txt")}
     assert set(before) == {"0.txt", "1.txt", "2.txt", "3.txt"}
-    shutil.copy(FOX, root / "9.wav")
-    again = legato(*command[3:], home=tmp_path)
-    assert "1 done" in again.stderr.decode()
+    again = legato(*command, home=tmp_path).stderr.decode()
+    assert "2 done" in again
+    assert "4 had a result already" in again
     assert {name: (root / name).stat().st_mtime_ns for name in before} == before
-    assert (root / "9.txt").exists()
+    assert len({path.read_bytes() for path in root.glob("*.txt")}) == 1
+    assert len(list(root.glob("*.txt"))) == 6
 
 
 def test_a_limit_of_the_disk_is_told_and_leaves_no_half_result(tmp_path: Path) -> None:
@@ -101,44 +190,19 @@ def test_a_limit_of_the_disk_is_told_and_leaves_no_half_result(tmp_path: Path) -
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20)),
         capture_output=True,
         check=False,
-        timeout=100,
+        timeout=TIMEOUT,
     )
     assert "cannot be written" in failed(result)
     assert sorted(path.name for path in root.iterdir()) == ["a.wav", "b.wav", "notes.txt", "sub"]
 
 
 def test_ctrl_c_in_one_file_keeps_what_was_heard(tmp_path: Path) -> None:
-    long = tmp_path / "long.wav"
-    with wave.open(str(long), "wb") as file, wave.open(str(FOX), "rb") as fox:
-        file.setparams(fox.getparams())
-        samples = fox.readframes(fox.getnframes())
-        for _ in range(2000):
-            file.writeframes(samples)
-    command = [sys.executable, "-c", INTERRUPTING, "transcribe", str(long), "--output", str(tmp_path / "out")]
-    process = subprocess.run(command, env=environment(tmp_path), capture_output=True, check=False, timeout=100)
-    message = failed(process, 130)
+    long = repeated(tmp_path / "long.wav", 30)
+    command = ("transcribe", long, "--output", tmp_path / "out")
+    message = failed(struck("SIGINT", "long.wav", 20, *command, home=tmp_path), 130)
     assert "interrupted at" in message
     assert not (tmp_path / "out" / "long.txt").exists()
     assert (tmp_path / "out" / "long.partial.txt").read_text().strip()
-
-
-#: Sends Ctrl-C when some audio was computed, so that no clock decides what the test sees.
-INTERRUPTING = """
-import os, signal
-from legato.audio import AudioFile
-count = 0
-blocks = AudioFile.__iter__
-def counted(self):
-    global count
-    for block in blocks(self):
-        count += 1
-        if count == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-        yield block
-AudioFile.__iter__ = counted
-from legato.cli import main
-main()
-"""
 
 
 def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legato.text import SPACE, TextBuilder, decode, split_words
+from legato.text import SPACE, TextBuilder, decode, join_texts, split_words
 from legato.transcript import Token
 
 PIECES = ["▁", "▁the", "er", "n", "▁vingt▁et▁un", "世界", "こん", "สวัสดี", ",", "。", "<unk>", "<s>", "<0xE4>", "<0xB8>",
@@ -46,6 +46,22 @@ def test_bytes_become_characters_when_they_are_complete() -> None:
 )
 def test_words(pieces: list[str], words: list[str]) -> None:
     assert [word.text for word in split_words(tokens(*pieces), 0.08)] == words
+
+
+@pytest.mark.parametrize(
+    ("texts", "joined"),
+    [
+        (["One.", "Two", "", "three."], "One. Two three."),
+        (["今日は。", "「明日」", "です。"], "今日は。「明日」です。"),
+        (["彼は「うん。」", "『そう』と", "NVIDIA!", "「ええ」"], "彼は「うん。」『そう』とNVIDIA!「ええ」"),
+        (["他说：“好！”", "“再见。”", "Bye."], "他说：“好！”“再见。”Bye."),
+        (['He said "go."', '"No."', "(Yes)", "네,", "“그래”"], 'He said "go." "No." (Yes) 네, “그래”'),
+        (["สวัสดี", "ครับ"], "สวัสดีครับ"),
+        (["«Ja»", "...", "nein", "नमस्ते", "दो।", "तीन"], "«Ja» ... nein नमस्ते दो। तीन"),
+    ],
+)
+def test_texts_are_joined_as_their_script_is_written(texts: list[str], joined: str) -> None:
+    assert join_texts(texts) == joined
 
 
 def test_word_times_run_from_the_first_token_to_the_end_of_the_last() -> None:

@@ -84,9 +84,22 @@ def join_texts(texts: Iterable[str]) -> str:
     """Join texts that were spoken one after the other: with a space, unless the script has none."""
     joined = ""
     for text in texts:
-        spaced = joined and text and not (is_unspaced(joined[-1]) or is_unspaced(text[0]))
+        spaced = joined and text and not (_is_tight(reversed(joined)) or _is_tight(text))
         joined += (" " if spaced else "") + text
     return joined
+
+
+def _is_tight(text: Iterable[str]) -> bool:
+    """Whether no space stands before a text, or behind it if it is reversed.
+
+    Wide punctuation, as in Chinese and Japanese, brings its own room; other punctuation is the letter's beside it.
+    """
+    for character in text:
+        if unicodedata.category(character)[0] != "P":
+            return is_unspaced(character)
+        if unicodedata.east_asian_width(character) in {"W", "F"}:
+            return True
+    return False
 
 
 @dataclass(slots=True)

@@ -5,18 +5,20 @@ import stat
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from legato.audio import channel_count, is_url, open_audio
 from legato.channels import Channels, merge
 from legato.cli.errors import FAILED, INTERRUPTED, say, say_error
+from legato.cli.ledger import Ledger, Source, Standing, hash_of, source_of
 from legato.cli.output import make_folder, result_paths, write_result
 from legato.endpoint import with_segments
 from legato.engine import Engine
@@ -37,15 +39,26 @@ _SUFFIXES = frozenset(
 """What names of audio and video files end with: only these are taken from a folder."""
 
 _BLOCK_SECONDS = 5.0
+_TAKEN = (
+    "what has the name of its result was not written by Legato, or was edited, or is from other audio. "
+    "--output DIR puts results elsewhere, --overwrite replaces it."
+)
 _Told = Callable[[str, Transcript | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file to do: its name as the user knows it, and where its results go, a path a format."""
+    """One file to do.
+
+    Attributes:
+        name: as the user knows it.
+        targets: where its results go, a path a format.
+        source: the audio and the options as they were when the run began.
+    """
 
     name: str
     targets: tuple[Path, ...]
+    source: Source
 
 
 @dataclass
@@ -54,8 +67,8 @@ class Outcome:
 
     Attributes:
         done: files with a new result.
-        skipped: files that had a result already.
-        stale: those of them that were changed after their result was written.
+        skipped: files that had their result already.
+        again: files whose result is of other options, or of the audio as it was before.
         failed: name -> why there is no result.
         left: files that were not tried, because the run was stopped.
         seconds: of audio, of the files that were done.
@@ -65,7 +78,7 @@ class Outcome:
 
     done: int = 0
     skipped: int = 0
-    stale: int = 0
+    again: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     left: int = 0
     seconds: float = 0.0
@@ -85,8 +98,11 @@ def transcribe_many(
     recursive: bool,
     jobs: int,
     overwrite: bool,
+    asked: dict[str, Any],
 ) -> None:
     """Transcribe files and folders, several files at once, each into a file of its own.
+
+    What has its result already is left out: a ledger beside the results says which audio and options each is from.
 
     Args:
         recognizer: the model.
@@ -98,23 +114,23 @@ def transcribe_many(
         channels: as for `Recognizer.transcribe`.
         recursive: take what is in the folders' folders too.
         jobs: files at once.
-        overwrite: do files again that have a result.
+        overwrite: do all files, and replace whatever has the name of a result.
+        asked: all that decides what the results say, as the user gave it; with another one they are made again.
 
     Raises:
         typer.Exit: a file failed (2), or Ctrl-C came (130).
         LegatoError: there is nothing to do anything with.
     """
     outcome = Outcome()
-    found = _plan(names, output, kinds, recursive, outcome.failed)
+    found = _plan(names, output, kinds, recursive, hash_of(asked), outcome.failed)
     if not found and not outcome.failed:
         deeper = "" if recursive else " directly in it; --recursive takes its folders too"
         raise AudioError(f"{', '.join(names)}: no audio or video file{deeper}.")
-    todo = [job for job in found if overwrite or not all(target.exists() for target in job.targets)]
-    outcome.skipped = len(found) - len(todo)
-    outcome.stale = 0 if overwrite else sum(_is_stale(job) for job in found)
-    with _shown(len(found), outcome.skipped) as tell:
+    ledgers = {folder: Ledger(folder) for folder in {target.parent for job in found for target in job.targets}}
+    todo = found if overwrite else _unfinished(found, ledgers, outcome)
+    with _shown(len(found), len(found) - len(todo)) as tell:
         _run(
-            recognizer, model, kinds, todo, outcome, tell, options, channels=channels, jobs=jobs,
+            recognizer, model, kinds, todo, outcome, tell, options, channels=channels, jobs=jobs, ledgers=ledgers,
         )  # fmt: skip
     _summarise(outcome)
     if outcome.interrupted:
@@ -124,7 +140,12 @@ def transcribe_many(
 
 
 def _plan(
-    names: Sequence[str], output: Path | None, kinds: Sequence[str], recursive: bool, failed: dict[str, str]
+    names: Sequence[str],
+    output: Path | None,
+    kinds: Sequence[str],
+    recursive: bool,
+    options: str,
+    failed: dict[str, str],
 ) -> list[Job]:
     """Find the files, each once, and give each the name of its result; what cannot be looked at goes to `failed`."""
     places: dict[str, Path] = {}  # name of the audio -> folder of its result
@@ -147,7 +168,22 @@ def _plan(
         targets.update(
             zip(inside, zip(*(result_paths(inside, folder, kind) for kind in kinds), strict=True), strict=True)
         )
-    return [Job(name, targets[name]) for name in places]
+    return [Job(name, targets[name], source_of(name, options)) for name in places]
+
+
+def _unfinished(found: Sequence[Job], ledgers: Mapping[Path, Ledger], outcome: Outcome) -> list[Job]:
+    """Give the files that have to be done; what is known of the others goes into `outcome`."""
+    todo = []
+    for job in found:
+        standings = {target: ledgers[target.parent].standing(target, job.source) for target in job.targets}
+        if Standing.TAKEN in standings.values():
+            outcome.failed[job.name] = _TAKEN
+        elif all(standing is Standing.DONE for standing in standings.values()):
+            outcome.skipped += 1
+        else:
+            outcome.again += Standing.OLD in standings.values()
+            todo.append(job)
+    return todo
 
 
 def _audio_files(root: Path, recursive: bool, failed: dict[str, str]) -> Iterator[Path]:
@@ -171,13 +207,6 @@ def _is_regular(path: Path) -> bool:
         return True
 
 
-def _is_stale(job: Job) -> bool:
-    try:
-        return Path(job.name).stat().st_mtime > min(target.stat().st_mtime for target in job.targets)
-    except OSError:
-        return False
-
-
 def _run(
     recognizer: "Recognizer",
     model: str,
@@ -189,6 +218,7 @@ def _run(
     *,
     channels: Channels,
     jobs: int,
+    ledgers: Mapping[Path, Ledger],
 ) -> None:
     """Do the files; what became of them goes into `outcome`."""
     stopping = threading.Event()
@@ -201,7 +231,8 @@ def _run(
         transcript = merge(parts) if channels == "split" else parts[0]
         for target, kind in zip(job.targets, kinds, strict=True):
             make_folder(target.parent)
-            write_result(target, transcript, kind, name=job.name, model=model)
+            note = partial(ledgers[target.parent].note, target, job.source)
+            write_result(target, transcript, kind, name=job.name, model=model, note=note)
         return transcript
 
     engine = Engine(recognizer, max_streams=jobs)
@@ -306,9 +337,10 @@ def _shown(total: int, before: int) -> Iterator[_Told]:
 def _summarise(outcome: Outcome) -> None:
     """Print what became of the files, and why some have no result."""
     parts = [f"{outcome.done} done ({outcome.seconds:.0f} s of audio)"]
+    if outcome.again:
+        parts.append(f"{outcome.again} anew, since the audio or the options are not those of their result")
     if outcome.skipped:
-        stale = f", {outcome.stale} of them older than their audio" if outcome.stale else ""
-        parts.append(f"{outcome.skipped} had a result already (--overwrite does them again{stale})")
+        parts.append(f"{outcome.skipped} had a result already (--overwrite does them again)")
     if outcome.failed:
         parts.append(f"{len(outcome.failed)} failed")
     if outcome.left:

@@ -36,25 +36,43 @@ def print_result(transcript: Transcript, kind: str, *, name: str, model: str, se
     sys.stdout.flush()
 
 
-def write_result(path: Path, transcript: Transcript, kind: str, *, name: str, model: str) -> None:
+def write_result(
+    path: Path,
+    transcript: Transcript,
+    kind: str,
+    *,
+    name: str,
+    model: str,
+    note: Callable[[bytes], None] | None = None,
+) -> None:
     """Write a transcript to a file, which appears complete or not at all.
+
+    Args:
+        path: the file.
+        transcript: what was recognised.
+        kind: a key of WRITERS, or a template.
+        name: of the audio.
+        model: name of the model.
+        note: is called with the contents when they are on the disk, just before they get their name.
 
     Raises:
         OutputError: it cannot be written.
     """
-    text = writer_of(kind)(transcript, model=model, file=name)
+    data = writer_of(kind)(transcript, model=model, file=name).encode("utf-8", "replace")
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
         raise cannot_write(path, error) from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())  # a name must not survive a power cut that its text did not
         mask = os.umask(0)
         os.umask(mask)
         Path(temporary).chmod(0o666 & ~mask)
+        if note:
+            note(data)
         Path(temporary).replace(path)
     except OSError as error:
         raise cannot_write(path, error) from None

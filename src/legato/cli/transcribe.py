@@ -1,5 +1,6 @@
 """`legato transcribe`: files or live PCM to text."""
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -156,6 +157,10 @@ def transcribe(
         transcribe_many(
             recognizer, name, files, output, kinds, options,
             channels=heard, recursive=recursive, jobs=jobs or 4, overwrite=overwrite,
+            asked={
+                **options, "phrases": sorted(phrase or []), "lm": lm and _hash_of(lm), "channels": heard,
+                "model": name, "files": _hash_of(resolved.path / "config.json"), "template": template,
+            },
         )  # fmt: skip
         return
     failed = interrupted = False
@@ -182,6 +187,11 @@ def transcribe(
         raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _hash_of(path: Path) -> str:
+    """Tell a file from another; a model's `config.json` knows the hashes of all its files."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def weighted(text: str) -> "Phrase":
