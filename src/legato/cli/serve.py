@@ -87,7 +87,7 @@ def serve(
     if model is None:
         say(f"Model: {resolved.name}; others: --model NAME, see 'legato models'")
     if on_ray:
-        from legato.serve.ray_cluster import serve_on_ray
+        from legato.serve.replicas import serve_on_ray
 
         del recognizer  # each replica has its own
         address = address_of(listener)

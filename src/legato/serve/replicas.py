@@ -3,18 +3,16 @@
 A WebSocket is one request to Ray, so it stays with the replica that got it. Needs the extra `ray`.
 """
 
-import logging
-import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import ray
 from fastapi import FastAPI
 from ray import serve
 
+from legato.cluster import start_ray
 from legato.errors import LegatoError
 from legato.serve.settings import Settings
 
@@ -22,28 +20,6 @@ _NAME = "legato"
 # Ours are the limits that tell a client why it is refused. Ray's would let it wait.
 _REQUESTS = 10_000
 _LOGS = {"log_level": "WARNING", "enable_access_log": False}
-
-
-def start_ray(*, quiet: bool) -> bool:
-    """Join the cluster that `RAY_ADDRESS` names, or start Ray on this machine alone; without reports to its makers.
-
-    Args:
-        quiet: leave what workers print to Ray's log files.
-
-    Returns:
-        Whether it was started here.
-
-    Raises:
-        LegatoError: it could not be joined or started.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ours = not os.environ.get("RAY_ADDRESS")
-    local: dict[str, Any] = {"include_dashboard": False} if ours else {}
-    try:
-        ray.init(log_to_driver=not quiet, logging_level="error", **local)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise LegatoError(f"Ray could not be {'started' if ours else 'joined'}: {error}") from error
-    return ours
 
 
 def serve_on_ray(model: Path, settings: Settings, threads: int | None, ready: Callable[[], None]) -> None:
@@ -58,7 +34,6 @@ def serve_on_ray(model: Path, settings: Settings, threads: int | None, ready: Ca
     Raises:
         LegatoError: Ray could not be joined or started, or the replicas do not come up.
     """
-    logging.getLogger("ray").setLevel(logging.WARNING)
     ours = start_ray(quiet=False)
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # after Ray has set its own
