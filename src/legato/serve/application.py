@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from legato.engine import Engine
 from legato.recognizer import Recognizer
-from legato.serve import docs, health, metrics, models, transcriptions
+from legato.serve import docs, health, metrics, models, page, plain, plain_files, transcriptions, writing
 from legato.serve.auth import Guard
 from legato.serve.drain import Drain
 from legato.serve.errors import add_error_handlers
@@ -51,6 +51,8 @@ def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socke
     live = LiveStreams(engine, settings, found, drain)
     app.state.service = Service(engine, settings, found, drain, live, files, round(time.time()))
     for module in (transcriptions, models, health, metrics, docs):
+        app.include_router(module.router)
+    for module in (plain, plain_files, writing, page):
         app.include_router(module.router)
     add_error_handlers(app)
     describe(app)

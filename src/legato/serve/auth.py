@@ -1,12 +1,14 @@
 """Who may use the server: API keys, and which web pages may speak to it from a browser.
 
 A key comes as `Authorization: Bearer KEY` or `Authorization: Token KEY`. Browsers cannot send headers with a WebSocket:
-they name it among the subprotocols, as `openai-insecure-api-key.KEY` or as `token, KEY`.
+they name it among the subprotocols, as `openai-insecure-api-key.KEY`, as `token, KEY`, or as `legato-api-key.BASE64`
+(URL-safe, without padding), for keys with characters that a subprotocol may not have.
 
 Without keys a web page from anywhere could use a server on its visitor's machine. So a request that names another
 origin than the server's own is refused then, and on loopback one that names another host (DNS rebinding).
 """
 
+import base64
 import hashlib
 import hmac
 from urllib.parse import urlsplit
@@ -25,6 +27,7 @@ PUBLIC_FOLDER = "/static/"
 """The same for all paths in it."""
 
 _SUBPROTOCOL_KEY = "openai-insecure-api-key."
+_ENCODED_KEY = "legato-api-key."
 
 
 class Keys:
@@ -106,9 +109,19 @@ def key_of(connection: HTTPConnection) -> str | None:
         for name in offered:
             if name.startswith(_SUBPROTOCOL_KEY):
                 return name.removeprefix(_SUBPROTOCOL_KEY)
+            if name.startswith(_ENCODED_KEY):
+                return _decoded(name.removeprefix(_ENCODED_KEY))
         if len(offered) == 2 and offered[0].lower() in {"token", "bearer"}:
             return offered[1]
     return None
+
+
+def _decoded(text: str) -> str:
+    """Give a key that was sent in base64; one that was not is no key."""
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    except ValueError:
+        return ""
 
 
 def subprotocol_for(connection: HTTPConnection, *names: str) -> str | None:

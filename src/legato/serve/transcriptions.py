@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from fastapi import APIRouter
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
 
 from legato.recognizer import Options
 from legato.serve.errors import ApiError, ErrorBody, as_api_error, logger
+from legato.serve.holding import HoldingResponse
 from legato.serve.logs import tell
 from legato.serve.service import Service, service_of
 from legato.serve.transcription_format import (
@@ -79,7 +79,7 @@ async def transcribe(request: Request) -> Response:
             await _unless_gone(request, job.begin())
             # From here on the response holds the place and the file.
             stack.callback(job.cancel)
-            return _HoldingResponse(stack.pop_all(), job.events())
+            return HoldingResponse(stack.pop_all(), job.events(), "text/event-stream")
         transcript, warnings = await _unless_gone(request, service.files.recognise(file.file, options))
         _log(service, transcript)
         log_probs = LogProbs(service.engine.recognizer.bundle)
@@ -101,18 +101,6 @@ async def translate(_request: Request) -> Response:
         "/v1/audio/transcriptions.",
         code="unsupported",
     )
-
-
-class _HoldingResponse(StreamingResponse):
-    """Server-sent events, and what is held until they are sent, or the client has left."""
-
-    def __init__(self, held: AsyncExitStack, events: AsyncIterator[str]) -> None:
-        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
-        self._held = held
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:
-            await super().__call__(scope, receive, send)
 
 
 class _Streamed:
