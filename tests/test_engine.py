@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,53 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.encoder import Encoder, EncoderState
 from legato.engine import Engine, Step
-from legato.features import Frames
 from legato.lane import Lane
 from legato.turns import Turns
 from tests.conftest import MakeBundle
+from tests.gate import Gate
 
 Samples = NDArray[np.float32]
 PIECE = 1600
-
-
-class Gate:
-    """An encoder whose steps wait until they are let through; notes the chunks that were in each batch."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._permits = threading.Semaphore(0)
-        self._entered = threading.Semaphore(0)
-        self.batches: list[list[EncoderState]] = []
-        self.poisoned: Callable[[EncoderState], bool] = lambda state: False
-        self.window_samples = encoder.window_samples
-
-    def start(self, prompt: int, chunk: int) -> EncoderState:
-        return self._encoder.start(prompt, chunk)
-
-    def ready(self, state: EncoderState) -> int:
-        return self._encoder.ready(state)
-
-    def step(self, states: Sequence[EncoderState], frames: int) -> list[tuple[Frames, EncoderState]]:
-        self.batches.append(list(states))
-        self._entered.release()
-        assert self._permits.acquire(timeout=60)
-        if any(self.poisoned(state) for state in states):
-            raise RuntimeError("poisoned")
-        return self._encoder.step(states, frames)
-
-    def let_one(self) -> None:
-        self._permits.release()
-
-    def open(self) -> None:
-        self._permits.release(1_000_000)
-
-    def wait_for_a_step(self) -> None:
-        assert self._entered.acquire(timeout=60)
-
-    def prompts(self) -> list[list[int]]:
-        return [[state.prompt for state in batch] for batch in self.batches]
 
 
 @pytest.fixture

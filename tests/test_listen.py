@@ -158,6 +158,14 @@ def test_a_pipe_is_heard_and_saved_as_json(tmp_path: Path) -> None:
     assert json.loads(text.read_text())["text"] == result.stdout.decode().strip()
 
 
+def test_phrases_have_their_say(tmp_path: Path) -> None:
+    data, phrase = FOX.read_bytes()[44:], ("--phrase", "three=10")  # nobody counts there, so little speaks against it
+    result = legato("listen", "--input", "-", *phrase, home=tmp_path, stdin=data)
+    assert result.stdout == legato("transcribe", "-", *phrase, home=tmp_path, stdin=data).stdout
+    assert result.stdout != legato("listen", "--input", "-", home=tmp_path, stdin=data).stdout
+    assert "cannot spell" in failed(legato("listen", "--input", "-", "--phrase", "Łódź", home=tmp_path, stdin=data))
+
+
 @pytest.mark.parametrize("ending", ["txt", "json"])
 def test_segments_are_shown_and_saved(tmp_path: Path, ending: str) -> None:
     data = (FOX.read_bytes()[44:] + bytes(64000)) * 2

@@ -140,6 +140,18 @@ class PhraseTrie:
 Phrases = Sequence[Phrase] | PhraseTrie | None
 
 
+def read_weighted(texts: Iterable[str]) -> list[Phrase]:
+    """Read each `TEXT` or `TEXT=WEIGHT`; what stands behind the last `=` is a weight only if it is a number."""
+    phrases: list[Phrase] = []
+    for text in texts:
+        phrase, found, weight = text.rpartition("=")
+        try:
+            phrases.append((phrase.strip(), float(weight)) if found else text)
+        except ValueError:
+            phrases.append(text)
+    return phrases
+
+
 def compile_phrases(phrases: Phrases, pieces: tuple[str, ...]) -> PhraseTrie | None:
     """Build the trie of phrases over a vocabulary; None for no phrases, and what is compiled stays as it is.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from legato.cli.errors import FAILED, guarded, say, say_error
+from legato.cli.phrases import PhraseOption, weighted
 from legato.cli.segmenting import Vad, rules_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def listen(
         typer.Option("--endpoint/--no-endpoint", help="Begin a new segment after a pause. Default: with --vad only."),
     ] = None,
     vad: Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")] = Vad.NONE,
+    phrase: PhraseOption = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
 ) -> None:
     """Recognise what a microphone hears, live. Ctrl-C ends it."""
@@ -73,7 +75,9 @@ def listen(
     failures: list[Exception] = []
     heard = 0
     with ExitStack() as stack:
-        stream = stack.enter_context(recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=rules))
+        stream = stack.enter_context(
+            recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=rules, phrases=weighted(phrase))
+        )
         savers = _open_savers(stack, save_audio, save_transcript, resolved.name, source, overwrite)
         sound = _open_source(stack, source, device)
         stack.enter_context(_StoppedByCtrlC(sound))

@@ -116,8 +116,10 @@ class RayData:
                 max_restarts=-1,
                 max_task_retries=1,
             )  # fmt: skip
-        for row in results.iter_rows():
-            yield row["number"], *pickle.loads(row["result"])
+        # Each is handed over when it is there: with others prefetched it would wait for those.
+        for batch in results.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+            for row in batch.to_pylist():
+                yield row["number"], *pickle.loads(row["result"])
 
 
 class _Worker:

@@ -44,6 +44,9 @@ def serve(
         typer.Option(metavar="URL", help="Web site whose pages may use the server; may be given again."),
     ] = None,
     max_streams: Annotated[int, typer.Option(min=1, help="Live streams at a time.")] = 32,
+    max_lag_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Admit no more live streams while one is so far behind.")
+    ] = 3,
     max_files: Annotated[int, typer.Option(min=1, help="Files recognised at a time.")] = 4,
     max_waiting: Annotated[int, typer.Option(min=0, help="Files that may wait for their turn.")] = 16,
     max_upload_mb: Annotated[float, typer.Option(min=0.001, help="Size of a file, in MB.")] = 200,
@@ -76,7 +79,8 @@ def serve(
         api_keys=_read_keys(api_key_file), allow_anonymous=allow_anonymous,
         allow_origins=tuple(origin.rstrip("/") for origin in allow_origin or ()),
         model=resolved.path.name if resolved.source == "path" else resolved.name,
-        language=language, chunk_ms=chunk_ms, max_streams=max_streams, max_files=max_files, max_waiting=max_waiting,
+        language=language, chunk_ms=chunk_ms, max_streams=max_streams, max_lag_seconds=max_lag_seconds,
+        max_files=max_files, max_waiting=max_waiting,
         max_upload_bytes=round(max_upload_mb * 1e6), max_audio_seconds=max_audio_minutes * 60,
         max_stream_seconds=max_stream_minutes * 60, max_message_bytes=round(max_message_kb * 1e3),
         idle_seconds=idle_seconds, grace_seconds=grace_seconds, log_transcripts=log_transcripts,

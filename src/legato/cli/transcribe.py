@@ -12,6 +12,7 @@ import typer
 
 from legato.cli.errors import FAILED, INTERRUPTED, guarded, say, say_error
 from legato.cli.extras import require
+from legato.cli.phrases import PhraseOption, weighted
 from legato.cli.segmenting import Vad, rules_of
 from legato.errors import LegatoError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from legato.audio import Samples
     from legato.channels import Channels
     from legato.models import ResolvedModel
-    from legato.phrases import Phrase
     from legato.recognizer import Options, Recognizer
     from legato.transcript import Transcript
 
@@ -76,12 +76,7 @@ def transcribe(
         typer.Option("--endpoint/--no-endpoint", help="Begin a new segment after a pause. Default: with --vad only."),
     ] = None,
     vad: Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")] = Vad.NONE,
-    phrase: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT[=WEIGHT]", help="Recognise this more readily; may be given again. Weight: 2 nats a token."
-        ),
-    ] = None,
+    phrase: PhraseOption = None,
     beam: Annotated[
         int, typer.Option(min=1, max=64, help="Hypotheses kept by beam search; 1 is greedy, the quickest.")
     ] = 1,
@@ -146,7 +141,7 @@ def transcribe(
         "language": language,
         "chunk_ms": chunk_ms,
         "endpoint": rules,
-        "phrases": recognizer.compile_phrases([weighted(text) for text in phrase or []]),
+        "phrases": recognizer.compile_phrases(weighted(phrase)),
         "beam": beam,
         "lm": recognizer.open_ngram(lm) if lm is not None else None,
         "lm_weight": lm_weight,
@@ -204,15 +199,6 @@ def transcribe(
 def _hash_of(path: Path) -> str:
     """Tell a file from another; a model's `config.json` knows the hashes of all its files."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def weighted(text: str) -> "Phrase":
-    """`TEXT` or `TEXT=WEIGHT`; what stands behind the last `=` is a weight only if it is a number."""
-    phrase, found, weight = text.rpartition("=")
-    try:
-        return (phrase, float(weight)) if found else text
-    except ValueError:
-        return text
 
 
 def _one(

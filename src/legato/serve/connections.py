@@ -1,6 +1,7 @@
 """HTTP connections that must say what they want, and must stop when they have their answer.
 
-One whose first request has no whole head for long is closed, and one that goes on sending a body that was refused.
+One whose first request has no whole head for long is closed, and one that goes on sending a body that was refused. A
+WebSocket whose head is too long is refused; what reads it would never answer.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 _LINGER_SECONDS = 2.0
 
@@ -32,6 +34,13 @@ def impatient(seconds: float) -> type[asyncio.Protocol]:
             if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
                 # Not at once: the client may read its answer only when it has sent a little more.
                 self._timer = self.loop.call_later(_LINGER_SECONDS, self._hang_up, self.cycle)
+
+        def handle_websocket_upgrade(self, event: h11.Request) -> None:
+            lines = [event.method + event.target + b"  HTTP/1.1", *(b": ".join(header) for header in self.headers)]
+            if len(self.headers) > MAX_NUM_HEADERS or max(map(len, lines)) > MAX_LINE_LENGTH - len(b"\r\n"):
+                self.send_400_response("Too long for the head of a WebSocket. Send long options in a message.")
+            else:
+                super().handle_websocket_upgrade(event)
 
         def _hang_up(self, cycle: object) -> None:
             if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:

@@ -90,6 +90,9 @@ class LiveStreams:
             raise shutting_down()
         if len(self._open) + self._opening >= settings.max_streams:
             raise busy(f"The server has {settings.max_streams} live streams open, all that it admits. Try again later.")
+        behind = max((session.behind for session in self._open), default=0.0)
+        if behind > settings.max_lag_seconds:
+            raise busy(f"The server is {behind:.1f} s behind the streams that it has. Try again later.", "overloaded")
         given: Options = {"language": settings.language, "chunk_ms": settings.chunk_ms, "endpoint": NEVER, **options}
         if given.get("endpoint") is None:
             given["endpoint"] = NEVER  # so that the end of a stream is told as a segment too
@@ -111,4 +114,4 @@ class LiveStreams:
             raise as_api_error(error) from error
         finally:
             self._opening -= 1
-        return Session(stream, wire, interface, given["language"], settings, self._metrics)
+        return Session(stream, wire, interface, given["language"], given["chunk_ms"], settings, self._metrics)

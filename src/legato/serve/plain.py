@@ -69,8 +69,8 @@ def choices(request: Request) -> Choices:
 async def stream(websocket: WebSocket) -> None:
     """Recognise audio while it comes.
 
-    The options (`language`, `chunk_ms`, `encoding`, `sample_rate`, `channels`, `endpoint`, `phrases`) come in the query,
-    or without one in a first message `{"type": "start", ...}`; all may be left out. `{"type": "ready"}` is the answer.
+    The options (`language`, `chunk_ms`, `encoding`, `sample_rate`, `channels`, `endpoint`, `phrases`) come in the query
+    or, without one, in a first message `{"type": "start", ...}`; all may be left out. `{"type": "ready"}` answers.
 
     Binary messages are audio, `pcm_s16le` at 16 kHz if nothing else is said. `{"type": "commit"}` ends the segment and
     is always answered by one, `{"type": "language", "language": "de"}` goes on in another language, and behind
@@ -80,7 +80,7 @@ async def stream(websocket: WebSocket) -> None:
     as the last, and `error`, after which the socket is closed unless only that message was passed over.
     """
     # Accepted before anything is looked at: a page in a browser is not told why a WebSocket was refused.
-    await websocket.accept(subprotocol_for(websocket, "token", "bearer"))
+    await websocket.accept(subprotocol_for(websocket, "legato", "token", "bearer"))
     service = service_of(websocket)
     try:
         await _serve(websocket, service)

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 from starlette.datastructures import FormData, ImmutableMultiDict
 from starlette.requests import Request
 
@@ -17,13 +17,13 @@ from legato.serve.logs import tell
 from legato.serve.plain_messages import Asked, error_line, event_line, read_fields
 from legato.serve.service import Service, service_of
 from legato.serve.transcription_request import file_of
-from legato.serve.upload import read_form
+from legato.serve.upload import read_form, unless_gone
 from legato.transcript import Event, Final, Transcript
 
 router = APIRouter(prefix="/v1/stream", tags=["Legato"])
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "An option or the form is wrong.", "model": ErrorBody},
+    400: {"description": "An option, the form or the audio is wrong.", "model": ErrorBody},
     408: {"description": "The request did not arrive in time.", "model": ErrorBody},
     413: {"description": "The file is too large.", "model": ErrorBody},
     415: {"description": "The body is no multipart form.", "model": ErrorBody},
@@ -31,10 +31,19 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class AskedFile(Asked):
+class AskedFile(BaseModel):
     """What a client may send; for the description of the interface."""
 
-    file: bytes = Field(json_schema_extra={"format": "binary"})
+    file: bytes = Field(
+        json_schema_extra={"format": "binary"},
+        description="Audio or video of any container and codec that FFmpeg reads.",
+    )
+    language: str = Field("", description="Spoken language, such as `en` or `de-DE`; `auto` detects it.")
+    chunk_ms: Literal[80, 160, 320, 560, 1120] = Field(320, description="How far ahead the model looks.")
+    endpoint: bool = Field(
+        True, description="End segments at pauses of a second, or of so many seconds; `false` for sentences."
+    )
+    phrases: list[str] = Field([], description="Names and terms that are to be recognised more readily.")
 
 
 @router.post(
@@ -70,15 +79,24 @@ async def recognise(request: Request) -> Response:
         job = asyncio.ensure_future(service.files.recognise(file.file, options, events.put_nowait))
         job.add_done_callback(lambda _: events.put_nowait(None))
         stack.callback(job.cancel)
-        return HoldingResponse(stack.pop_all(), _lines(service, events, job), "application/jsonl")
+        # What is wrong with the file is known by the first event, and can still be a status code.
+        first = await unless_gone(request, events.get())
+        if first is None:
+            job.result()
+        return HoldingResponse(stack.pop_all(), _lines(service, first, events, job), "application/jsonl")
 
 
 async def _lines(
-    service: Service, events: "asyncio.Queue[Event | None]", job: "asyncio.Future[tuple[Transcript, list[str]]]"
+    service: Service,
+    first: Event | None,
+    events: "asyncio.Queue[Event | None]",
+    job: "asyncio.Future[tuple[Transcript, list[str]]]",
 ) -> AsyncIterator[str]:
-    while (event := await events.get()) is not None:
+    event = first
+    while event is not None:
         if not isinstance(event, Final):  # that has not all the text
             yield event_line(event, service.settings)
+        event = await events.get()
     try:
         transcript, warnings = await job
     except Exception as error:

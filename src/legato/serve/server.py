@@ -129,6 +129,8 @@ class _Server(uvicorn.Server):
         tell("draining", streams=len(self._service.live), seconds=seconds)
         finished = await self._service.drain.finish(seconds)
         tell("drained" if finished else "given up what was not finished in time")
+        if not finished:
+            self.config.timeout_graceful_shutdown = 0
         self.should_exit = True
 
 

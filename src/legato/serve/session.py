@@ -19,6 +19,9 @@ from legato.transcript import Event, Final, Partial, Segment
 
 logger = logging.getLogger("legato.serve")
 
+#: Audio that a client in real time may have sent ahead: buffers and lost time on the network.
+_AHEAD_SECONDS = 2.0
+
 
 class Session:
     """A live stream with a client at its other end; `LiveStreams.open` makes it.
@@ -40,6 +43,7 @@ class Session:
         wire: Wire,
         interface: str,
         language: str,
+        chunk_ms: int,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
@@ -51,6 +55,8 @@ class Session:
         self._interface = interface
         self._settings = settings
         self._metrics = metrics
+        self._chunk_seconds = chunk_ms / 1000
+        self._opened = time.monotonic()
         self._samples = 0
         self._ended = False
         self._arrivals: deque[tuple[int, float]] = deque()
@@ -71,6 +77,13 @@ class Session:
     def lag(self) -> float:
         """Seconds of audio that wait to be recognised."""
         return self._stream.queued_seconds
+
+    @property
+    def behind(self) -> float:
+        """Seconds that the server is late with it; 0 as long as a client that sends faster than it speaks is served."""
+        if self.heard_seconds > time.monotonic() - self._opened + _AHEAD_SECONDS:
+            return 0.0
+        return max(0.0, self.lag - self._chunk_seconds)
 
     async def hear(self, data: bytes) -> None:
         """Hear the next bytes of audio; waits while much is queued, so that a client that is too fast is slowed down.

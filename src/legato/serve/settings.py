@@ -18,6 +18,7 @@ class Settings:
         language: for clients that name none.
         chunk_ms: for clients that name none: how far ahead the model may look.
         max_streams: live streams at a time.
+        max_lag_seconds: while a live stream that is sent in real time lags behind by so much, no more are admitted.
         max_files: files that are recognised at a time.
         max_waiting: files that may beside them be on their way, or wait for their turn.
         max_upload_bytes: of a request that brings a file, all in all.
@@ -42,6 +43,7 @@ class Settings:
     language: str = "auto"
     chunk_ms: int = 320
     max_streams: int = 32
+    max_lag_seconds: float = 3.0
     max_files: int = 4
     max_waiting: int = 16
     max_upload_bytes: int = 200_000_000

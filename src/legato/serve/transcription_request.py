@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import FormData, UploadFile
 
 from legato.endpoint import Endpointing
+from legato.phrases import read_weighted
 from legato.recognizer import Options
 from legato.serve.errors import ApiError
 from legato.serve.models import check_model
-from legato.serve.phrases import split_prompt, weighted
+from legato.serve.phrases import split_prompt
 from legato.serve.settings import Settings
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
@@ -113,7 +114,7 @@ def read_request(form: FormData, settings: Settings) -> TranscriptionRequest:
     if logprobs and response_format != "json":
         raise _invalid("include[]", "logprobs needs the response_format json")
     fields.number("temperature", 0, 1)
-    phrases = weighted([*split_prompt(fields.text("prompt") or ""), *fields.several("keywords")])
+    phrases = read_weighted([*split_prompt(fields.text("prompt") or ""), *fields.several("keywords")])
     if len(phrases) > settings.max_phrases:
         raise _invalid("prompt", f"holds {len(phrases)} phrases: at most {settings.max_phrases} can be given")
     chunk_ms = fields.number("chunk_ms", 80, 1120)

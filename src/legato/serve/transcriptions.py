@@ -1,9 +1,9 @@
 """OpenAI's `POST /v1/audio/transcriptions`: a file in, its text out, at once or as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -24,11 +24,10 @@ from legato.serve.transcription_format import (
     usage,
 )
 from legato.serve.transcription_request import TranscriptionForm, TranscriptionRequest, file_of, read_request
-from legato.serve.upload import client_left, gone, read_form
+from legato.serve.upload import read_form, unless_gone
 from legato.text import join_texts
 from legato.transcript import Event, Partial, Segment, Token, Transcript
 
-T = TypeVar("T")
 router = APIRouter(prefix="/v1/audio", tags=["transcription"])
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -46,7 +45,9 @@ _RESULT: dict[int | str, dict[str, Any]] = {
         "content": {
             "text/plain": {"schema": {"type": "string"}},
             "text/vtt": {"schema": {"type": "string"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {
+                "schema": {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+            },
         },
     }
 }
@@ -76,11 +77,11 @@ async def transcribe(request: Request) -> Response:
         options = await _prepared(asked, service)
         if asked.stream:
             job = _Streamed(service, asked, file, options)
-            await _unless_gone(request, job.begin())
+            await unless_gone(request, job.begin())
             # From here on the response holds the place and the file.
             stack.callback(job.cancel)
             return HoldingResponse(stack.pop_all(), job.events(), "text/event-stream")
-        transcript, warnings = await _unless_gone(request, service.files.recognise(file.file, options))
+        transcript, warnings = await unless_gone(request, service.files.recognise(file.file, options))
         _log(service, transcript)
         log_probs = LogProbs(service.engine.recognizer.bundle)
         content, kind = content_of(transcript, warnings, asked, log_probs)
@@ -183,21 +184,6 @@ async def _prepared(asked: TranscriptionRequest, service: Service) -> Options:
     options["phrases"] = await asyncio.to_thread(recognizer.compile_phrases, options["phrases"])
     recognizer.start(**options)
     return options
-
-
-async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """Do something, but give it up when the client leaves."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(gone(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise client_left()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 def _log(service: Service, transcript: Transcript) -> None:

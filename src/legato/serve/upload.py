@@ -5,15 +5,18 @@ the name that the client gives it is never used for anything.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from legato.serve.errors import ApiError
+from legato.serve.errors import ApiError, busy, logger
 from legato.serve.settings import Settings
+
+T = TypeVar("T")
 
 _MAX_FIELDS = 200
 _MAX_FIELD_BYTES = 100_000
@@ -50,6 +53,9 @@ async def read_form(request: Request, settings: Settings) -> AsyncIterator[FormD
         raise ApiError(400, f"The form cannot be read: {error.message}", code="invalid_form") from None
     except ClientDisconnect:
         raise client_left() from None
+    except OSError as error:
+        logger.error("an upload cannot be kept: %s", error)
+        raise busy("The server has no room for the file. Try again later.", "no_room") from None
     try:
         yield form
     finally:
@@ -94,3 +100,18 @@ async def gone(request: Request) -> None:
     """Wait until the client leaves; its body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """Do something, but give it up when the client leaves."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(gone(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise client_left()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)

@@ -1,6 +1,6 @@
 // The microphone as 16-bit PCM.
 
-import { Problem } from "./api.js";
+import { Problem, unreachable } from "./api.js";
 
 const RATE = 16000; // what the model takes
 const MESSAGE_SECONDS = 0.04;
@@ -33,6 +33,7 @@ export class Microphone {
       await microphone.#begin(onSamples);
     } catch (error) {
       microphone.#close();
+      if (error instanceof Problem) throw error;
       throw new Problem(`The browser cannot record: ${error.message}`, error.name);
     }
     media.getAudioTracks()[0].onended = onEnd;
@@ -65,7 +66,11 @@ export class Microphone {
   }
 
   async #begin(onSamples) {
-    await this.context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
+    try {
+      await this.context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
+    } catch (error) {
+      throw error.name === "AbortError" ? unreachable() : error; // so it says that the file did not come
+    }
     const samples = Math.round(this.sampleRate * MESSAGE_SECONDS);
     this.node = new AudioWorkletNode(this.context, "pcm16", {
       numberOfOutputs: 0,

@@ -126,7 +126,7 @@ class Session {
     if (event.type === "partial") {
       const behind = Math.max(0, this.stream.seconds - event.time);
       at("lag").value = behind;
-      at("lag-text").textContent = `${behind.toFixed(1)} s`;
+      at("lag-text").textContent = `${behind.toFixed(2)} s`;
     }
     this.take.take(event);
   }

@@ -1,0 +1,340 @@
+"""Our own interface: the WebSocket, files event by event, and the formats."""
+
+import base64
+import contextlib
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.sync.connection import Connection
+from websockets.typing import Subprotocol
+
+import legato
+from legato.audio import SAMPLE_RATE, read_audio
+from legato.formats import WRITERS, event_as_dict
+from tests.server import Server
+
+SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> legato.Recognizer:
+    return legato.load("embedded", threads=1)
+
+
+@pytest.fixture(scope="module")
+def clip() -> NDArray[np.float32]:
+    """Two languages, and a pause that ends a segment."""
+    silence = np.zeros(SAMPLE_RATE * 3 // 2, np.float32)
+    return np.concatenate([read_audio(SAMPLES / "de.flac"), silence, read_audio(SAMPLES / "it.flac"), silence])
+
+
+def open_stream(server: Server, query: str = "", **more: Any) -> ClientConnection:
+    return connect(f"{server.socket_url}/v1/stream{query}", **more)
+
+
+def say(socket: Connection, kind: str, **values: object) -> None:
+    socket.send(json.dumps({"type": kind, **values}))
+
+
+def events(socket: Connection) -> list[dict[str, Any]]:
+    """All events until the server closes."""
+    found = []
+    try:
+        while True:
+            found.append(json.loads(socket.recv(60)))
+    except ConnectionClosed:
+        return found
+
+
+def texts(found: list[dict[str, Any]]) -> list[str]:
+    return [each["text"] for each in found if each["type"] == "segment"]
+
+
+def comparable(event: dict[str, Any]) -> dict[str, Any]:
+    """An event without its confidences, whose last digits depend on how much is computed at a time."""
+    words = [comparable(word) for word in event.get("words", [])]
+    return {**{key: value for key, value in event.items() if key not in {"confidence", "words"}}, "words": words}
+
+
+def test_the_same_events_as_in_the_library(
+    server: Server, recognizer: legato.Recognizer, clip: NDArray[np.float32]
+) -> None:
+    pcm = (clip * 32767).astype("<i2")
+    with recognizer.stream(endpoint=legato.Endpointing()) as stream:
+        expected = stream.accept(pcm) + stream.finish()
+    segments: list[dict[str, Any]] = [event_as_dict(each) for each in expected if isinstance(each, legato.Segment)]
+    with open_stream(server) as socket:
+        for start in range(0, len(pcm), 5000):
+            socket.send(pcm[start : start + 5000].tobytes())
+        say(socket, "end")
+        ready, *found, final = events(socket)
+    assert (ready["type"], ready["language"], ready["chunk_ms"]) == ("ready", "auto", 320)
+    told = [comparable(each) for each in found if each["type"] == "segment"]
+    assert told == [comparable(each) for each in segments]
+    assert {each["language"] for each in segments} >= {"de-DE", "it-IT"}
+    assert [each for each in found if each["type"] == "partial"]
+    assert final["text"] == " ".join(each["text"] for each in segments if each["text"])
+    assert final["duration"] == round(len(pcm) / SAMPLE_RATE, 3)
+
+
+def test_options(server: Server, clip: NDArray[np.float32]) -> None:
+    audio = clip.astype("<f4").tobytes()
+    options = {"language": "de", "chunk_ms": 80, "encoding": "pcm_f32le", "endpoint": False}
+    queried = "&".join(f"{name}={value}" for name, value in options.items())
+    for query, first in (("", options), (f"?{queried}&phrases=null&phrases=zwei", None)):
+        with open_stream(server, query) as socket:
+            if first:
+                say(socket, "start", phrases=["null", ["zwei", 1.0]], **first)
+            ready = json.loads(socket.recv(60))
+            assert (ready["language"], ready["chunk_ms"]) == ("de", 80)
+            for start in range(0, len(audio), 99_999):  # cuts samples apart
+                socket.send(audio[start : start + 99_999])
+            say(socket, "end")
+            assert len(texts(events(socket))) == 1
+
+
+def test_another_rate_and_channels(server: Server) -> None:
+    slow = np.repeat(read_audio(SAMPLES / "en.flac"), 2)  # each sample in both channels
+    with open_stream(server, "?language=en-US&channels=2") as socket:
+        socket.send((slow * 32767).astype("<i2").tobytes())
+        say(socket, "end")
+        stereo = texts(events(socket))
+    with open_stream(server, "?language=en-US&sample_rate=32000") as socket:
+        socket.send((slow * 32767).astype("<i2").tobytes())
+        say(socket, "end")
+        fast = texts(events(socket))
+    assert stereo == fast
+    assert stereo[0].startswith("ten four")
+
+
+def test_commit_and_language(server: Server) -> None:
+    german, italian = (read_audio(SAMPLES / f"{name}.flac") for name in ("de", "it"))
+    with open_stream(server, "?language=de-DE&endpoint=false") as socket:
+        say(socket, "commit")
+        socket.send((german * 32767).astype("<i2").tobytes())
+        say(socket, "commit")
+        say(socket, "commit")
+        say(socket, "language", language="Klingon")
+        say(socket, "language", language="it-IT")
+        socket.send((italian * 32767).astype("<i2").tobytes())
+        say(socket, "end")
+        found = events(socket)
+    [problem] = [each["error"] for each in found if each["type"] == "error"]
+    assert "Klingon" in problem["message"]
+    segments = [each for each in found if each["type"] == "segment"]
+    assert [each["reason"] for each in segments] == ["commit", "commit", "commit", "end"]
+    assert [bool(each["text"]) for each in segments] == [False, True, False, True]
+    assert [segments[1]["language"], segments[3]["language"]] == ["de-DE", "it-IT"]
+
+
+@pytest.mark.parametrize(
+    ("message", "where"),
+    [
+        ("", ""),
+        ("{", ""),
+        ("[]", ""),
+        ('"end"', ""),
+        ("{}", "type"),
+        ('{"type": "begin"}', "type"),
+        ('{"type": "end", "now": true}', "now"),
+        ('{"type": "language"}', "language"),
+        ('{"type": "language", "language": "\\ud800"}', ""),
+        ("[" * 50_000, ""),
+    ],
+)
+def test_messages_that_are_none(server: Server, message: str, where: str) -> None:
+    with open_stream(server, "?language=en") as socket:
+        assert json.loads(socket.recv(60))["type"] == "ready"
+        socket.send(message)
+        [found] = events(socket)
+        assert found["type"] == "error"
+        assert found["error"]["code"] == "invalid_value"
+        assert where in found["error"]["message"]
+        assert socket.close_code == 1008
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "language=Klingon", "languge=de", "chunk_ms=100", "chunk_ms=0", "sample_rate=1", "channels=99", "channels=0",
+        "encoding=mp3", "endpoint=0.0", "endpoint=-1", "endpoint=nan", "type=end", "phrases=" + "a" * 500,
+    ],
+)  # fmt: skip
+def test_options_that_are_none(server: Server, query: str) -> None:
+    with open_stream(server, "?" + query) as socket:
+        [found] = events(socket)
+        assert found["error"]["message"]
+        assert socket.close_code == 1008
+
+
+def test_too_many_phrases(server: Server) -> None:
+    with open_stream(server) as socket:
+        say(socket, "start", phrases=["null"] * 1001)
+        [found] = events(socket)
+        assert found["error"]["code"] == "too_many_phrases"
+    with pytest.raises(InvalidStatus, match="400"), open_stream(server, "?" + "phrases=null&" * 1001):
+        pass  # such an address is too long
+    with pytest.raises(InvalidStatus, match="400"), open_stream(server, additional_headers={"X-Long": "x" * 8200}):
+        pass
+
+
+def test_sounds_that_are_none(server: Server, clip: NDArray[np.float32]) -> None:
+    with open_stream(server, "?encoding=pcm_f32le&language=de") as socket:
+        socket.send(np.full(1000, np.nan, "<f4").tobytes())
+        socket.send(clip.astype("<f4").tobytes())
+        say(socket, "end")
+        _, problem, *found = events(socket)
+    assert problem["type"] == "error"
+    assert texts(found)[0].startswith("zwei")
+
+
+def test_limits_and_the_end_of_the_server(tmp_path: Path, clip: NDArray[np.float32]) -> None:
+    with Server(tmp_path, "--max-streams", 1, "--idle-seconds", 1) as server:
+        with open_stream(server, "?language=de") as idle:
+            assert json.loads(idle.recv(60))["type"] == "ready"
+            with open_stream(server, "?language=de") as second:
+                [full] = events(second)
+                assert full["error"]["code"] == "server_busy"
+                assert second.close_code == 1013
+            [late] = events(idle)
+            assert late["error"]["code"] == "idle"
+        with open_stream(server, "?language=de&endpoint=false") as socket:
+            socket.send((clip * 32767).astype("<i2").tobytes())
+            while json.loads(socket.recv(60))["type"] != "partial":
+                pass
+            server.process.send_signal(signal.SIGTERM)
+            found = events(socket)
+            assert [each["type"] for each in found if each["type"] != "partial"] == ["segment", "final"]
+            assert found[-1]["text"].startswith("zwei")
+            assert socket.close_code == 1001
+
+
+def test_keys_in_subprotocols(tmp_path: Path) -> None:
+    key = "a/key+with=signs"
+    encoded = base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+    with Server(tmp_path, LEGATO_API_KEYS=f"{key},simple") as server:
+        for offered in (["legato", f"legato-api-key.{encoded}"], ["token", "simple"]):
+            with open_stream(server, "?language=de", subprotocols=[Subprotocol(each) for each in offered]) as socket:
+                assert socket.subprotocol == offered[0]
+                assert json.loads(socket.recv(60))["type"] == "ready"
+        for name in ("legato-api-key.%%%", "legato-api-key.c2ltcGx", "legato-api-key."):
+            with pytest.raises(InvalidStatus, match="401"), open_stream(server, subprotocols=[Subprotocol(name)]):
+                pass
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)
+_NAMES = ("language", "chunk_ms", "encoding", "sample_rate", "channels", "endpoint", "phrases")
+_FIELDS = st.fixed_dictionaries({"type": st.just("start")}, optional=dict.fromkeys(_NAMES, _VALUES))
+_KNOWN = st.sampled_from([*(json.dumps({"type": kind}) for kind in ("start", "commit", "end")), "{}", "null"])
+_MESSAGES = st.binary(max_size=3000) | st.text(max_size=50) | _KNOWN | (_FIELDS | _VALUES).map(json.dumps)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(messages=st.lists(_MESSAGES, max_size=8))
+def test_whatever_is_sent_is_answered(server: Server, messages: list[str | bytes]) -> None:
+    with open_stream(server) as socket:
+        with contextlib.suppress(ConnectionClosed):
+            for message in [*messages, json.dumps({"type": "end"})]:
+                socket.send(message)
+        found = events(socket)
+    assert {each["type"] for each in found} <= {"ready", "partial", "segment", "final", "error"}
+    assert socket.close_code in {1000, 1008}
+    assert found[-1]["type"] == ("final" if socket.close_code == 1000 else "error")
+    assert all(each["error"]["type"] == "invalid_request_error" for each in found if each["type"] == "error")
+
+
+def test_choices(server: Server) -> None:
+    choices = httpx.get(f"{server.url}/v1/stream").json()
+    assert choices["languages"] == ["auto", "de-DE", "en-US", "es-ES", "fr-FR", "hi-IN", "it-IT"]
+    assert choices["chunk_ms"] == [80, 160, 320, 560, 1120]
+    assert choices["formats"] == list(WRITERS)
+
+
+def post(server: Server, content: bytes, **fields: Any) -> httpx.Response:
+    return httpx.post(f"{server.url}/v1/stream", data=fields, files={"file": ("a.flac", content)}, timeout=60)
+
+
+def test_files(server: Server, recognizer: legato.Recognizer) -> None:
+    content = (SAMPLES / "fr.flac").read_bytes()
+    answer = post(server, content, language="fr-FR")
+    found = [json.loads(line) for line in answer.text.splitlines()]
+    assert {each["type"] for each in found[:-1]} == {"partial", "segment"}
+    expected = recognizer.transcribe(SAMPLES / "fr.flac", language="fr-FR", endpoint=legato.Endpointing())
+    assert texts(found) == [each.text for each in expected.segments]
+    assert (found[-1]["type"], found[-1]["text"]) == ("final", expected.text)
+    whole = [json.loads(line) for line in post(server, content, endpoint="false").text.splitlines()]
+    assert " ".join(texts(whole)) == whole[-1]["text"]
+
+
+def test_files_that_are_none(server: Server) -> None:
+    answer = post(server, b"no audio", language="fr-FR")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+    for fields, name in (
+        ({"language": "Klingon"}, "language"),
+        ({"chunk_ms": "1"}, "chunk_ms"),
+        ({"mode": "x"}, "mode"),
+    ):
+        answer = post(server, b"", **fields)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+    assert httpx.post(f"{server.url}/v1/stream", files={"text": (None, "x")}).json()["error"]["param"] == "file"
+    assert httpx.post(f"{server.url}/v1/stream", content=b"x").status_code == 415
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_formats(server: Server, recognizer: legato.Recognizer, clip: NDArray[np.float32], name: str) -> None:
+    with recognizer.stream(endpoint=legato.Endpointing()) as stream:
+        found = stream.accept(clip) + stream.finish()
+    segments = [each for each in found if isinstance(each, legato.Segment)]
+    transcript = legato.join_segments(segments, duration=segments[-1].end)
+    body = {"segments": [event_as_dict(each) for each in segments], "file": "talk.mp3"}
+    answer = httpx.post(f"{server.url}/v1/formats/{name}", json=body, timeout=60)
+    expected = WRITERS[name](transcript, model="embedded", file="talk.mp3")
+    if name == "json":  # tokens are no part of an event
+        assert answer.json() == {**json.loads(expected), "tokens": []}
+    else:
+        assert answer.text == expected
+
+
+def test_formats_of_what_is_none(server: Server) -> None:
+    client = httpx.Client(base_url=f"{server.url}/v1/formats", timeout=60)
+    word = {"text": "a", "start": 0, "end": 1}
+    for segment in (
+        {}, {"text": "a"}, {"text": "a", "start": 0, "end": "x"}, {"text": "a", "start": -1, "end": 1},
+        {"text": "a", "start": 0, "end": 1, "words": [{**word, "text": ""}]},
+        {"text": "a", "start": 0, "end": 1, "words": [{**word, "confidence": 2}]},
+    ):  # fmt: skip
+        answer = client.post("/srt", json={"segments": [segment]})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_value")
+    for words in ([word], [word, word], [{**word, "text": "not in the text"}], []):
+        body = {"segments": [{"text": "a", "start": 0, "end": 1, "words": words}]}
+        for name in WRITERS:
+            assert client.post(f"/{name}", json=body).status_code == 200
+    assert client.post("/exe", json={"segments": []}).status_code == 404
+    assert client.post("/srt", content=b" " * 20_000_001).status_code == 413
+
+
+def test_only_the_page_is_given_out(server: Server) -> None:
+    client = httpx.Client(base_url=server.url)
+    page = client.get("/")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    again = client.get("/", headers={"If-None-Match": page.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    for path in (
+        "../page.py", "%2e%2e/page.py", "..%2fpage.py", "%2fetc%2fpasswd", "", ".", "page.js%00", "web/page.js",
+        "index.html", "....//page.py", "%5c..%5cpage.py",
+    ):  # fmt: skip
+        assert client.get(f"{server.url}/static/{path}").status_code == 404, path
