@@ -1,8 +1,10 @@
 """Live streams as the interfaces with sockets get them: formats of audio, limits, commits, and the end."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import av
@@ -14,12 +16,14 @@ import legato
 from legato.audio import check_samples
 from legato.recognizer import Options
 from legato.serve.application import create_app
+from legato.serve.container import Container
 from legato.serve.errors import ApiError
 from legato.serve.service import Service
 from legato.serve.session import Session
 from legato.serve.settings import Settings
 from legato.serve.wire import Encoding, Wire, WireDecoder
 from tests.gate import Gate
+from tests.sounds import encode
 from tests.test_transcriptions import SAMPLES
 
 
@@ -147,6 +151,90 @@ def test_a_stream_says_what_a_file_does(
         assert len(service.live) == 0
 
     with_service(recognizer, do)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "sample_format", "rate"),
+    [
+        ("a.ogg", "libopus", "s16", 48000),
+        ("a.webm", "libopus", "s16", 48000),
+        ("a.mp3", "libmp3lame", "s16p", 44100),
+        ("a.flac", "flac", "s16", 16000),
+        ("a.wav", "pcm_s16le", "s16", 8000),
+        ("a.ts", "aac", "fltp", 48000),
+    ],
+)
+def test_containers_are_decoded_while_they_arrive(
+    recognizer: legato.Recognizer, spoken: NDArray[np.float32], tmp_path: Path, name: str, codec: str,
+    sample_format: str, rate: int,
+) -> None:  # fmt: skip
+    place = np.arange(len(spoken) * rate // 16000) * 16000 / rate
+    samples = np.interp(place, np.arange(len(spoken)), spoken).astype(np.float32)
+    path = encode(tmp_path / name, samples[:, None], rate, codec, sample_format)
+    expected = recognizer.transcribe(path).text
+    assert expected
+    data = path.read_bytes()
+
+    async def do(service: Service) -> None:
+        async with service.live.open("test", Container(), {}) as session:
+            for start in range(0, len(data), 333):
+                await session.hear(data[start : start + 333])
+            await session.end()
+            assert [each.text for each in await segments(session)] == [expected]
+
+    with_service(recognizer, do)
+    no_threads_are_left()
+
+
+def no_threads_are_left() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "legato-container":
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+def test_a_container_that_is_committed(
+    recognizer: legato.Recognizer, spoken: NDArray[np.float32], tmp_path: Path
+) -> None:
+    data = encode(tmp_path / "a.webm", spoken[:, None], 16000, "libopus").read_bytes()
+
+    async def do(service: Service) -> None:
+        async with service.live.open("test", Container(), {}) as session:
+            await session.commit()
+            await session.hear(data)
+            await session.commit()
+            assert session.heard_seconds > len(spoken) / 16000 - 0.5
+            await session.end()
+            first, second = (await segments(session))[:2]
+            assert first.text == ""
+            assert second.text
+
+    with_service(recognizer, do)
+
+
+def test_containers_that_are_none(recognizer: legato.Recognizer, spoken: NDArray[np.float32], tmp_path: Path) -> None:
+    data = encode(tmp_path / "a.wav", spoken[:, None], 16000, "pcm_s16le").read_bytes()
+
+    async def do(service: Service) -> None:
+        async with service.live.open("test", Container(), {}) as session:
+            await session.end()  # nothing came: nothing to complain about
+            assert await segments(session) == []
+        async with service.live.open("test", Container(), {}) as session:
+            with pytest.raises(legato.AudioError, match="not an audio file"):
+                await session.hear(b"hello, world\n" * 10)
+                await session.end()
+            assert await segments(session) == []
+        async with service.live.open("test", Container(), {}) as session:
+            await session.hear(data[: len(data) // 2])  # the client left in mid-word
+        async with service.live.open("test", Container(), {}) as session:
+            await session.hear(data)
+            ending = asyncio.create_task(service.drain.finish(60))
+            [said] = await segments(session)
+            assert said.text == recognizer.transcribe(spoken).text
+        assert await ending
+
+    with_service(recognizer, do)
+    no_threads_are_left()
 
 
 def test_commit_always_answers(recognizer: legato.Recognizer, spoken: NDArray[np.float32]) -> None:

@@ -313,9 +313,9 @@ def test_uploads_that_stop_are_given_up(tmp_path: Path) -> None:
 
 
 def test_bombs_are_cut_off(tmp_path: Path) -> None:
-    """Hours of silence in few bytes."""
-    path = encode(tmp_path / "a.flac", np.zeros((16000 * 3600, 1), np.float32), 16000, "flac")
-    assert path.stat().st_size < 2_000_000
+    """Much silence in few bytes."""
+    path = encode(tmp_path / "a.flac", np.zeros((16000 * 1200, 1), np.float32), 16000, "flac")
+    assert path.stat().st_size < 500_000
     # Once more without the length in its header, as an endless recording has it.
     data = bytearray(path.read_bytes())
     assert data[:4] == b"fLaC"

@@ -3,6 +3,7 @@
 Files are decoded block by block, so memory does not grow with their length, whatever length their header claims.
 """
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -39,6 +40,10 @@ _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,crypto,rtmp,rtmps,rtp,srt"
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtsp", "rtsps", "rtp", "srt", "tcp", "udp")
 _URL_TIMEOUT = (15.0, 30.0)
 """Seconds to wait for an address to answer, and for more of its data."""
+
+
+_LIVE_ANALYSIS_US = 200_000
+"""Microseconds of audio that FFmpeg may look at before it gives any, where the format does not say what it is."""
 
 
 class AudioFile:
@@ -120,13 +125,16 @@ class AudioFile:
         self._compare_with_before()
 
     def _open_container(self) -> "av.container.InputContainer":
-        status = os.fstat(self._file.fileno())
-        if status.st_size == 0 and stat.S_ISREG(status.st_mode):
+        status = _status(self._file)
+        if status is not None and status.st_size == 0 and stat.S_ISREG(status.st_mode):
             raise AudioError(f"{self.name}: the file is empty (0 bytes). Record or export it again.")
+        # Nor may a playlist make it open other files or addresses.
+        options = {"protocol_whitelist": "none"}
+        if status is None:  # it comes live: FFmpeg is not to look ahead for seconds
+            options["analyzeduration"] = str(_LIVE_ANALYSIS_US)
         try:
-            # A Python file, not a path: FFmpeg would take paths such as `concat:...` for instructions. Nor may a
-            # playlist make it open other files or addresses.
-            container = av.open(self._file, mode="r", options={"protocol_whitelist": "none"})
+            # A Python file, not a path: FFmpeg would take paths such as `concat:...` for instructions.
+            container = av.open(self._file, mode="r", options=options)
         except (av.error.FFmpegError, ValueError, OSError) as error:
             raise AudioError(
                 f"{self.name}: not an audio file, or cut off before its audio starts ({_reason(error)}). "
@@ -327,10 +335,10 @@ def open_audio(path: str | Path, *, channel: int | None = None) -> AudioFile:
 
 
 def open_audio_file(file: BinaryIO, name: str) -> AudioFile:
-    """Open audio in a file that is open: a real one, or a temporary one without a name.
+    """Open audio in a file that is open: a temporary one without a name, or any object that can be read like one.
 
     Args:
-        file: seekable, at its start; it is closed with the result.
+        file: at its start; it is closed with the result.
         name: what messages call it.
 
     Raises:
@@ -460,10 +468,18 @@ def _open(path: Path, name: str) -> BinaryIO:
         raise AudioError(f"{name}: cannot be opened: {error.strerror}. Check the path and the disk.") from None
 
 
+def _status(file: BinaryIO) -> os.stat_result | None:
+    """What the system knows about a file; None of one that only Python knows."""
+    try:
+        return os.fstat(file.fileno())
+    except io.UnsupportedOperation:
+        return None
+
+
 def _fingerprint(file: BinaryIO) -> tuple[int, int]:
     """Size and time of the last change of a regular file; zeros of a pipe."""
-    status = os.fstat(file.fileno())
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (0, 0)
+    status = _status(file)
+    return (status.st_size, status.st_mtime_ns) if status is not None and stat.S_ISREG(status.st_mode) else (0, 0)
 
 
 def _without_password(url: str) -> str:

@@ -8,6 +8,7 @@ from legato.endpoint import NEVER
 from legato.engine import Engine
 from legato.errors import BusyError, EngineError, LegatoError
 from legato.recognizer import Options
+from legato.serve.container import Container
 from legato.serve.drain import Drain
 from legato.serve.errors import ApiError, as_api_error, busy, shutting_down
 from legato.serve.logs import tell
@@ -33,7 +34,7 @@ class LiveStreams:
         return len(self._open)
 
     @asynccontextmanager
-    async def open(self, interface: str, wire: Wire, options: Options) -> AsyncIterator[Session]:
+    async def open(self, interface: str, wire: Wire | Container, options: Options) -> AsyncIterator[Session]:
         """Open a stream for a client; leaving the `async with` block gives up what is not done.
 
         While the server shuts down the session ends by itself, as if the client had said so: its last events come,
@@ -83,7 +84,7 @@ class LiveStreams:
         finally:
             session.close()
 
-    async def _start(self, interface: str, wire: Wire, options: Options) -> Session:
+    async def _start(self, interface: str, wire: Wire | Container, options: Options) -> Session:
         """Open a stream of the engine."""
         settings = self._settings
         if self._drain.begun:

@@ -10,6 +10,7 @@ from typing import Self
 from legato.audio import SAMPLE_RATE, Samples
 from legato.engine_streams import AsyncEngineStream
 from legato.errors import BusyError, EngineError
+from legato.serve.container import Container, ContainerReader
 from legato.serve.errors import ApiError
 from legato.serve.logs import tell
 from legato.serve.metrics import Metrics
@@ -40,7 +41,7 @@ class Session:
     def __init__(
         self,
         stream: AsyncEngineStream,
-        wire: Wire,
+        wire: Wire | Container,
         interface: str,
         language: str,
         chunk_ms: int,
@@ -51,7 +52,8 @@ class Session:
         self.language = language
         self.drained = self.finished = False
         self._stream = stream
-        self._decoder = WireDecoder(wire)
+        self._decoder = WireDecoder(wire if isinstance(wire, Wire) else Wire())
+        self._container = ContainerReader(self._accept) if isinstance(wire, Container) else None
         self._interface = interface
         self._settings = settings
         self._metrics = metrics
@@ -92,18 +94,26 @@ class Session:
 
         Raises:
             ApiError: the stream is too long, or there was no room for `idle_seconds`.
-            AudioError: samples that are not finite; the session goes on without them.
+            AudioError: samples that are not finite, and the session goes on without them; or bytes of a container that
+                are no audio, and no more can follow.
             EngineError: the stream failed.
         """
         async with self._sending:
-            if not self._ended:
+            if self._ended:
+                return
+            if self._container is not None:
+                await self._container.write(data)
+            else:
                 await self._accept(self._decoder.decode(data))
 
     async def commit(self) -> None:
         """End the segment behind the audio that came; its `Segment` is among the events. Errors as for `hear`."""
         async with self._sending:
             if not self._ended:
-                await self._accept(self._decoder.flush())
+                if self._container is not None:
+                    await self._container.settle()
+                else:
+                    await self._accept(self._decoder.flush())
                 self._stream.commit()
 
     def set_language(self, language: str) -> None:
@@ -122,7 +132,10 @@ class Session:
             if self._ended:
                 return
             try:
-                await self._accept(self._decoder.flush())
+                if self._container is not None:
+                    await self._container.end()
+                else:
+                    await self._accept(self._decoder.flush())
             finally:
                 self._ended = True
                 self._stream.end()
@@ -138,6 +151,8 @@ class Session:
         self._ended = True
         if self._ending is not None:
             self._ending.cancel()
+        if self._container is not None:
+            self._container.close()
         self._stream.close()
 
     def __aiter__(self) -> Self:
