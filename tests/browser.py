@@ -91,6 +91,8 @@ class Visit:
         self.page.on("pageerror", lambda error: self._errors.append(str(error)))
         self.page.on("request", lambda request: self._note(request.url))
         self.page.on("websocket", lambda socket: self._note(socket.url))
+        # Choosers are only told once somebody asks for them, and a key may be quicker than that.
+        self.page.on("filechooser", lambda _chooser: None)
         if script:
             self.page.add_init_script(script)
         self.page.goto(url)
