@@ -22,7 +22,7 @@ import statistics
 import time
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Heard:
-    """A clip in the stream: its words, with their starts in seconds since the clip began."""
+    """A clip in the stream: its words, with their starts in seconds since the hour began."""
 
     clip: Clip
     words: tuple[tuple[str, float], ...]
@@ -67,7 +67,7 @@ class Hour:
     Attributes:
         clips: that were played.
         changed: clips whose words are not those of the clip alone.
-        counts: errors against the texts.
+        counts, alone: errors against the texts, in the stream and of the clips alone.
         words: recognised, strays included.
         cased, punctuated: of them those with a capital letter, and with punctuation.
         strays: words outside clips, by the sound.
@@ -78,6 +78,7 @@ class Hour:
     clips: int = 0
     changed: int = 0
     counts: Counts = field(default_factory=Counts)
+    alone: Counts = field(default_factory=Counts)
     words: int = 0
     cased: int = 0
     punctuated: int = 0
@@ -93,6 +94,7 @@ class Hour:
             "changed": self.changed,
             "changed_percent": round(100 * self.changed / self.clips, 2),
             "wer": round(100 * (self.counts.rate or 0), 2),
+            "wer_alone": round(100 * (self.alone.rate or 0), 2),
             **asdict(self.counts),
             "words": self.words,
             "cased": self.cased,
@@ -148,19 +150,20 @@ class Listener:
                 continue
             self._compare(hour, begin, clip, mine)
             if number in {0, len(self.hours) - 1}:
-                hour.kept.append(Heard(clip, tuple((word.text, round(word.start - begin, 3)) for word in mine)))
+                hour.kept.append(Heard(clip, tuple((word.text, round(word.start - 3600 * number, 3)) for word in mine)))
 
     def _compare(self, hour: Hour, begin: float, clip: Clip, mine: Sequence[Word]) -> None:
         words = tuple(word.text for word in mine)
         hour.clips += 1
         hour.counts += count(clip.words, words)
+        hour.alone += count(clip.words, self._alone[clip.name])
         if words != self._alone[clip.name]:
             hour.changed += 1
         elif mine:
             hour.late.append(mine[0].start - begin - clip.begin)
 
 
-def sound_of(seed: int, clips: Sequence[Clip]) -> Iterator[Part]:
+def sound_of(seed: int, clips: Sequence[Clip], sounds: Mapping[str, Samples]) -> Iterator[Part]:
     """An hour of mixed sound, to the sample."""
     rng = np.random.default_rng(seed)
     left = HOUR
@@ -177,8 +180,9 @@ def sound_of(seed: int, clips: Sequence[Clip]) -> Iterator[Part]:
             clip = clips[int(rng.integers(len(clips)))]
             yield cut(Part(clip.samples, "clip", clip))
             yield cut(Part(silence(rng.uniform(1.0, 1.8)), "silence"))
-        kind = SOUNDS[rng.integers(len(SOUNDS))]
-        yield cut(Part(sound(kind, rng.uniform(10, 60), rng, clips), kind))
+        kind = SOUNDS[int(rng.integers(len(SOUNDS)))]
+        start = int(rng.integers(MINUTE))
+        yield cut(Part(sounds[kind][start : start + round(rng.uniform(1 / 6, 1) * MINUTE)], kind))
     yield Part(np.zeros(left, np.float32), "silence")
 
 
@@ -187,11 +191,12 @@ def silence(seconds: float) -> Samples:
     return np.zeros(round(seconds * SAMPLE_RATE), np.float32)
 
 
-def sound(kind: str, seconds: float, rng: np.random.Generator, clips: Sequence[Clip]) -> Samples:
-    """What is no speech that the model should write down; 30 dB below full scale, silence apart."""
-    length = round(seconds * SAMPLE_RATE)
+def make_sound(kind: str, clips: Sequence[Clip]) -> Samples:
+    """Two minutes of what is no speech that the model should write down; 30 dB below full scale, silence apart."""
+    rng = np.random.default_rng(SOUNDS.index(kind))
+    length = 2 * MINUTE
     if kind == "silence":
-        return silence(seconds)
+        return np.zeros(length, np.float32)
     if kind == "white":
         samples = rng.standard_normal(length)
     elif kind == "pink":
@@ -200,11 +205,10 @@ def sound(kind: str, seconds: float, rng: np.random.Generator, clips: Sequence[C
     elif kind == "babble":
         samples = np.zeros(length)
         for _ in range(6):
-            order = rng.permutation(len(clips))
-            voice = np.concatenate([clips[number].samples for number in order])
+            voice = np.concatenate([clips[int(number)].samples for number in rng.permutation(len(clips))])
             samples += np.resize(np.roll(voice, int(rng.integers(len(voice)))), length)
     else:
-        samples = np.concatenate([chord(rng) for _ in range(int(seconds / 0.2))])[:length]
+        samples = np.concatenate([chord(rng) for _ in range(int(length / SAMPLE_RATE / 0.2))])[:length]
     scaled: Samples = (samples * 10**-1.5 / np.sqrt((samples**2).mean())).astype(np.float32)
     return scaled
 
@@ -220,17 +224,18 @@ def chord(rng: np.random.Generator) -> Samples:
 
 def pieces_of(hours: int, clips: Sequence[Clip], listener: Listener) -> Iterator[Samples]:
     """The whole sound in pieces of 100 ms; the listener is told what is played."""
+    sounds = {kind: make_sound(kind, clips) for kind in SOUNDS}
     rest = np.zeros(0, np.float32)
     begin = 0
     for hour in range(hours):
-        for part in sound_of(0 if hour == hours - 1 else hour, clips):
+        for part in sound_of(0 if hour == hours - 1 else hour, clips, sounds):
             listener.play(part, begin)
             begin += len(part.samples)
-            rest = np.concatenate([rest, part.samples])
-            whole = len(rest) // PIECE * PIECE
-            for start in range(0, whole, PIECE):
-                yield rest[start : start + PIECE]
-            rest = rest[whole:]
+            for start in range(0, len(part.samples), PIECE):
+                rest = np.concatenate([rest, part.samples[start : start + PIECE]])
+                if len(rest) >= PIECE:
+                    yield rest[:PIECE]
+                    rest = rest[PIECE:]
 
 
 def words_alone(recognizer: legato.Recognizer, clip: Clip, language: str, chunk_ms: int) -> tuple[str, ...]:

@@ -8,17 +8,17 @@ from pathlib import Path
 #: Seconds after which a command hangs: far more than any needs, on a busy machine too.
 TIMEOUT = 300
 
-#: `legato` that sends itself a signal in the middle of a file: no clock decides how far it came.
+#: `legato` to which something happens in the middle of a file: no clock decides how far it came.
 _STRUCK = """
 import os, signal, sys
 from legato.audio import AudioFile
-kind, name, number = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
+what, name, number = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
 blocks = AudioFile.__iter__
 def counted(self):
     for count, block in enumerate(blocks(self), 1):
         if count == number and self.name.endswith(name):
-            os.kill(os.getpid(), getattr(signal, kind))
+            exec(what)
         yield block
 AudioFile.__iter__ = counted
 from legato.cli import main
@@ -54,11 +54,13 @@ def legato(
     )
 
 
-def struck(
-    signal: str, name: str, block: int, *arguments: str | Path, home: Path
-) -> subprocess.CompletedProcess[bytes]:
-    """Run `legato`, which gets a signal when it has read so many blocks of the file whose path ends with `name`."""
-    command = [sys.executable, "-c", _STRUCK, signal, name, str(block), *map(str, arguments)]
+def struck(what: str, name: str, block: int, *arguments: str | Path, home: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run `legato`; when it has read so many blocks of the file whose path ends with `name`, `what` happens.
+
+    That is a signal, or a Python statement that may use `self.name`, the file.
+    """
+    statement = f"os.kill(os.getpid(), signal.{what})" if what.startswith("SIG") else what
+    command = [sys.executable, "-c", _STRUCK, statement, name, str(block), *map(str, arguments)]
     return subprocess.run(command, env=environment(home), capture_output=True, check=False, timeout=TIMEOUT)
 
 

@@ -1,12 +1,15 @@
+import html
 import json
 import unicodedata
+from collections.abc import Iterable
 from datetime import timedelta
 from io import StringIO
+from itertools import accumulate
 
 import pytest
 import srt
 import webvtt
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from legato.cues import columns, cues
@@ -191,3 +194,44 @@ def test_any_words_at_any_times(said: list[tuple[str, int, int]]) -> None:
         before = cue.end
         assert 1 <= len(cue.lines) <= 2
         assert all(0 < columns(line) <= 42 for line in cue.lines)
+
+
+def unlined(lines: Iterable[str]) -> str:
+    """The text of lines in a row, without the spaces that line breaks stand for."""
+    return "".join(lines).replace(" ", "").replace("\n", "")
+
+
+@given(st.lists(st.tuples(WORDS, st.integers(0, 40), st.integers(0, 90)), max_size=40))
+def test_any_words_are_read_back_by_other_libraries(said: list[tuple[str, int, int]]) -> None:
+    words, frame = [], 0
+    for text, wait, length in said:
+        frame += wait
+        words.append(Word(text, frame * 0.08, (frame + length + 1) * 0.08))
+        frame += length
+    transcript = Transcript(" ".join(w.text for w in words), None, (), tuple(words), frame * 0.08 + 1)
+    assert unlined(item.content for item in check_srt(transcript)) == unlined(transcript.text)
+    assert unlined(html.unescape(caption.text) for caption in check_vtt(transcript)) == unlined(transcript.text)
+
+
+SENTENCES = {
+    "ja-JP": "今日は良い天気ですね。 「ラーメン」を食べちゃった! 塔(333メートル)へ、行きますか? NVIDIAの、ＧＰＵ。",
+    "zh-CN": "今天天气很好，我们去公园吧。 “你好！”他说：“再见。” 价格是1200元（含税）。 《红楼梦》、《西游记》……",
+}
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_japanese_and_chinese_lines_break_where_they_may(language: str, data: st.DataObject) -> None:
+    text = "".join(data.draw(st.lists(st.sampled_from(SENTENCES[language].split()), min_size=1, max_size=12)))
+    steps = data.draw(st.lists(st.integers(1, 30), min_size=len(text), max_size=len(text)))
+    frames = list(accumulate(steps))
+    tokens = [Token(i, c, round(f * 0.08, 3), f) for i, (c, f) in enumerate(zip(text, frames, strict=True))]
+    words = split_words(tokens, 0.08)
+    transcript = Transcript(text, language, tuple(tokens), words, frames[-1] * 0.08 + 1)
+    items = check_srt(transcript)
+    assert unlined(item.content for item in items) == unlined([text])
+    assert unlined(html.unescape(caption.text) for caption in check_vtt(transcript)) == unlined([text])
+    lines = [line for item in items for line in item.content.split("\n")]
+    assert not [line for line in lines if line[0] in "、。，！？：）」』》”,!?)ャュョッー"]
+    assert not [line for line in lines if line[-1] in "「『《（(“"]

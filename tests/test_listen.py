@@ -16,7 +16,7 @@ from legato.audio import read_audio
 from legato.cli.screen import settled
 from legato.errors import MicrophoneError
 from legato.microphone import Microphone, list_devices, load_backend
-from tests.command import TIMEOUT, failed, legato
+from tests.command import TIMEOUT, failed, legato, struck
 from tests.conftest import REFERENCES
 
 FOX = REFERENCES / "audio" / "fox16k.wav"
@@ -148,6 +148,20 @@ def test_a_file_is_heard_as_if_it_were_spoken(tmp_path: Path) -> None:
     assert result.stdout == legato("transcribe", FOX, home=tmp_path).stdout == text.read_bytes()
     assert np.abs(read_audio(audio) - read_audio(FOX)).max() < 1e-4
     assert "there already" in failed(legato("listen", *options, home=tmp_path))
+
+
+def test_ctrl_c_ends_the_listening_with_what_was_heard(tmp_path: Path) -> None:
+    audio, text = tmp_path / "heard.wav", tmp_path / "text.txt"
+    options = ("--input", FOX, "--save-audio", audio, "--save-transcript", text)
+    result = struck("SIGINT", FOX.name, 20, "listen", *options, home=tmp_path)
+    assert failed(result, 0)
+    heard = read_audio(audio)
+    assert 0 < len(heard) < len(read_audio(FOX))
+    np.testing.assert_allclose(heard, read_audio(FOX)[: len(heard)], atol=1e-4)
+    words, whole = result.stdout.split(), legato("transcribe", FOX, home=tmp_path).stdout.split()
+    assert 1 < len(words) <= len(whole)
+    assert words[:-1] == whole[: len(words) - 1]  # the last one may have been cut
+    assert result.stdout == text.read_bytes()
 
 
 def test_a_pipe_is_heard_and_saved_as_json(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from legato.audio import open_audio, read_audio
+from legato.audio import read_audio
 from tests.command import TIMEOUT, environment, failed, legato, struck
 from tests.conftest import REFERENCES
 from tests.sounds import encode
@@ -205,18 +206,90 @@ def test_ctrl_c_in_one_file_keeps_what_was_heard(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "long.partial.txt").read_text().strip()
 
 
+def test_ctrl_c_in_a_folder_keeps_what_was_done(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+    repeated(root / "b.wav", 30)
+    command = ("transcribe", root, "--recursive", "--jobs", "1")
+    message = failed(struck("SIGINT", "b.wav", 2, *command, home=tmp_path), 130)
+    assert "1 done" in message
+    assert "2 not done (interrupted); the same command does the rest" in message
+    assert {path.name for path in root.rglob("*.txt")} == {"notes.txt", "a.txt"}
+    assert not list(root.rglob("*.part"))
+    again = legato(*command, home=tmp_path)
+    assert again.returncode == 0
+    assert "2 done" in again.stderr.decode()
+    assert "1 had a result already" in again.stderr.decode()
+
+
+GROWS = "open(self.name, 'ab').write(bytes(320000))"
+
+
 def test_a_file_that_grows_while_it_is_read_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "grows.wav"
-    shutil.copy(FOX, path)
-    with open_audio(path) as audio:
-        audio.block_seconds = 1.0
-        blocks = iter(audio)
-        next(blocks)
-        with path.open("ab") as file:
-            file.write(bytes(32000))
-        assert sum(1 for _ in blocks)
-        assert audio.changed
-        assert "changed while it was read" in audio.warnings[-1]
+    path = repeated(tmp_path / "grows.wav", 20)
+    result = struck(GROWS, "grows.wav", 3, "transcribe", path, home=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.strip()
+    assert f"{path}: the file changed while it was read" in result.stderr.decode()
+    # Among many it is left for the next run, by when it may be complete.
+    other = repeated(tmp_path / "grows too.wav", 4)
+    message = failed(struck(GROWS, "grows too.wav", 2, "transcribe", tmp_path, home=tmp_path))
+    assert "1 done" in message
+    assert f"failed: {other}: the file changed while it was read" in message
+    assert not other.with_suffix(".txt").exists()
+    assert "1 done" in legato("transcribe", tmp_path, home=tmp_path).stderr.decode()
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_told(tmp_path: Path) -> None:
+    path = repeated(tmp_path / "shrinks.wav", 20)
+    result = struck("os.truncate(self.name, 44)", "shrinks.wav", 3, "transcribe", path, home=tmp_path)
+    assert result.stdout.strip()
+    assert f"{path}: the file is cut off" in result.stderr.decode()
+    assert f"{path}: the file changed while it was read" in result.stderr.decode()
+
+
+def test_audio_that_was_replaced_while_it_was_read_is_done_again(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in")
+    other = repeated(tmp_path / "other.wav", 4)
+    replaced = f"os.replace({str(other)!r}, self.name)"
+    assert struck(replaced, "b.wav", 1, "transcribe", root, home=tmp_path).returncode == 0
+    before = (root / "b.txt").read_text()
+    assert "1 anew" in legato("transcribe", root, home=tmp_path).stderr.decode()
+    assert (root / "b.txt").read_text() != before
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="/dev/full is a file of Linux")
+@pytest.mark.parametrize(
+    "command",
+    [("transcribe", FOX), ("transcribe", "--format", "jsonl", FOX), ("transcribe", FOX, FOX), ("transcribe", "-"),
+     ("listen", "--input", "-"), ("models",)],
+)  # fmt: skip
+def test_standard_output_without_room(tmp_path: Path, command: tuple[str | Path, ...]) -> None:
+    with FULL.open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "legato", *map(str, command)],
+            env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, input=FOX.read_bytes()[44:],
+            check=False, timeout=TIMEOUT,
+        )  # fmt: skip
+    message = failed(result)
+    assert message.count("cannot be written: No space left on device") == 1
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="/dev/full is a file of Linux")
+def test_a_screen_without_room_does_not_end_the_listening(tmp_path: Path) -> None:
+    text, audio = tmp_path / "text.txt", tmp_path / "audio.wav"
+    command = ("listen", "--input", "-", "--save-transcript", str(text), "--save-audio", str(audio))
+    with FULL.open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "legato", *command],
+            env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, input=FOX.read_bytes()[44:],
+            check=False, timeout=TIMEOUT,
+        )  # fmt: skip
+    assert "standard output: cannot be written" in failed(result)
+    assert text.read_bytes() == legato("transcribe", FOX, home=tmp_path).stdout
+    assert audio.stat().st_size == FOX.stat().st_size
 
 
 @contextmanager

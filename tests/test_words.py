@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -139,6 +139,55 @@ def test_words_do_not_depend_on_how_the_audio_comes(
         )
     # The same chunks were computed, so here even the last digit is the same.
     assert repr(streamed[0]) == repr(streamed[1])
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_file_in_any_pieces_has_the_same_words_at_the_same_times(
+    numbers: legato.Recognizer, data: st.DataObject
+) -> None:
+    path = data.draw(st.sampled_from(sorted(SAMPLES.glob("*.flac"))), label="file")
+    chunk_ms = data.draw(st.sampled_from([80, 320, 560, 1120]), label="chunk_ms")
+    samples = read_audio(path)
+    sizes = data.draw(st.lists(st.integers(0, 20_000), max_size=30), label="sizes")
+    cuts = [cut for cut in np.cumsum(sizes, dtype=int).tolist() if cut < len(samples)]
+    with numbers.stream(chunk_ms=chunk_ms) as stream:
+        partials = [event for piece in np.split(samples, cuts) for event in stream.accept(piece)]
+        *rest, final = stream.finish()
+    assert isinstance(final, legato.Final)
+    file = numbers.transcribe(path, chunk_ms=chunk_ms)
+    assert file.words
+    heard = final.transcript
+    assert (heard.text, heard.words, heard.tokens, heard.segments) == (
+        file.text, file.words, file.tokens, file.segments,
+    )  # fmt: skip
+    assert [p.text for p in (*partials, *rest) if isinstance(p, legato.Partial)][-1] == file.text
+
+
+@pytest.mark.parametrize("chunk_ms", [80, 320])
+def test_a_token_depends_on_no_sound_behind_its_chunk(
+    numbers: legato.Recognizer, counted: NDArray[np.float32], chunk_ms: int
+) -> None:
+    """So times are not too early: what is spoken behind a token's frame, and those seen ahead, cannot have made it."""
+    tokens = numbers.transcribe(counted, chunk_ms=chunk_ms).tokens
+    chunk = chunk_ms // 80
+    noise = np.random.default_rng(1).normal(0, 0.1, len(counted)).astype(np.float32)
+    for token in tokens[3::7]:
+        seen = (token.frame // chunk + 1) * chunk - 1  # the last frame of the chunk
+        heard = 1280 * seen + 256  # a spectrum reaches 256 samples behind its middle
+        other = np.concatenate([counted[:heard], noise[heard:]])
+        before = [each for each in tokens if each.frame <= seen]
+        assert [each.id for each in numbers.transcribe(other, chunk_ms=chunk_ms).tokens[: len(before)]] == [
+            each.id for each in before
+        ]
+        # And not too late: this sound is what makes the chunk's frames.
+        earlier = heard - 1280 * chunk
+        other = np.concatenate([counted[:earlier], noise[earlier:]])
+        changed = (
+            numbers.encode(other, chunk_ms=chunk_ms)[: seen + 1]
+            != numbers.encode(counted, chunk_ms=chunk_ms)[: seen + 1]
+        )
+        assert changed.any(axis=1).nonzero()[0].tolist() == list(range(seen - chunk + 1, seen + 1))
 
 
 def test_a_pause_ends_a_segment(numbers: legato.Recognizer, counted: NDArray[np.float32]) -> None:

@@ -193,7 +193,9 @@ def _cut(word: Word, moments: list[float | None], *, space: bool) -> Iterator[_U
 
 def _may_begin(character: str, before: str) -> bool:
     """Whether a line may begin with `character` inside a word that has no spaces."""
-    if unicodedata.category(character)[0] == "M" or character in _CLOSING or unicodedata.category(before) == "Ps":
+    if unicodedata.category(character)[0] == "M" or character in _CLOSING:
+        return False
+    if unicodedata.category(before) in {"Ps", "Pi"}:  # an opening bracket or quotation mark
         return False
     if character == "\u200d" or before == "\u200d":
         return False

@@ -5,13 +5,13 @@ Exit codes: 0 done, 2 something of what was asked could not be done, 130 interru
 
 import functools
 import logging
-import os
 import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import typer
 
+from legato.cli.writing import NO_ROOM, cannot_write, give_up_output, put
 from legato.errors import LegatoError
 
 FAILED = 2
@@ -40,7 +40,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         _prepare_streams()
         try:
             result = command(*args, **kwargs)
-            sys.stdout.flush()
+            put("")
         except LegatoError as error:
             say_error(error)
             raise typer.Exit(FAILED) from None
@@ -48,9 +48,14 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             say("legato: interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # Whoever read our output has enough. Python would complain once more when it flushes at the end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            give_up_output()
             raise typer.Exit(_READER_GONE) from None
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            give_up_output()
+            say_error(cannot_write(error.filename or "output", error))
+            raise typer.Exit(FAILED) from None
         return result
 
     return run

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from legato.audio import is_url
-from legato.cli.output import cannot_write
+from legato.cli.writing import cannot_write
 
 NAME = ".legato-results.jsonl"
 

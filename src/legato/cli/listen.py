@@ -14,6 +14,7 @@ from legato.cli.segmenting import Vad, rules_of
 
 if TYPE_CHECKING:
     from legato.live_source import LiveSource
+    from legato.transcript import Event
 
 
 @guarded
@@ -93,18 +94,26 @@ def listen(
                     failures.append(error)
                     say_error(error)
 
+        def show(events: "list[Event]") -> None:
+            """Put events on the screen; what was to be saved is saved all the same."""
+            try:
+                screen.add(events)
+            except OutputError as error:
+                failures.append(error)
+                say_error(error)
+
         try:
             for block in sound:
                 heard += len(block)
                 keep("hear", block)
                 events = stream.accept(block)
-                screen.add(events)
+                show(events)
                 keep("add", events, stream)
         except AudioError as error:
             failures.append(error)
         if heard:
             events = stream.finish()
-            screen.add(events)
+            show(events)
             keep("add", events, stream)
             assert isinstance(events[-1], Final)
             keep("finish", events[-1].transcript)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from legato.audio import pcm_blocks
 from legato.cli.interrupt import Interruptible
+from legato.cli.writing import put
 from legato.endpoint import with_segments
 from legato.errors import AudioError
 from legato.formats import event_as_dict, json_line
@@ -84,8 +85,7 @@ class GrowingText:
 
     def _line(self) -> None:
         if self._show:
-            sys.stdout.write("\n")
-            sys.stdout.flush()
+            put("\n")
         self._shown = ""
 
     def _print(self, text: str) -> None:
@@ -93,8 +93,7 @@ class GrowingText:
             return
         # Should a text ever not continue what is on the screen, it starts a new line.
         new = text[len(self._shown) :] if text.startswith(self._shown) else "\n" + text
-        sys.stdout.write(new)
-        sys.stdout.flush()
+        put(new)
         self._shown = text
 
 
@@ -104,8 +103,7 @@ class _Events:
     def add(self, events: list[Event]) -> None:
         for event in events:
             if not isinstance(event, Final) and (isinstance(event, Partial) or event.text):
-                sys.stdout.write(json_line(event_as_dict(event, file="-")))
-        sys.stdout.flush()
+                put(json_line(event_as_dict(event, file="-")))
 
     def end(self) -> None:
         """Leave the end to the transcript's own lines."""

@@ -1,16 +1,15 @@
 """Where results go: standard output, or one file an input in a folder."""
 
 import contextlib
-import errno
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from legato.audio import is_url
-from legato.errors import LegatoError, OutputError
+from legato.cli.writing import cannot_write, put
+from legato.errors import LegatoError
 from legato.formats import WRITERS, as_dict, json_line
 from legato.template import compile_template
 from legato.transcript import Transcript
@@ -32,8 +31,7 @@ def print_result(transcript: Transcript, kind: str, *, name: str, model: str, se
         text = writer_of(kind)(transcript, model=model, file=name)
         if several and kind == "txt":
             text = "".join(f"{name}: {line}" for line in text.splitlines(keepends=True))
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    put(text)
 
 
 def write_result(
@@ -135,11 +133,3 @@ def _plain_name(name: str) -> str:
         parts = urlsplit(name)
         return Path(unquote(parts.path)).name or parts.hostname or parts.scheme
     return Path(name).name
-
-
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """Say that a file or folder cannot be written, and why."""
-    return OutputError(
-        f"{path}: cannot be written: {error.strerror}. Give a place with room and permission.",
-        no_room=error.errno in {errno.ENOSPC, errno.EDQUOT},
-    )

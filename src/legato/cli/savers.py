@@ -9,7 +9,8 @@ from typing import BinaryIO, Protocol, Self
 import numpy as np
 
 from legato.audio import SAMPLE_RATE, Samples
-from legato.cli.output import cannot_write, write_result
+from legato.cli.output import write_result
+from legato.cli.writing import cannot_write
 from legato.endpoint import with_segments
 from legato.errors import LegatoError
 from legato.formats import WRITERS

@@ -14,7 +14,7 @@ from legato.cli.errors import FAILED, INTERRUPTED, guarded, say, say_error
 from legato.cli.extras import require
 from legato.cli.phrases import PhraseOption, weighted
 from legato.cli.segmenting import Vad, rules_of
-from legato.errors import LegatoError
+from legato.errors import LegatoError, OutputError
 
 if TYPE_CHECKING:
     from legato.audio import Samples
@@ -186,6 +186,8 @@ def transcribe(
             if not paths:
                 print_result(transcript, kind, name=file, model=name, several=several)
         except LegatoError as error:
+            if isinstance(error, OutputError) and (error.no_room or not paths):  # nor is there room for the others
+                raise
             say_error(error)
             failed = True
     if interrupted:
@@ -236,6 +238,7 @@ def _one(
 def _live(recognizer: "Recognizer", model: str, paths: list[Path], kinds: list[str], options: "Options") -> None:
     from legato.cli.live import transcribe_live
     from legato.cli.output import print_result, write_result
+    from legato.cli.writing import put
     from legato.formats import json_final
 
     shown = kinds[0] if not paths and kinds[0] in {Format.TXT, Format.JSONL} else None
@@ -243,7 +246,7 @@ def _live(recognizer: "Recognizer", model: str, paths: list[Path], kinds: list[s
     for path, kind in zip(paths, kinds, strict=False):
         write_result(path, transcript, kind, name="-", model=model)
     if shown == Format.JSONL and transcript.endpointed:  # its segments are printed already
-        sys.stdout.write(json_final(transcript, model=model, file="-"))
+        put(json_final(transcript, model=model, file="-"))
     elif not paths and shown != Format.TXT:
         print_result(transcript, kinds[0], name="-", model=model, several=False)
     if interrupted:
