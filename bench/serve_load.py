@@ -28,7 +28,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _PIECE_SECONDS = 0.1
 _PATIENCE_SECONDS = 30.0
 _ROUNDS = 3
+_ROOM = 8
 
 
 @dataclass
@@ -125,20 +126,18 @@ class Server:
 
 
 @contextmanager
-def servers(model: str | None, threads: int, streams: int, *, apart: bool) -> Iterator[list[Server]]:
-    """Run one server for so many streams, or one of one thread for each."""
+def servers(model: str | None, threads: int, number: int, most: int) -> Iterator[list[Server]]:
+    """Run so many servers, each of which admits `most` streams."""
     with ExitStack() as stack:
         running = []
-        for _ in range(streams if apart else 1):
-            running.append(Server(model, 1 if apart else threads, 1 if apart else streams))
+        for _ in range(number):
+            running.append(Server(model, threads, most))
             stack.callback(running[-1].stop)
         yield running
 
 
 async def speak(task: Task, number: int, heard: Heard) -> None:
-    """Be one client."""
-    from websockets.asyncio.client import connect
-
+    """Be one client, which begins an utterance when it is time, though the one before may not be done."""
     loop = asyncio.get_running_loop()
     audio = (sample_audio(task.utterance) * 32767).astype("<i2").tobytes()
     size = round(16000 * _PIECE_SECONDS) * 2
@@ -146,28 +145,34 @@ async def speak(task: Task, number: int, heard: Heard) -> None:
     begin = loop.time() + number % 32 / 32  # they begin apart, as those of users would
     until = begin + task.seconds
     address = f"{task.urls[number].replace('http', 'ws', 1)}/v1/stream?{task.query}"
-    while begin < until:
-        async with connect(address, max_queue=None) as socket:
-            if await is_admitted(socket):
-                begin = max(begin, loop.time())
-                await utter(socket, pieces, begin, heard)
-                begin += len(pieces) * _PIECE_SECONDS
-                continue
-        heard.refused += 1
-        await asyncio.sleep(1.0)
-        begin = loop.time()
+    async with asyncio.TaskGroup() as group:
+        while begin < until:
+            await asyncio.sleep(begin - loop.time())
+            group.create_task(utter(address, pieces, begin, heard))
+            begin += len(pieces) * _PIECE_SECONDS
+
+
+async def utter(address: str, pieces: Sequence[bytes], begin: float, heard: Heard) -> None:
+    """Speak an utterance, if there is room for it."""
+    from websockets.asyncio.client import connect
+
+    async with connect(address, max_queue=None, open_timeout=_PATIENCE_SECONDS) as socket:
+        if await is_admitted(socket):
+            await send_and_note(socket, pieces, begin, heard)
+        else:
+            heard.refused += 1
 
 
 async def is_admitted(socket: "ClientConnection") -> bool:
     """Read the first answer of a server: whether it has room for the stream."""
     answer = json.loads(await socket.recv())
-    if answer["type"] != "ready" and answer["error"]["code"] != "server_busy":
+    if answer["type"] != "ready" and answer["error"]["code"] not in {"server_busy", "overloaded"}:
         raise RuntimeError(answer["error"]["message"])
     return bool(answer["type"] == "ready")
 
 
-async def utter(socket: "ClientConnection", pieces: Sequence[bytes], begin: float, heard: Heard) -> None:
-    """Speak the pieces of an utterance, each when its last sample was spoken, and note when its events come."""
+async def send_and_note(socket: "ClientConnection", pieces: Sequence[bytes], begin: float, heard: Heard) -> None:
+    """Send the pieces of an utterance, each when its last sample was spoken, and note when its events come."""
     loop = asyncio.get_running_loop()
     sent: list[float] = []
     ended = 0.0
@@ -258,7 +263,7 @@ def measure(
     others = Heard()
     if more:
         time.sleep(seconds / 4)
-        others = said_by(clients(Task([running[0].url] * more, query, seconds / 2, utterance)))
+        others = said_by(clients(Task([running[0].url] * more, query, seconds / 2, 1)))
     heard = said_by(speaking)
     after = [server.cpu_seconds() for server in running]
     memory = [server.memory_mb() for server in running]
@@ -298,12 +303,18 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     query = f"chunk_ms={arguments.chunk_ms}&language={arguments.language}"
     results: dict[str, Any] = {"arguments": {key: str(value) for key, value in vars(arguments).items()}}
 
-    def search(*, apart: bool) -> int:
+    def serving(streams: int, apart: bool) -> AbstractContextManager[list[Server]]:
+        # Room for what begins before the one in front of it is done, however many those become.
+        if apart:
+            return servers(arguments.model, 1, streams, _ROOM)
+        return servers(arguments.model, arguments.threads, 1, _ROOM * streams)
+
+    def search(apart: bool) -> int:
         name = "processes" if apart else "server"
         runs: list[dict[str, Any]] = results.setdefault(name, [])
 
         def holds(streams: int) -> bool:
-            with servers(arguments.model, arguments.threads, max(streams, 2), apart=apart) as running:
+            with serving(streams, apart) as running:
                 measure(running, streams, query, 3, 3)  # warms up
                 runs.append(measure(running, streams, query, arguments.seconds, arguments.utterance))
             show(f"{name}, {streams}", runs[-1], arguments.limit_ms)
@@ -313,20 +324,17 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
             return max((number for number in arguments.streams if holds(number)), default=0)
         return largest(holds, arguments.most)
 
-    held = results["held_by_server"] = search(apart=False)
+    held = results["held_by_server"] = search(False)
     if held:
-        with servers(arguments.model, arguments.threads, held, apart=False) as running:
+        with servers(arguments.model, arguments.threads, 1, held) as running:
             for more in (0, max(1, held // 2)):
                 found = measure(running, held, query, arguments.seconds, arguments.seconds, more=more)
                 results.setdefault("at_the_limit", []).append(found)
                 show(f"at the limit, {more} more", found, arguments.limit_ms)
     if arguments.processes:
-        number = results["held_by_processes"] = search(apart=True)
+        number = results["held_by_processes"] = search(True)
         if number:
-            with (
-                servers(arguments.model, arguments.threads, number, apart=True) as many,
-                servers(arguments.model, arguments.threads, max(number, 2), apart=False) as one,
-            ):
+            with serving(number, True) as many, serving(number, False) as one:
                 for _ in range(_ROUNDS):
                     for name, running in (("processes", many), ("server", one)):
                         found = measure(running, number, query, arguments.seconds / 2, arguments.utterance)
