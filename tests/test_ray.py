@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import wave
 from pathlib import Path
 
@@ -32,13 +33,12 @@ def pcm16(language: str) -> list[bytes]:
     return [audio[start : start + 6400] for start in range(0, len(audio), 6400)]
 
 
-def end_orphans(home: Path) -> None:
-    """End the processes of a Ray whose starter was killed: some would stay for minutes."""
-    mark = f"LEGATO_HOME={home / 'legato'}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
+def end_orphans(folder: Path) -> None:
+    """End the processes of a Ray that was started in a folder and whose starter was killed: two would stay for long."""
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if mark in (folder / "environ").read_bytes().split(b"\0"):
-                os.kill(int(folder.name), signal.SIGKILL)
+            if (process / "cwd").resolve() == folder.resolve():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def test_the_server(tmp_path: Path) -> None:
@@ -70,6 +70,46 @@ def test_the_server(tmp_path: Path) -> None:
         assert events[-1]["text"].startswith("zwei drei")
         assert sockets["de"].close_code == 1001
         assert server.process.wait(100) == 0
+
+
+def logged(server: Server, text: str, count: int) -> list[str]:
+    """Wait until replicas have logged so many lines with a text, which Ray carries here when it gets to it."""
+    for _ in range(600):
+        found = [line for line in server.lines if text in line]
+        if len(found) >= count:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not {count} lines with {text}:\n" + "\n".join(server.lines))
+
+
+def test_two_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica on each; a stream is opened and closed by the same one, and told its own text."""
+    from ray.cluster_utils import Cluster
+
+    for name, value in environment(tmp_path, RAY_USAGE_STATS_ENABLED="0").items():
+        monkeypatch.setenv(name, value)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        with Server(tmp_path, "--ray", RAY_ADDRESS=cluster.address) as server:
+            streams = []
+            for number in range(8):
+                language = ("en", "de")[number % 2]
+                socket = connect(f"{server.socket_url}/v1/stream?language={language}")
+                streams.append((language, socket, json.loads(socket.recv())["id"]))
+            for language, socket, _ in streams:
+                for piece in pcm16(language):
+                    socket.send(piece)
+                socket.send(json.dumps({"type": "end"}))
+            for language, socket, _ in streams:
+                assert [*map(json.loads, socket)][-1]["text"] == TEXTS[language]
+            told = {name: logged(server, f'"stream": "{name}"', 2) for _, _, name in streams}
+            assert server.stop() == 0
+        replicas = {name: {line.split("pid=")[1].split(")")[0] for line in lines} for name, lines in told.items()}
+        assert {len(each) for each in replicas.values()} == {1}
+        assert len(set.union(*replicas.values())) == 2
+    finally:
+        cluster.shutdown()
 
 
 def test_many_files_killed_and_run_again(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def start_ray(*, quiet: bool) -> bool:
     logging.getLogger("ray").setLevel(logging.WARNING)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ours = not os.environ.get("RAY_ADDRESS")
-    local: dict[str, Any] = {"include_dashboard": False} if ours else {}
+    local: dict[str, Any] = {"address": "local", "include_dashboard": False} if ours else {}
     try:
         ray.init(log_to_driver=not quiet, logging_level=logging.ERROR, **local)
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -91,6 +91,7 @@ def serve(
     if model is None:
         say(f"Model: {resolved.name}; others: --model NAME, see 'legato models'")
     if on_ray:
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # read on import: lines of JSON are not to be summed up
         from legato.serve.replicas import serve_on_ray
 
         del recognizer  # each replica has its own

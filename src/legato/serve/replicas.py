@@ -5,8 +5,10 @@ A WebSocket is one request to Ray, so it stays with the replica that got it. Nee
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ray
 from fastapi import FastAPI
@@ -19,6 +21,7 @@ from legato.serve.settings import Settings
 _NAME = "legato"
 # Ours are the limits that tell a client why it is refused. Ray's would let it wait.
 _REQUESTS = 10_000
+_PROXY_SECONDS = 60.0
 _LOGS = {"log_level": "WARNING", "enable_access_log": False}
 
 
@@ -48,12 +51,36 @@ def serve_on_ray(model: Path, settings: Settings, threads: int | None, ready: Ca
             handle = serve.run(_application(model, settings, threads), name=_NAME, route_prefix="/")
         except RuntimeError as error:
             raise LegatoError(f"The replicas on Ray could not be started: {error}") from error
+        _wait_for_proxies(asked)
         ready()
         asked.wait()
         handle.broadcast("drain").results(timeout_s=settings.grace_seconds + 5)
     finally:
         serve.shutdown() if ours else serve.delete(_NAME)
         ray.shutdown()
+
+
+def _wait_for_proxies(asked: threading.Event) -> None:
+    """Wait until the proxies of all machines answer: Ray waits for the first, and others refuse what comes early.
+
+    Args:
+        asked: to end; then it does not wait either.
+
+    Raises:
+        LegatoError: it takes too long.
+    """
+    until = time.monotonic() + _PROXY_SECONDS
+    machines = len(_machines())
+    while not asked.wait(0.1):
+        states = [str(getattr(state, "value", state)) for state in serve.status().proxies.values()]
+        if states.count("HEALTHY") >= machines:
+            return
+        if time.monotonic() > until:
+            raise LegatoError(f"Of {machines} proxies {states.count('HEALTHY')} came up in {_PROXY_SECONDS:g} s.")
+
+
+def _machines() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
 
 
 def _application(model: Path, settings: Settings, threads: int | None) -> serve.Application:
@@ -75,10 +102,9 @@ def _application(model: Path, settings: Settings, threads: int | None) -> serve.
             finished: bool = await self.app.state.service.drain.finish(settings.grace_seconds)
             return finished
 
-    machines = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     deployment = serve.deployment(
         name=_NAME,
-        num_replicas=max(1, len(machines)),
+        num_replicas=max(1, len(_machines())),
         max_replicas_per_node=1,
         max_ongoing_requests=_REQUESTS,
         graceful_shutdown_wait_loop_s=0.2,
