@@ -18,6 +18,7 @@ class Server:
     Attributes:
         url: its address, as http://127.0.0.1:PORT.
         port: the port.
+        wyoming_port: the one for Wyoming; 0 without.
         process: the process.
         lines: what it said on standard error so far.
     """
@@ -45,13 +46,14 @@ class Server:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         said = self.process.stdout.readline()
-        found = re.fullmatch(r"Legato serves (http://(.*):(\d+))\n", said)
+        found = re.fullmatch(r"Legato serves (http://(\S*):(\d+))(?: and tcp://\S*:(\d+))?\n", said)
         if found is None:
             self.process.wait(100)
             self._reader.join(10)
             raise AssertionError(f"the server did not start: {said!r}\n" + "\n".join(self.lines))
         self.url = found[1]
         self.port = int(found[3])
+        self.wyoming_port = int(found[4] or 0)
 
     def __enter__(self) -> Self:
         return self

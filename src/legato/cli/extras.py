@@ -7,7 +7,8 @@ from legato.errors import LegatoError
 _PACKAGES = {
     "convert": ("onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes"),
     "evaluate": ("rapidfuzz", "whisper_normalizer", "datasets", "jinja2", "matplotlib"),
-    "serve": ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart"),
+    "ray": ("ray",),
+    "serve": ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart", "wyoming"),
 }
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -43,7 +43,7 @@ _TAKEN = (
     "what has the name of its result was not written by Legato, or was edited, or is from other audio. "
     "--output DIR puts results elsewhere, --overwrite replaces it."
 )
-_Told = Callable[[str, Transcript | None], None]
+Told = Callable[[str, Transcript | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,9 @@ class Job:
     name: str
     targets: tuple[Path, ...]
     source: Source
+
+
+Write = Callable[[Job, Transcript], None]
 
 
 @dataclass
@@ -99,6 +102,7 @@ def transcribe_many(
     jobs: int,
     overwrite: bool,
     asked: dict[str, Any],
+    run: "Run | None" = None,
 ) -> None:
     """Transcribe files and folders, several files at once, each into a file of its own.
 
@@ -116,6 +120,7 @@ def transcribe_many(
         jobs: files at once.
         overwrite: do all files, and replace whatever has the name of a result.
         asked: all that decides what the results say, as the user gave it; with another one they are made again.
+        run: what does the files; None does them here, through an engine.
 
     Raises:
         typer.Exit: a file failed (2), or Ctrl-C came (130).
@@ -127,11 +132,16 @@ def transcribe_many(
         deeper = "" if recursive else " directly in it; --recursive takes its folders too"
         raise AudioError(f"{', '.join(names)}: no audio or video file{deeper}.")
     ledgers = {folder: Ledger(folder) for folder in {target.parent for job in found for target in job.targets}}
+
+    def write(job: Job, transcript: Transcript) -> None:
+        for target, kind in zip(job.targets, kinds, strict=True):
+            make_folder(target.parent)
+            note = partial(ledgers[target.parent].note, target, job.source)
+            write_result(target, transcript, kind, name=job.name, model=model, note=note)
+
     todo = found if overwrite else _unfinished(found, ledgers, outcome)
     with _shown(len(found), len(found) - len(todo)) as tell:
-        _run(
-            recognizer, model, kinds, todo, outcome, tell, options, channels=channels, jobs=jobs, ledgers=ledgers,
-        )  # fmt: skip
+        (run or partial(_run, jobs=jobs))(recognizer, todo, outcome, tell, options, channels=channels, write=write)
     _summarise(outcome)
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -209,16 +219,14 @@ def _is_regular(path: Path) -> bool:
 
 def _run(
     recognizer: "Recognizer",
-    model: str,
-    kinds: Sequence[str],
     todo: Sequence[Job],
     outcome: Outcome,
-    tell: _Told,
+    tell: Told,
     options: "Options",
     *,
     channels: Channels,
     jobs: int,
-    ledgers: Mapping[Path, Ledger],
+    write: Write,
 ) -> None:
     """Do the files; what became of them goes into `outcome`."""
     stopping = threading.Event()
@@ -226,13 +234,8 @@ def _run(
     def do(job: Job) -> Transcript | None:
         if stopping.is_set():
             return None
-        numbers = range(channel_count(job.name)) if channels == "split" else [None if channels == "mix" else channels]
-        parts = [_recognise(engine, job.name, number, options) for number in numbers]
-        transcript = merge(parts) if channels == "split" else parts[0]
-        for target, kind in zip(job.targets, kinds, strict=True):
-            make_folder(target.parent)
-            note = partial(ledgers[target.parent].note, target, job.source)
-            write_result(target, transcript, kind, name=job.name, model=model, note=note)
+        transcript = recognise(engine, job.name, channels, options, warn=say_error)
+        write(job, transcript)
         return transcript
 
     engine = Engine(recognizer, max_streams=jobs)
@@ -249,8 +252,7 @@ def _run(
                 if stopping.is_set() and isinstance(error, EngineError):  # given up, not failed
                     outcome.left += 1
                     continue
-                known = isinstance(error, LegatoError)
-                outcome.failed[name] = str(error) if known else f"{type(error).__name__}: {error}"
+                outcome.failed[name] = reason_of(error)
                 if isinstance(error, OutputError) and error.no_room and not stopping.is_set():
                     outcome.stopped = "the disk is full"
                     stopping.set()
@@ -279,8 +281,51 @@ def _run(
             outcome.seconds += transcript.duration
 
 
-def _recognise(engine: Engine, name: str, channel: int | None, options: "Options") -> Transcript:
-    """Recognise one file, or a channel of it, through the engine.
+def reason_of(error: Exception) -> str:
+    """Say why a file failed."""
+    return str(error) if isinstance(error, LegatoError) else f"{type(error).__name__}: {error}"
+
+
+class Run(Protocol):
+    """Does files, and puts what became of them into `outcome`."""
+
+    def __call__(  # noqa: D102
+        self,
+        recognizer: "Recognizer",
+        todo: Sequence[Job],
+        outcome: Outcome,
+        tell: Told,
+        options: "Options",
+        *,
+        channels: Channels,
+        write: Write,
+    ) -> None: ...
+
+
+def recognise(
+    engine: Engine, name: str, channels: Channels, options: "Options", warn: Callable[[str], None]
+) -> Transcript:
+    """Recognise one file through the engine.
+
+    Args:
+        engine: has a stream to spare.
+        name: of the file, or its address.
+        channels, options: as for `transcribe_many`.
+        warn: is told what is wrong with the file.
+
+    Raises:
+        AudioError: it cannot be read, or changed while it was read: then it may not be complete yet.
+        EngineError: the engine was closed, or broke down.
+    """
+    numbers = range(channel_count(name)) if channels == "split" else [None if channels == "mix" else channels]
+    parts = [_recognise(engine, name, number, options, warn) for number in numbers]
+    return merge(parts) if channels == "split" else parts[0]
+
+
+def _recognise(
+    engine: Engine, name: str, channel: int | None, options: "Options", warn: Callable[[str], None]
+) -> Transcript:
+    """Recognise one file, or a channel of it.
 
     Raises:
         AudioError: it cannot be read, or changed while it was read: then it may not be complete yet.
@@ -302,13 +347,13 @@ def _recognise(engine: Engine, name: str, channel: int | None, options: "Options
             raise AudioError(f"{name}: {audio.warnings[-1]}.")
         if not channel:  # what is wrong with a file is the same for all its channels
             for warning in audio.warnings:
-                say_error(f"{name}: {warning}")
+                warn(f"{name}: {warning}")
     assert isinstance(final, Final)
     return with_segments(segments, final.transcript)
 
 
 @contextmanager
-def _shown(total: int, before: int) -> Iterator[_Told]:
+def _shown(total: int, before: int) -> Iterator[Told]:
     """Show what was done: a bar on a terminal, else a line a file on standard error."""
     count = before
     if sys.stderr.isatty():

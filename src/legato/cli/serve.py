@@ -1,6 +1,7 @@
 """`legato serve`: recognition for other programs, over HTTP and WebSockets."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,15 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    wyoming_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve Wyoming (Home Assistant) too, on this port.")
+    ] = None,
+    wyoming_host: Annotated[
+        str, typer.Option(help="Address for Wyoming, which knows no API keys; others need --allow-anonymous.")
+    ] = "127.0.0.1",
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="Serve on the machines of the Ray cluster at RAY_ADDRESS, or with Ray here.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
     language: Annotated[str, typer.Option(help="For clients that name none; auto detects it.")] = "auto",
     chunk_ms: Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")] = 320,
@@ -52,18 +62,21 @@ def serve(
     ] = False,
 ) -> None:
     """Serve OpenAI's transcription API and others. SIGTERM finishes what runs, then ends."""
-    require("legato serve", "serve")
+    require("legato serve --ray", "serve", "ray") if on_ray else require("legato serve", "serve")
+    if on_ray and wyoming_port is not None:
+        raise typer.BadParameter("Ray carries HTTP and WebSockets only.", param_hint="--wyoming-port")
 
     from legato import load
     from legato.models import resolve
     from legato.serve.application import create_app
     from legato.serve.logs import configure_logs
-    from legato.serve.server import address_of, listen, run
+    from legato.serve.server import address_of, listen, listen_wyoming, run
     from legato.serve.settings import Settings
 
     resolved = resolve(model)
     settings = Settings(
-        host=host, port=port, api_keys=_read_keys(api_key_file), allow_anonymous=allow_anonymous,
+        host=host, port=port, wyoming_host=wyoming_host, wyoming_port=wyoming_port,
+        api_keys=_read_keys(api_key_file), allow_anonymous=allow_anonymous,
         allow_origins=tuple(origin.rstrip("/") for origin in allow_origin or ()),
         model=resolved.path.name if resolved.source == "path" else resolved.name,
         language=language, chunk_ms=chunk_ms, max_streams=max_streams, max_lag_seconds=max_lag_seconds,
@@ -72,14 +85,27 @@ def serve(
         max_stream_seconds=max_stream_minutes * 60, max_message_bytes=round(max_message_kb * 1e3),
         idle_seconds=idle_seconds, grace_seconds=grace_seconds, log_transcripts=log_transcripts,
     )  # fmt: skip
-    listener = listen(settings)
+    listener, wyoming = listen(settings), listen_wyoming(settings)
     recognizer = load(resolved.path, threads=threads)
     recognizer.start(language=language, chunk_ms=chunk_ms)  # tells here what the model cannot do
     if model is None:
         say(f"Model: {resolved.name}; others: --model NAME, see 'legato models'")
+    if on_ray:
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # read on import: lines of JSON are not to be summed up
+        from legato.serve.replicas import serve_on_ray
+
+        del recognizer  # each replica has its own
+        address = address_of(listener)
+        settings = replace(settings, port=listener.getsockname()[1])
+        listener.close()  # the proxies of Ray listen themselves
+        serve_on_ray(resolved.path, settings, threads, lambda: print(f"Legato serves {address}", flush=True))
+        return
     configure_logs()
-    address = address_of(listener)
-    run(create_app(recognizer, settings), listener, settings, lambda: print(f"Legato serves {address}", flush=True))
+    addresses = [address_of(listener)] + ([address_of(wyoming, "tcp")] if wyoming else [])
+    run(
+        create_app(recognizer, settings, wyoming), listener, settings,
+        lambda: print(f"Legato serves {' and '.join(addresses)}", flush=True),
+    )  # fmt: skip
 
 
 def _read_keys(file: Path | None) -> tuple[str, ...]:

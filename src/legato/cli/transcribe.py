@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from legato.cli.errors import FAILED, INTERRUPTED, guarded, say, say_error
+from legato.cli.extras import require
 from legato.cli.phrases import PhraseOption, weighted
 from legato.cli.segmenting import Vad, rules_of
 from legato.errors import LegatoError, OutputError
@@ -92,15 +93,20 @@ def transcribe(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Do again what has a result (folders, --jobs).")
     ] = False,
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="Many files on the Ray cluster at RAY_ADDRESS, or with Ray here.")
+    ] = False,
 ) -> None:
     """Recognise speech in files, or live on standard input."""
     from legato import load
     from legato.cli.output import make_folder, partial_path, print_result, result_paths, write_result, writer_of
     from legato.models import resolve
 
+    if on_ray:
+        require("legato transcribe --ray", "ray")
     heard = _channels(channels)
     several = len(files) > 1
-    many = recursive or jobs is not None or all(Path(file).is_dir() for file in files)
+    many = recursive or on_ray or jobs is not None or all(Path(file).is_dir() for file in files)
     if (several or many) and "-" in files:
         raise typer.BadParameter("- (standard input) cannot be combined with files.", param_hint="FILE...")
     if files == ["-"] and heard != "mix":
@@ -149,6 +155,11 @@ def transcribe(
     if many:
         from legato.cli.many import transcribe_many
 
+        run = None
+        if on_ray:
+            from legato.cli.many_ray import RayData
+
+            run = RayData(jobs, threads or 1)
         transcribe_many(
             recognizer, name, files, output, kinds, options,
             channels=heard, recursive=recursive, jobs=jobs or 4, overwrite=overwrite,
@@ -156,6 +167,7 @@ def transcribe(
                 **options, "phrases": sorted(phrase or []), "lm": lm and _hash_of(lm), "channels": heard,
                 "model": name, "files": _hash_of(resolved.path / "config.json"), "template": template,
             },
+            run=run,
         )  # fmt: skip
         return
     failed = interrupted = False

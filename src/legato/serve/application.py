@@ -1,8 +1,9 @@
 """The application: one line for each interface."""
 
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -34,13 +35,15 @@ from legato.serve.metrics import Metrics
 from legato.serve.openapi import describe
 from legato.serve.service import Service
 from legato.serve.settings import Settings
+from legato.serve.wyoming import serve_wyoming
 
 
-def create_app(recognizer: Recognizer, settings: Settings) -> FastAPI:
+def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socket | None = None) -> FastAPI:
     """Make the ASGI application, for uvicorn or any other server of such.
 
     It has an engine of its own, which is closed when the application shuts down. `app.state.service` is what its
     interfaces share; call `await app.state.service.drain.finish(seconds)` before shutting down in good order.
+    With a bound socket for Wyoming, it serves that there from its start until it shuts down.
     """
     found = Metrics()
     engine = Engine(recognizer, max_streams=settings.max_streams + settings.max_files, on_step=found.on_step)
@@ -48,8 +51,9 @@ def create_app(recognizer: Recognizer, settings: Settings) -> FastAPI:
     files = Files(engine, settings, found, drain)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with serve_wyoming(app.state.service, wyoming) if wyoming else nullcontext():
+            yield
         engine.close(cancel=True)
         files.close()
 

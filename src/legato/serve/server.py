@@ -14,7 +14,7 @@ from legato.errors import LegatoError
 from legato.serve.connections import Determined, impatient
 from legato.serve.logs import tell
 from legato.serve.service import Service
-from legato.serve.settings import Settings
+from legato.serve.settings import Settings, is_loopback
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -28,25 +28,46 @@ def listen(settings: Settings) -> socket.socket:
             f"{settings.host} can be reached from other machines, and no API key is asked for. Set LEGATO_API_KEYS or "
             "--api-key-file, or give --allow-anonymous if everybody may use this server."
         )
+    return bind(settings.host, settings.port, "--host or --port")
+
+
+def listen_wyoming(settings: Settings) -> socket.socket | None:
+    """Open the socket to listen on for Wyoming; None without a port.
+
+    Raises:
+        LegatoError: everybody could use it, or the address is not to be had.
+    """
+    if settings.wyoming_port is None:
+        return None
+    if not (is_loopback(settings.wyoming_host) or settings.allow_anonymous):
+        raise LegatoError(
+            f"{settings.wyoming_host} can be reached from other machines, and Wyoming knows no API keys. Give "
+            "--allow-anonymous if everybody may use it, or --wyoming-host 127.0.0.1."
+        )
+    return bind(settings.wyoming_host, settings.wyoming_port, "--wyoming-host or --wyoming-port")
+
+
+def bind(host: str, port: int, options: str) -> socket.socket:
+    """Open a socket at an address.
+
+    Raises:
+        LegatoError: it is not to be had; says with which options to choose another.
+    """
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise LegatoError(
-            f"Cannot listen on {settings.host} port {settings.port}: {reason}. Choose another --host or --port."
-        ) from None
+        raise LegatoError(f"Cannot listen on {host} port {port}: {reason}. Choose another {options}.") from None
     return listener
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, scheme: str = "http") -> str:
     """Give the address of a listening socket, such as `http://127.0.0.1:8000`."""
     host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def run(app: FastAPI, listener: socket.socket, settings: Settings, ready: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ class Settings:
 
     Attributes:
         host, port: where it listens; port 0 takes a free one.
+        wyoming_host, wyoming_port: the same for Wyoming, which knows no keys; without a port it is not served.
         api_keys: who has one of them may use it; with none, everybody may.
         allow_anonymous: it may listen elsewhere than on loopback without keys.
         allow_origins: web sites whose pages may use it, such as `https://example.org`, beside its own page.
@@ -33,6 +34,8 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8000
+    wyoming_host: str = "127.0.0.1"
+    wyoming_port: int | None = None
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     allow_anonymous: bool = False
     allow_origins: tuple[str, ...] = ()

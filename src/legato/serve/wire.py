@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from legato.audio import SAMPLE_RATE, Samples
 
-Encoding = Literal["pcm16", "float32", "mulaw", "alaw"]
+Encoding = Literal["pcm16", "float32", "mulaw", "alaw", "pcm8", "pcm24", "pcm32"]
 
-_TYPES: dict[Encoding, str] = {"pcm16": "<i2", "float32": "<f4", "mulaw": "u1", "alaw": "u1"}
+_TYPES: dict[Encoding, str] = {
+    "pcm16": "<i2", "float32": "<f4", "mulaw": "u1", "alaw": "u1", "pcm8": "i1", "pcm24": "V3", "pcm32": "<i4",
+}  # fmt: skip
 
 
 def _mulaw_table() -> Samples:
@@ -40,7 +42,7 @@ class Wire:
     """How a client sends its audio: little-endian, channels interleaved.
 
     Attributes:
-        encoding: 16-bit PCM, float32 within +-1, or G.711.
+        encoding: signed PCM of 8 to 32 bits, float32 within +-1, or G.711.
         rate: samples a second, 4000 to 192000.
         channels: how many it sends.
         channel: the only one to hear, counted from 0; None averages them.
@@ -104,8 +106,12 @@ class WireDecoder:
         samples: Samples
         if wire.encoding in _TABLES:
             samples = _TABLES[wire.encoding][values]
-        elif wire.encoding == "pcm16":
-            samples = values.astype(np.float32) / np.float32(32768)
+        elif wire.encoding == "pcm24":
+            upper = np.zeros((len(values), 4), np.uint8)  # as 32 bits, the lowest eight 0
+            upper[:, 1:] = values.view(np.uint8).reshape(-1, 3)
+            samples = upper.view("<i4")[:, 0].astype(np.float32) / np.float32(2**31)
+        elif wire.encoding in {"pcm8", "pcm16", "pcm32"}:
+            samples = values.astype(np.float32) / np.float32(2 ** (8 * values.itemsize - 1))
         else:
             samples = values.astype(np.float32, copy=False)
         if wire.channels == 1:

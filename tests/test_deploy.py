@@ -1,0 +1,124 @@
+"""The files in `deploy/`: they name what is there, and agree with each other and with the server."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.command import legato
+from tests.server import Server
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+
+
+def seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+def grace(command: str) -> float:
+    (found,) = re.findall(r"--grace-seconds[\", ]+(\d+)", command)
+    return float(found)
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return found
+
+
+def dockerfile() -> list[list[str]]:
+    """Its instructions, cut into words."""
+    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+    return [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_image_copies_what_is_there_and_does_not_run_as_root() -> None:
+    instructions = dockerfile()
+    allowed = (ROOT / ".dockerignore").read_text().split()
+    sources = [
+        name for kind, rest in instructions if kind == "COPY" and "--from" not in rest for name in rest.split()[:-1]
+    ]
+    assert sources
+    for name in sources:
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in allowed
+    users = [rest for kind, rest in instructions if kind == "USER"]
+    assert users and users[-1] != "root"
+    extras = set(re.findall(r"'\.\[(.*)\]'", " ".join(rest for _, rest in instructions))[0].split(","))
+    assert "serve" in extras
+
+
+def test_its_command_is_understood(tmp_path: Path) -> None:
+    """Without a key it says that it would be open to everybody: so all options before were understood."""
+    parts = {kind: yaml.safe_load(rest) for kind, rest in dockerfile() if kind in {"ENTRYPOINT", "CMD"}}
+    assert parts["ENTRYPOINT"] == ["legato"]
+    result = legato(*parts["CMD"], "--model", "embedded", home=tmp_path)
+    assert b"--allow-anonymous" in result.stderr
+
+
+def test_compose_refers_to_what_is_there(compose: dict[str, Any]) -> None:
+    service = compose["services"]["legato"]
+    assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).samefile(DEPLOY / "Dockerfile")
+    for each in compose["services"].values():
+        for volume in each.get("volumes", []):
+            source, target = volume.split(":")[:2]
+            assert (DEPLOY / source).is_file() if source.startswith(".") else source in compose["volumes"]
+            assert target.startswith("/")
+        for port in each["ports"]:
+            assert port.startswith("127.0.0.1:"), "reachable from everywhere"
+    folder = service["volumes"][0].split(":")[1]
+    assert any(kind == "VOLUME" and rest == folder for kind, rest in dockerfile())
+    assert any(kind == "ENV" and f"LEGATO_HOME={folder}" in rest for kind, rest in dockerfile())
+
+
+def test_prometheus_asks_where_the_server_listens(compose: dict[str, Any]) -> None:
+    (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    (target,) = job["static_configs"][0]["targets"]
+    (command,) = (rest for kind, rest in dockerfile() if kind == "CMD")
+    assert target == f"legato:{re.findall(r'--port.*?([0-9]+)', command)[0]}"
+    assert compose["services"]["legato"]["ports"][0].endswith(f":{target.split(':')[1]}")
+    (secret,) = compose["services"]["prometheus"]["secrets"]
+    assert job["authorization"]["credentials_file"] == f"/run/secrets/{secret}"
+    assert job.get("metrics_path", "/metrics") == "/metrics"
+
+
+def test_there_is_time_to_finish(compose: dict[str, Any]) -> None:
+    unit = (DEPLOY / "legato.service").read_text()
+    (command,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    assert seconds(re.findall(r"^TimeoutStopSec=(.*)$", unit, re.MULTILINE)[0]) > grace(command) + 2
+    (image,) = (rest for kind, rest in dockerfile() if kind == "CMD")
+    assert seconds(compose["services"]["legato"]["stop_grace_period"]) > grace(image) + 2
+
+
+def test_the_unit(tmp_path: Path) -> None:
+    unit = (DEPLOY / "legato.service").read_text()
+    (line,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    program, *arguments = shlex.split(line)
+    assert Path(program).name == "legato"
+    with Server(tmp_path, *arguments[1:], "--port", "0") as server:
+        assert httpx.get(f"{server.url}/ready").status_code == 200
+    if shutil.which("systemd-analyze") is None:
+        return
+    file = tmp_path / "legato.service"
+    file.write_text(unit.replace(program, "/bin/true"))
+    said = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, check=False, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+
+
+def test_metrics_are_what_prometheus_reads(server: Server) -> None:
+    answer = httpx.get(f"{server.url}/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    named = set(re.findall(r"legato_[a-z_]+", (DEPLOY / "README.md").read_text()))
+    assert named
+    for name in named:
+        assert re.sub(r"_(total|bucket)$", "", name) in families, name
+    assert families["legato_chunk_latency_seconds"].type == "histogram"
+    assert families["legato_refused"].type == "counter"
