@@ -3,15 +3,15 @@
 import hashlib
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.local_server import LocalServer, QuietHandler
 
 Files = dict[str, bytes]
 
 
-class DatasetHub:
+class DatasetHub(LocalServer):
     """Serves the branches of a repository: branch -> file name -> content. To be used with `with`."""
 
     def __init__(self, repository: str, branches: dict[str, Files]) -> None:
@@ -20,46 +20,18 @@ class DatasetHub:
         self.commits = {name: hashlib.sha1(name.encode()).hexdigest() for name in branches}
         self.resolved: list[str] = []
 
-    def __enter__(self) -> Self:
-        hub = self
-
-        class Handler(_Handler):
-            serves: ClassVar[DatasetHub] = hub
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
     def branch(self, revision: str) -> str | None:
         wanted = unquote(revision)
         return next((name for name, commit in self.commits.items() if wanted in (name, commit)), None)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     serves: ClassVar[DatasetHub]
-    protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: object) -> None:
-        pass
+    def do_POST(self) -> None:  # noqa: N802
+        self.answer()
 
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
+    def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         hub, parts = self.serves, urlsplit(self.path)
         api = f"/api/datasets/{hub.repository}"
@@ -132,3 +104,6 @@ def _entries(files: Files, name: str) -> list[dict[str, Any]]:
     if any(other.startswith(f"{name}/") for other in files):
         return [{"type": "directory", "path": name, "size": 0, "oid": "0" * 40}]
     return []
+
+
+DatasetHub.handler = _Handler

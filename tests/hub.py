@@ -5,9 +5,10 @@ import json
 import re
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar, Self
+from typing import ClassVar
 from urllib.parse import urlsplit
+
+from tests.local_server import LocalServer, QuietHandler
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -22,7 +23,7 @@ class Request:
 
 
 @dataclass
-class Hub:
+class Hub(LocalServer):
     """Repositories to serve, the faults to show, and what was asked.
 
     Attributes:
@@ -44,48 +45,23 @@ class Hub:
     released: threading.Event = field(default_factory=threading.Event)
     commit: str = COMMIT
 
-    def __enter__(self) -> Self:
-        hub = self
-
-        class Handler(_Handler):
-            serves: ClassVar[Hub] = hub
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__exit__()
 
     @property
     def store_url(self) -> str:
         """Where large files are: the same server under another name, as content stores are other hosts."""
-        return f"http://localhost:{self._server.server_port}/store"
+        return f"http://localhost:{self.port}/store"
 
     def gets(self, name: str) -> list[Request]:
         return [r for r in self.requests if r.method == "GET" and r.path.endswith("/" + name)]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     serves: ClassVar[Hub]
-    protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
+    def answer(self) -> None:
         hub = self.serves
         path = urlsplit(self.path).path
         self.request_ = Request(self.command, path, self.headers.get("Range"), self.headers.get("Authorization"))
@@ -159,3 +135,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+Hub.handler = _Handler

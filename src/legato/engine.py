@@ -16,20 +16,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
-from legato.bundle import AUTO
 from legato.caches import Caches
-from legato.decoding import DEFAULT_NGRAM_WEIGHT
-from legato.endpoint import Endpointing
 from legato.engine_streams import AsyncEngineStream, EngineStream
 from legato.errors import BusyError, EngineError
 from legato.lane import Lane
-from legato.ngram import NGram
-from legato.phrases import Phrases
-from legato.recognizer import Recognizer
+from legato.recognizer import Options, Recognizer
 from legato.stream import StreamState, advance, ending, feed, samples_for
 from legato.transcript import Event
 from legato.turns import Turns
@@ -122,53 +116,24 @@ class Engine:
     ) -> None:
         self.close(cancel=error is not None)
 
-    def stream(
-        self,
-        *,
-        language: str = AUTO,
-        chunk_ms: int = 320,
-        endpoint: Endpointing | None = None,
-        phrases: Phrases = (),
-        beam: int = 1,
-        lm: str | Path | NGram | None = None,
-        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
-    ) -> EngineStream:
+    def stream(self, **options: Unpack[Options]) -> EngineStream:
         """Open a live stream for use from threads.
 
         Args:
-            language: a locale or language code that the model knows, or `auto`.
-            chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
-            endpoint: when a segment ends; without it only `commit` ends one.
-            phrases, beam, lm, lm_weight: as for `Recognizer.transcribe`; streams of one batch may differ in them.
+            options: keyword arguments as of `Recognizer.stream`; streams of one batch may differ in all of them.
 
         Raises:
             BusyError: `max_streams` are open.
             EngineError: the engine is closed.
             LanguageError, ChunkSizeError, PhraseError, NGramError: what the model cannot do.
         """
-        state = self.recognizer.start(
-            language=language, chunk_ms=chunk_ms, endpoint=endpoint,
-            phrases=phrases, beam=beam, lm=lm, lm_weight=lm_weight,
-        )  # fmt: skip
-        return EngineStream(self, self._admit(state, chunk_ms))
+        state = self.recognizer.start(**options)
+        return EngineStream(self, self._admit(state))
 
-    def open_async(
-        self,
-        *,
-        language: str = AUTO,
-        chunk_ms: int = 320,
-        endpoint: Endpointing | None = None,
-        phrases: Phrases = (),
-        beam: int = 1,
-        lm: str | Path | NGram | None = None,
-        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
-    ) -> AsyncEngineStream:
+    def open_async(self, **options: Unpack[Options]) -> AsyncEngineStream:
         """Open a live stream for use from the running asyncio loop; arguments and errors as for `stream`."""
-        state = self.recognizer.start(
-            language=language, chunk_ms=chunk_ms, endpoint=endpoint,
-            phrases=phrases, beam=beam, lm=lm, lm_weight=lm_weight,
-        )  # fmt: skip
-        return AsyncEngineStream(self, self._admit(state, chunk_ms))
+        state = self.recognizer.start(**options)
+        return AsyncEngineStream(self, self._admit(state))
 
     @property
     def open_streams(self) -> int:
@@ -206,8 +171,8 @@ class Engine:
         """Guards the lanes; for the streams of this engine."""
         return self._lock
 
-    def _admit(self, state: StreamState, chunk_ms: int) -> Lane:
-        seconds = max(self._queued_seconds, 2 * chunk_ms / 1000)
+    def _admit(self, state: StreamState) -> Lane:
+        seconds = max(self._queued_seconds, 2 * state.encoder.chunk * self.recognizer.bundle.frame_seconds)
         wanted = samples_for(self.recognizer, state.encoder.chunk)
         lane = Lane(state, round(seconds * self.recognizer.sample_rate), wanted, self._lock)
         with self._lock:

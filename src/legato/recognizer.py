@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ FILE_FRAMES = 16
 
 
 class Options(TypedDict, total=False):
-    """Keyword arguments of `Recognizer.stream`."""
+    """Keyword arguments of `Recognizer.stream` and of the engine's streams; `Recognizer.transcribe` explains them."""
 
     language: str
     chunk_ms: int
@@ -181,23 +181,12 @@ class Recognizer:
         segments = [event for event in (*events, *ending(self, state)) if isinstance(event, Segment)]
         return with_segments(segments, transcript_of(self, state))
 
-    def stream(
-        self,
-        *,
-        language: str = AUTO,
-        chunk_ms: int = 320,
-        endpoint: Endpointing | None = None,
-        phrases: Phrases = (),
-        beam: int = 1,
-        lm: str | Path | NGram | None = None,
-        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
-    ) -> Stream:
-        """Open a live stream; arguments and errors as for `transcribe`."""
-        state = self.start(
-            language=language, chunk_ms=chunk_ms, endpoint=endpoint,
-            phrases=phrases, beam=beam, lm=lm, lm_weight=lm_weight,
-        )  # fmt: skip
-        return Stream(self, state)
+    def stream(self, **options: Unpack[Options]) -> Stream:
+        """Open a live stream; arguments and errors as for `transcribe`.
+
+        Without `endpoint` only `commit` ends a segment.
+        """
+        return Stream(self, self.start(**options))
 
     def compile_phrases(self, phrases: Phrases) -> PhraseTrie | None:
         """Prepare phrases for many streams; what is prepared stays as it is.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from legato.cli.errors import guarded, say
+from legato.cli.options import ModelOption
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ _SEARCH = "search"
 @guarded
 def bench(
     *,
-    model: Annotated[
-        str | None, typer.Option(help="Name or folder of a model; see 'legato models'. Default: the best at hand.")
-    ] = None,
+    model: ModelOption = None,
     threads: Annotated[str | None, typer.Option(help="Threads, such as 1,2. Default: 1 and the cores at hand.")] = None,
     chunk_ms: Annotated[str, typer.Option(help="Chunk sizes: 80, 160, 320, 560 or 1120.")] = "320",
     streams: Annotated[

@@ -12,6 +12,7 @@ import typer
 
 from legato.cli.errors import FAILED, guarded, say, say_error
 from legato.cli.extras import require
+from legato.cli.options import ThreadsOption
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="REPORT", help="An earlier report.json: exit code 1 when a language got worse."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
+    threads: ThreadsOption = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget what an earlier run recognised.")] = False,
 ) -> None:
     """Measure error rates, latency and memory of models on data with transcripts.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from legato.cli.errors import FAILED, guarded, say, say_error
-from legato.cli.phrases import PhraseOption, weighted
-from legato.cli.segmenting import Vad, rules_of
+from legato.cli.options import ChunkOption, LanguageOption, ModelOption, PhraseOption, ThreadsOption, weighted
+from legato.cli.segmenting import EndpointOption, Vad, VadOption, rules_of
 
 if TYPE_CHECKING:
     from legato.live_source import LiveSource
@@ -32,11 +32,9 @@ def listen(
             help="Instead of a microphone: a file as if it were spoken now, an address, or raw PCM.",
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Name or folder of a model; see 'legato models'. Default: the best at hand.")
-    ] = None,
-    language: Annotated[str, typer.Option(help="Spoken language, such as en-US or de; auto detects it.")] = "auto",
-    chunk_ms: Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")] = 320,
+    model: ModelOption = None,
+    language: LanguageOption = "auto",
+    chunk_ms: ChunkOption = 320,
     save_audio: Annotated[
         Path | None, typer.Option(metavar="FILE.wav", help="Keep what was heard; written as it comes.")
     ] = None,
@@ -45,13 +43,10 @@ def listen(
         typer.Option(metavar="FILE", help="Keep the text, as it comes; .json, .srt and others give those formats."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over files that are there.")] = False,
-    endpoint: Annotated[
-        bool | None,
-        typer.Option("--endpoint/--no-endpoint", help="Begin a new segment after a pause. Default: with --vad only."),
-    ] = None,
-    vad: Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")] = Vad.NONE,
+    endpoint: EndpointOption = None,
+    vad: VadOption = Vad.NONE,
     phrase: PhraseOption = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Recognise what a microphone hears, live. Ctrl-C ends it."""
     if list_devices:

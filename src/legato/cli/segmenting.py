@@ -1,7 +1,7 @@
 """The options that say when a segment ends."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,13 @@ class Vad(StrEnum):
 
     NONE = "none"
     SILERO = "silero"
+
+
+EndpointOption = Annotated[
+    bool | None,
+    typer.Option("--endpoint/--no-endpoint", help="Begin a new segment after a pause. Default: with --vad only."),
+]
+VadOption = Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")]
 
 
 def rules_of(endpoint: bool | None, vad: Vad) -> "Endpointing | None":

@@ -9,15 +9,14 @@ import typer
 
 from legato.cli.errors import guarded, say
 from legato.cli.extras import require
+from legato.cli.options import ChunkOption, ModelOption, ThreadsOption
 from legato.errors import LegatoError
 
 
 @guarded
 def serve(
     *,
-    model: Annotated[
-        str | None, typer.Option(help="Name or folder of a model; see 'legato models'. Default: the best at hand.")
-    ] = None,
+    model: ModelOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     wyoming_port: Annotated[
@@ -29,9 +28,9 @@ def serve(
     on_ray: Annotated[
         bool, typer.Option("--ray", help="Serve on the machines of the Ray cluster at RAY_ADDRESS, or with Ray here.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
+    threads: ThreadsOption = None,
     language: Annotated[str, typer.Option(help="For clients that name none; auto detects it.")] = "auto",
-    chunk_ms: Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")] = 320,
+    chunk_ms: ChunkOption = 320,
     api_key_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="API keys, one a line; those in LEGATO_API_KEYS (commas) count too."),

@@ -12,8 +12,8 @@ import typer
 
 from legato.cli.errors import FAILED, INTERRUPTED, guarded, say, say_error
 from legato.cli.extras import require
-from legato.cli.phrases import PhraseOption, weighted
-from legato.cli.segmenting import Vad, rules_of
+from legato.cli.options import ChunkOption, LanguageOption, ModelOption, PhraseOption, ThreadsOption, weighted
+from legato.cli.segmenting import EndpointOption, Vad, VadOption, rules_of
 from legato.errors import LegatoError, OutputError
 
 if TYPE_CHECKING:
@@ -49,11 +49,9 @@ def transcribe(
             help="Audio or video files, folders or addresses (https://...); - is raw 16-bit 16 kHz mono PCM.",
         ),
     ],
-    model: Annotated[
-        str | None, typer.Option(help="Name or folder of a model; see 'legato models'. Default: the best at hand.")
-    ] = None,
-    language: Annotated[str, typer.Option(help="Spoken language, such as en-US or de; auto detects it.")] = "auto",
-    chunk_ms: Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")] = 320,
+    model: ModelOption = None,
+    language: LanguageOption = "auto",
+    chunk_ms: ChunkOption = 320,
     formats: Annotated[
         list[Format] | None, typer.Option("--format", help="Kind of output, default txt; several with --output.")
     ] = None,
@@ -71,11 +69,8 @@ def transcribe(
             metavar="mix|split|N", help="Average the channels, tell them apart, or hear only number N (0, 1)."
         ),
     ] = "mix",
-    endpoint: Annotated[
-        bool | None,
-        typer.Option("--endpoint/--no-endpoint", help="Begin a new segment after a pause. Default: with --vad only."),
-    ] = None,
-    vad: Annotated[Vad, typer.Option(help="Who hears a pause beside the model: nobody, or Silero VAD.")] = Vad.NONE,
+    endpoint: EndpointOption = None,
+    vad: VadOption = Vad.NONE,
     phrase: PhraseOption = None,
     beam: Annotated[
         int, typer.Option(min=1, max=64, help="Hypotheses kept by beam search; 1 is greedy, the quickest.")
@@ -84,7 +79,7 @@ def transcribe(
         Path | None, typer.Option(metavar="FILE", help="N-gram over the model's pieces (ARPA), for --beam 4 or more.")
     ] = None,
     lm_weight: Annotated[float, typer.Option(min=0, max=2, help="Weight of the n-gram.")] = 0.3,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")] = None,
+    threads: ThreadsOption = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Folders with all that is in them.")] = False,
     jobs: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""The option that names what is to be recognised more readily."""
+"""Options that several commands have."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +8,12 @@ import typer
 if TYPE_CHECKING:
     from legato.phrases import Phrase
 
+ModelOption = Annotated[
+    str | None, typer.Option(help="Name or folder of a model; see 'legato models'. Default: the best at hand.")
+]
+LanguageOption = Annotated[str, typer.Option(help="Spoken language, such as en-US or de; auto detects it.")]
+ChunkOption = Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")]
 PhraseOption = Annotated[
     list[str] | None,
     typer.Option(
