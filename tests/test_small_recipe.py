@@ -3,6 +3,7 @@
 import pytest
 
 from recipes.small.languages import LETTERS, TAGS, held_out, normalise
+from recipes.small.phones import phones_of_ipa, phones_of_kana
 from recipes.small.scoring import Score, letter_errors
 
 
@@ -51,3 +52,21 @@ def test_letter_errors_leave_tags_out() -> None:
     score.add(errors)
     score.add(letter_errors("a", "b"))
     assert score.rate == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "phones"),
+    [
+        ("とーきょー", "t o k j o"),
+        ("しゃしん", "ʃ a ʃ i n"),
+        ("じゅっぷん", "dʒ u p u n"),
+        ("つぎ", "t s u ɡ i"),
+    ],
+)
+def test_kana_are_pronounced(text: str, phones: str) -> None:
+    assert phones_of_kana(text) == [*phones.replace(" ", "")]
+
+
+def test_phones_have_no_stress_or_length_and_keep_nasal_vowels() -> None:
+    assert phones_of_ipa("ʁˌɑ̃vwajˈe") == ["ʁ", "ɑ̃", "v", "w", "a", "j", "e"]
+    assert phones_of_ipa("ɪç ˈaʊsɡəʃaltətː") == [*"ɪçaʊsɡəʃaltət"]

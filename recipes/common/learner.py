@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Nemotron3_5AsrForRNNT
+
+#: Weights of the helper heads in a model folder, so that a training can go on from it.
+HELPERS = "helpers.safetensors"
 
 
 class Learner:
@@ -50,6 +54,14 @@ class Learner:
     def reset_average(self) -> None:
         """Let the average begin at the present weights."""
         self._average = [parameter.detach().clone() for parameter in self.model.parameters()]
+
+    def start(self, folder: Path, steps: int) -> None:
+        """Begin with the weights of a model folder, as if ``steps`` had been taken; the optimiser begins anew."""
+        trained = Nemotron3_5AsrForRNNT.from_pretrained(folder)
+        self.model.load_state_dict({name: value.float() for name, value in trained.state_dict().items()})
+        self.helpers.load_state_dict({name: value.float() for name, value in load_file(folder / HELPERS).items()})
+        self._steps.fill_(steps)
+        self.reset_average()
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Take one step and move the average."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from transformers import Nemotron3_5AsrConfig, Nemotron3_5AsrForRNNT
 
 from recipes.common.depthwise import depthwise_strided, depthwise_time
+from recipes.common.half import linear
 
 LEFT_CONTEXT = 56
 MEL_MEAN = -8.0
@@ -92,23 +93,21 @@ def _whiten(model: Nemotron3_5AsrForRNNT, sample: Tensor, lengths: Tensor) -> No
     Loudness makes nearly all of the variation of log-mel values; whitened, the finer differences
     between sounds reach the first layers at the same scale.
     """
-    linear = model.encoder.subsampling.linear
-    model.encoder.subsampling.linear = nn.Identity()
-    hidden, valid = subsample(model, sample, lengths)
-    model.encoder.subsampling.linear = linear
+    last = model.encoder.subsampling.linear
+    hidden, valid = _convolved(model, sample, lengths)
     hidden = hidden[torch.arange(hidden.shape[1]) < valid[:, None]]
     mean = hidden.mean(dim=0)
     hidden = hidden - mean
     values, vectors = torch.linalg.eigh((hidden.T @ hidden / len(hidden)).double())
-    size = linear.out_features
+    size = last.out_features
     values, vectors = values[-size:], vectors[:, -size:]
     components = (vectors / torch.sqrt(values + 1e-4 * values[-1])).T.float()
     # A random rotation spreads the components over all channels, as LayerNorm expects.
     rotation = torch.linalg.qr(torch.randn(size, size))[0]
     projection = rotation @ components
     scale = (hidden @ projection.T).std()
-    linear.weight.copy_(projection / scale)
-    linear.bias.copy_(-(projection @ mean) / scale)
+    last.weight.copy_(projection / scale)
+    last.bias.copy_(-(projection @ mean) / scale)
 
 
 def _halve(lengths: Tensor) -> Tensor:
@@ -126,6 +125,13 @@ def _keep(hidden: Tensor, lengths: Tensor) -> Tensor:
 
 def subsample(model: Nemotron3_5AsrForRNNT, mel: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Return [B, ceil-ish(T/8), D] and the valid frames [B] from mel [B, T, 128]."""
+    hidden, lengths = _convolved(model, mel, lengths)
+    module = model.encoder.subsampling.linear
+    return linear(hidden, module.weight, module.bias), lengths
+
+
+def _convolved(model: Nemotron3_5AsrForRNNT, mel: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the output of the strided convolutions [B, T', C * F], and the valid frames [B]."""
     module = model.encoder.subsampling
     # First convolution, one input channel: patches [B, T/2, F/2, 9] times [9, C].
     padded = F.pad(mel, (2, 1, 2, 1))
@@ -138,11 +144,11 @@ def subsample(model: Nemotron3_5AsrForRNNT, mel: Tensor, lengths: Tensor) -> tup
     for layer in module.layers:
         padded = F.pad(hidden, (0, 0, 2, 1, 2, 1))
         hidden = depthwise_strided(padded, layer.depthwise_conv.weight, layer.depthwise_conv.bias)
-        hidden = F.linear(hidden, layer.pointwise_conv.weight.flatten(1), layer.pointwise_conv.bias)
+        hidden = linear(hidden, layer.pointwise_conv.weight.flatten(1), layer.pointwise_conv.bias)
         lengths = _halve(lengths)
         hidden = torch.relu_(_keep(hidden, lengths))
     # [B, T, F, C] -> [B, T, C * F], the order in which the linear layer was defined.
-    return module.linear(hidden.transpose(2, 3).flatten(2)), lengths
+    return hidden.transpose(2, 3).flatten(2), lengths
 
 
 def chunk_mask(frames: int, lengths: Tensor, right: int) -> Tensor:
@@ -167,7 +173,7 @@ def _attend(attention: Any, hidden: Tensor, positions: Tensor, bias: Tensor) -> 
     batch, frames, size = hidden.shape
     heads, width = attention.bias_u.shape
     weight = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
-    query, key, value = F.linear(hidden, weight).view(batch, frames, 3, heads, width).permute(2, 0, 3, 1, 4)
+    query, key, value = linear(hidden, weight).view(batch, frames, 3, heads, width).permute(2, 0, 3, 1, 4)
     relative = attention.relative_k_proj(positions).view(-1, heads, width).permute(1, 2, 0)
     by_position = (query + attention.bias_v[:, None]) @ relative  # [B, H, T, 2T-1]
     # Row q wants the distances q - k: shift row q left by T-1-q.
@@ -175,21 +181,52 @@ def _attend(attention: Any, hidden: Tensor, positions: Tensor, bias: Tensor) -> 
     by_position = shifted.reshape(batch, heads, frames, 2 * frames - 1)[..., :frames]
     by_content = (query + attention.bias_u[:, None]) @ key.transpose(2, 3)
     weights = torch.softmax((by_content + by_position) * attention.scaling + bias, dim=-1)
-    output: Tensor = attention.o_proj((weights @ value).transpose(1, 2).reshape(batch, frames, size))
-    return output
+    return linear((weights @ value).transpose(1, 2).reshape(batch, frames, size), attention.o_proj.weight)
 
 
 def _convolve(module: Any, hidden: Tensor) -> Tensor:
     """Pointwise, GLU, causal depthwise kernel 9, LayerNorm, SiLU, pointwise; hidden [B, T, D]."""
-    hidden = F.glu(F.linear(hidden, module.pointwise_conv1.weight[:, :, 0]), dim=-1)
+    hidden = F.glu(linear(hidden, module.pointwise_conv1.weight[:, :, 0]), dim=-1)
     weight = module.depthwise_conv.weight[:, 0]
     hidden = depthwise_time(F.pad(hidden, (0, 0, weight.shape[1] - 1, 0)), weight)
-    return F.linear(F.silu(module.norm(hidden)), module.pointwise_conv2.weight[:, :, 0])
+    return linear(F.silu(module.norm(hidden)), module.pointwise_conv2.weight[:, :, 0])
 
 
 def _feed_forward(module: Any, hidden: Tensor) -> Tensor:
-    output: Tensor = module.linear2(F.silu(module.linear1(hidden)))
-    return output
+    return linear(F.silu(linear(hidden, module.linear1.weight)), module.linear2.weight)
+
+
+def forward_layers(
+    model: Nemotron3_5AsrForRNNT, mel: Tensor, lengths: Tensor, right: int
+) -> tuple[list[Tensor], Tensor]:
+    """Return the output of each encoder layer [B, T', D], and valid frames [B].
+
+    mel [B, T, 128], lengths [B] mel frames, right context in encoder frames.
+    """
+    hidden, lengths = subsample(model, mel, lengths)
+    frames = hidden.shape[1]
+    mask = chunk_mask(frames, lengths, right)
+    bias = torch.zeros(mask.shape).masked_fill_(~mask, -math.inf)[:, None]
+    positions = _positions(frames, hidden.shape[2])
+    outputs = []
+    for block in model.encoder.layers:
+        hidden = hidden + 0.5 * _feed_forward(block.feed_forward1, block.norm_feed_forward1(hidden))
+        hidden = hidden + _attend(block.self_attn, block.norm_self_att(hidden), positions, bias)
+        hidden = hidden + _convolve(block.conv, block.norm_conv(hidden))
+        hidden = hidden + 0.5 * _feed_forward(block.feed_forward2, block.norm_feed_forward2(hidden))
+        hidden = block.norm_out(hidden)
+        outputs.append(hidden)
+    return outputs, lengths
+
+
+def fuse_prompt(model: Nemotron3_5AsrForRNNT, hidden: Tensor, prompts: Tensor) -> Tensor:
+    """Return encoder frames behind the language prompt [B, T', D]; prompts [B] slots."""
+    # A one-hot input picks one column of the weight: add it instead of multiplying by zeros.
+    projector = model.prompt_projector
+    weight, size = projector.linear_1.weight, hidden.shape[2]
+    language = weight[:, size:].T[prompts] + projector.linear_1.bias
+    fused = torch.relu(linear(hidden, weight[:, :size]) + language[:, None])
+    return linear(fused, projector.linear_2.weight, projector.linear_2.bias)
 
 
 def forward_features(
@@ -199,20 +236,5 @@ def forward_features(
 
     mel [B, T, 128], lengths [B] mel frames, prompts [B] slots, right context in encoder frames.
     """
-    hidden, lengths = subsample(model, mel, lengths)
-    frames = hidden.shape[1]
-    mask = chunk_mask(frames, lengths, right)
-    bias = torch.zeros(mask.shape).masked_fill_(~mask, -math.inf)[:, None]
-    positions = _positions(frames, hidden.shape[2])
-    for block in model.encoder.layers:
-        hidden = hidden + 0.5 * _feed_forward(block.feed_forward1, block.norm_feed_forward1(hidden))
-        hidden = hidden + _attend(block.self_attn, block.norm_self_att(hidden), positions, bias)
-        hidden = hidden + _convolve(block.conv, block.norm_conv(hidden))
-        hidden = hidden + 0.5 * _feed_forward(block.feed_forward2, block.norm_feed_forward2(hidden))
-        hidden = block.norm_out(hidden)
-    # A one-hot input picks one column of the weight: add it instead of multiplying by zeros.
-    projector = model.prompt_projector
-    weight, size = projector.linear_1.weight, hidden.shape[2]
-    language = weight[:, size:].T[prompts] + projector.linear_1.bias
-    fused = torch.relu(F.linear(hidden, weight[:, :size]) + language[:, None])
-    return projector.linear_2(fused), lengths
+    outputs, lengths = forward_layers(model, mel, lengths, right)
+    return fuse_prompt(model, outputs[-1], prompts), lengths

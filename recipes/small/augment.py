@@ -52,6 +52,16 @@ def pad(piece: Piece, before: int, after: int) -> Piece:
     return Piece(mel, piece.onset + before, piece.end + before)
 
 
+def add_noise(power: Mel, rng: Generator, below: float) -> None:
+    """Add noise of a random spectrum in place, so far below the speech (natural logarithm of power)."""
+    bands = np.linspace(0, 1, BANDS)
+    loudness = np.log(max(float(np.quantile(power.mean(axis=1), 0.9)), 1e-12))
+    slope = rng.uniform(-5.0, 1.0)
+    spectrum = np.exp(loudness - below + slope * (bands - 0.3)).astype(np.float32)
+    # The power in a band scatters as a mean of a few exponential variables.
+    power += spectrum * (rng.standard_gamma(2.0, size=power.shape, dtype=np.float32) / 2.0)
+
+
 def colour(mel: Mel, rng: Generator) -> Mel:
     """Change level and channel, and add noise to half of the utterances; work on powers, as sounds add up."""
     bands = np.linspace(0, 1, BANDS)
@@ -59,13 +69,14 @@ def colour(mel: Mel, rng: Generator) -> Mel:
     channel = sum(rng.normal(0, 0.5) * np.cos(np.pi * k * bands) for k in range(1, 4))
     power = np.exp(mel + (level + channel).astype(np.float32)) - LOG_FLOOR
     if rng.random() < 0.5:
-        loudness = np.log(max(float(np.quantile(power.mean(axis=1), 0.9)), 1e-12))
-        below = rng.uniform(1.5, 10.0)  # 6 to 43 dB
-        slope = rng.uniform(-5.0, 1.0)
-        spectrum = np.exp(loudness - below + slope * (bands - 0.3)).astype(np.float32)
-        # The power in a band scatters as a mean of a few exponential variables.
-        scatter = rng.standard_gamma(2.0, size=mel.shape, dtype=np.float32) / 2.0
-        power += spectrum * scatter
+        add_noise(power, rng, rng.uniform(1.5, 10.0))  # 6 to 43 dB
+    return np.asarray(np.log(np.maximum(power, 0) + LOG_FLOOR), dtype=np.float32)
+
+
+def hiss(mel: Mel, rng: Generator) -> Mel:
+    """Add the noise of a good microphone, 26 to 61 dB below the speech: synthesised pauses are digital silence."""
+    power = np.exp(mel) - LOG_FLOOR
+    add_noise(power, rng, rng.uniform(6.0, 14.0))
     return np.asarray(np.log(np.maximum(power, 0) + LOG_FLOOR), dtype=np.float32)
 
 
@@ -89,7 +100,12 @@ def vary(piece: Piece, rng: Generator, strength: float) -> Piece:
     piece = warp(piece, tempo, pitch)
     if rng.random() < strength:
         piece = pad(piece, int(rng.choice([0, rng.integers(0, 60)])), int(rng.choice([0, rng.integers(0, 70)])))
-    mel = colour(piece.mel, rng) if rng.random() < strength else piece.mel.copy()
+    if rng.random() < strength:
+        mel = colour(piece.mel, rng)
+    elif strength and rng.random() < 0.5:
+        mel = hiss(piece.mel, rng)
+    else:
+        mel = piece.mel.copy()
     if rng.random() < strength:
         mask(mel, rng)
     return Piece(mel, piece.onset, piece.end)

@@ -1,6 +1,6 @@
 """Draws utterances of all languages and kinds, changes them, and packs those of like length into batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,51 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from recipes.small.augment import SILENCE, Piece, vary
+from recipes.small.augment import BANDS, SILENCE, Piece, colour, pad, vary
 from recipes.small.languages import ALPHABET, TAGS
+from recipes.small.phones import CLASSES, PHONES
 from recipes.small.shards import Record, Shards
 
 KINDS = ("words", "sentences", "wide", "real")
-#: Class of a letter in the flat start; class 0 is silence.
-LETTER_CLASSES = {letter: index for index, letter in enumerate(ALPHABET, start=1)}
+#: Classes of the helper heads; the last one is CTC's blank, and silence in the flat start.
+LETTER_CLASSES = {letter: index for index, letter in enumerate(ALPHABET)}
+LETTER_BLANK = len(ALPHABET)
+PHONE_BLANK = len(PHONES)
 FRAME = 8  # mel frames per encoder frame
+PARTS = 3  # parts of an encoder frame that the helper heads tell apart
 POOL = 256  # utterances drawn at a time and sorted by length
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What is trained on: one sentence, several with pauses between, or none."""
+
+    piece: Piece
+    language: str
+    texts: tuple[str, ...]
+    phones: tuple[str, ...]
+
+
+@dataclass
+class Target:
+    """What one helper head is to write; B utterances, T' encoder frames."""
+
+    ids: Tensor  # [B, L]
+    lengths: Tensor  # [B]
+    guess: Tensor | None  # [B, PARTS * T']: the class in each part of a frame by the flat start, -100 past the end
 
 
 @dataclass
 class Batch:
-    """One batch; B utterances, T mel frames, U labels, T' encoder frames."""
+    """One batch; B utterances, T mel frames, U labels."""
 
     mel: Tensor  # [B, T, 128] float32
     frames: Tensor  # [B]
     labels: Tensor  # [B, U]
     label_lengths: Tensor  # [B]
-    letters: Tensor | None  # [B, T', classes]: the flat start's distribution, zeros past the end
+    letters: Target
+    phones: Target
+    last_letters: list[list[int]]  # for each label the number of letters written with it
     languages: list[str]
     texts: list[str]
 
@@ -44,11 +69,12 @@ class Stage:
     wide: float
     seconds: float
     batch_seconds: float
+    joined: float  # share of utterances that two or three sentences with pauses between are made into
+    silence: float  # share of utterances without speech
     augment: float
-    letters: float
-    ctc: float
+    flat: float  # the flat start of both helper heads
+    ctc: float  # CTC of both helper heads
     transducer: float
-    grids: float  # share of the utterances of a batch that the transducer loss is computed for
     languages: tuple[str, ...] = tuple(TAGS)
 
     @classmethod
@@ -61,22 +87,38 @@ class Stage:
         return self.words, 1.0 - self.words - self.real - self.wide, self.wide, self.real
 
 
-def flat_start(piece: Piece, text: str, frames: int) -> Tensor:
-    """Return which letter is heard in each encoder frame [frames, classes], as if all letters were as long.
+def flat_start(piece: Piece, ids: Tensor, frames: int, silence: int) -> Tensor:
+    """Return the class in each part of an encoder frame [PARTS * frames], as if all sounds were as long.
 
-    Frame q has heard the sound up to about mel frame 8 q; a letter is expected one frame later.
-    The guess is blurred by a letter, and is good enough for the first steps with short pieces.
+    Frame q is told what is heard in the frame before it, of which it has heard all. The guess is good enough
+    for the first steps with short pieces.
     """
-    target = torch.zeros(frames, len(LETTER_CLASSES) + 1)
-    letters = [LETTER_CLASSES[letter] for letter in text if letter != " "]
-    centres = (torch.arange(frames) - 0.5) * FRAME
-    position = (centres - piece.onset) / max(1.0, piece.end - piece.onset) * len(letters)
-    distance = position[:, None] - (torch.arange(len(letters)) + 0.5)
-    weights = torch.softmax(-0.5 * distance.square(), dim=1)
-    inside = (position > -0.5) & (position < len(letters) + 0.5)
-    target.index_add_(1, torch.tensor(letters), weights * inside[:, None])
-    target[~inside, 0] = 1.0
-    return target
+    centres = ((torch.arange(PARTS * frames) + 0.5) / PARTS - 1) * FRAME
+    position = (centres - piece.onset) / max(1.0, piece.end - piece.onset) * len(ids)
+    inside = (position >= 0) & (position < len(ids))
+    return torch.where(inside, ids[position.long().clamp(0, len(ids) - 1)], silence)
+
+
+def padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    """Return rows of labels as one tensor [B, at least 1], and their lengths [B]."""
+    ids = torch.zeros(len(rows), max(1, *map(len, rows)), dtype=torch.long)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
+    return ids, torch.tensor([len(row) for row in rows])
+
+
+def target(pieces: list[Piece], ids: list[list[int]], silence: int, guess: bool) -> Target:
+    """Return what a head is to write for the utterances of a batch."""
+    guesses = None
+    if guess:
+        rows = []
+        for piece, labels in zip(pieces, ids, strict=True):
+            frames = len(piece.mel)
+            for _ in range(3):  # each of three convolutions gives T // 2 + 1 frames
+                frames = frames // 2 + 1
+            rows.append(flat_start(piece, torch.tensor(labels), frames, silence))
+        guesses = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-100)
+    return Target(*padded(ids), guesses)
 
 
 class Collator:
@@ -86,34 +128,37 @@ class Collator:
         self._tokenizer = tokenizer
         self._tags = {language: tokenizer.token_to_id(f"<{tag}>") for language, tag in TAGS.items()}
 
-    def tokens(self, record: Record) -> list[int]:
-        """Return the pieces of the text and the language tag."""
-        return [*self._tokenizer.encode(record.text).ids, self._tags[record.language]]
+    def labels(self, utterance: Utterance) -> tuple[list[int], list[int]]:
+        """Return pieces and a language tag for each sentence, and the number of letters written with each."""
+        ids: list[int] = []
+        letters: list[int] = []
+        for text in utterance.texts:
+            encoding = self._tokenizer.encode(text)
+            before = letters[-1] if letters else 0
+            counts = before + np.cumsum([len(token.replace("▁", "")) for token in encoding.tokens])
+            ids += [*encoding.ids, self._tags[utterance.language]]
+            letters += [*counts.tolist(), int(counts[-1])]
+        return ids, letters
 
-    def __call__(self, members: list[tuple[Record, Piece]], letters: bool) -> Batch:
+    def __call__(self, members: list[Utterance], guess: bool) -> Batch:
         """Pad the utterances of one batch."""
-        frames = torch.tensor([len(piece.mel) for _, piece in members])
-        labels = [torch.tensor(self.tokens(record)) for record, _ in members]
+        pieces = [member.piece for member in members]
+        frames = torch.tensor([len(piece.mel) for piece in pieces])
         mel = torch.full((len(members), int(frames.max()), 128), SILENCE)
-        for row, (_, piece) in enumerate(members):
+        for row, piece in enumerate(pieces):
             mel[row, : len(piece.mel)] = torch.from_numpy(piece.mel)
-        targets = None
-        if letters:
-            # Each of three convolutions gives T // 2 + 1 frames.
-            counts = [int(count // 2 + 1) // 2 + 1 for count in frames.tolist()]
-            guesses = [
-                flat_start(piece, record.text, count // 2 + 1)
-                for (record, piece), count in zip(members, counts, strict=True)
-            ]
-            targets = torch.nn.utils.rnn.pad_sequence(guesses, batch_first=True)
+        labels, last_letters = zip(*(self.labels(member) for member in members), strict=True)
+        letters = [[LETTER_CLASSES[letter] for letter in "".join(member.texts) if letter != " "] for member in members]
+        phones = [[CLASSES[phone] for phone in member.phones] for member in members]
         return Batch(
             mel,
             frames,
-            torch.nn.utils.rnn.pad_sequence(labels, batch_first=True),
-            torch.tensor([len(label) for label in labels]),
-            targets,
-            [record.language for record, _ in members],
-            [record.text for record, _ in members],
+            *padded(labels),
+            target(pieces, letters, LETTER_BLANK, guess),
+            target(pieces, phones, PHONE_BLANK, guess),
+            list(last_letters),
+            [member.language for member in members],
+            [" ".join(member.texts) for member in members],
         )
 
 
@@ -126,7 +171,7 @@ class Sampler:
         self._weights = weights
         self._shards = {(language, kind): Shards(folder, language, kind) for language in TAGS for kind in KINDS}
         self._left: dict[tuple[str, str], list[int]] = {key: [] for key in self._shards}
-        self._ready: list[list[tuple[Record, Piece]]] = []
+        self._ready: list[list[Utterance]] = []
         self._drawn_in: Stage | None = None
 
     def state(self) -> Any:
@@ -140,16 +185,35 @@ class Sampler:
     def next(self, stage: Stage) -> Batch:
         """Return the next batch of a stage."""
         if not self._ready or self._drawn_in != stage:
-            pool = sorted((self._draw(stage) for _ in range(POOL)), key=lambda member: len(member[1].mel))
+            pool = sorted((self._draw(stage) for _ in range(POOL)), key=lambda member: len(member.piece.mel))
             self._ready = list(pack(pool, round(stage.batch_seconds * 100)))
             self._rng.shuffle(self._ready)  # type: ignore[arg-type]
             self._drawn_in = stage
-        return self._collate(self._ready.pop(), letters=stage.letters > 0)
+        return self._collate(self._ready.pop(), guess=stage.flat > 0)
 
-    def _draw(self, stage: Stage) -> tuple[Record, Piece]:
+    def _draw(self, stage: Stage) -> Utterance:
         weights = np.array([self._weights[language] for language in stage.languages])
+        language = str(self._rng.choice(stage.languages, p=weights / weights.sum()))
+        if self._rng.random() < stage.silence:
+            mel = np.full((int(self._rng.integers(100, 500)), BANDS), SILENCE, np.float32)
+            return Utterance(Piece(colour(mel, self._rng), 0, 0), language, (), ())
+        record, piece = self._take(stage, language)
+        texts, phones = [record.text], [*record.phones]
+        if self._rng.random() < stage.joined:
+            for _ in range(int(self._rng.integers(1, 3))):
+                record, further = self._take(stage, language)
+                if len(piece.mel) + len(further.mel) > 150 * stage.seconds:
+                    break
+                # The stored pieces begin and end with a third of a second of silence together.
+                pause = int(self._rng.choice([self._rng.integers(0, 30), self._rng.integers(30, 200)]))
+                piece = Piece(np.concatenate([pad(piece, 0, pause).mel, further.mel]), piece.onset, 0)
+                texts.append(record.text)
+                phones += record.phones
+        return Utterance(vary(piece, self._rng, stage.augment), language, tuple(texts), tuple(phones))
+
+    def _take(self, stage: Stage, language: str) -> tuple[Record, Piece]:
+        """Return the next stored utterance of a language that is short enough."""
         while True:
-            language = str(self._rng.choice(stage.languages, p=weights / weights.sum()))
             kind = str(self._rng.choice(KINDS, p=stage.mix()))
             if not self._shards[language, kind].records:
                 kind = "words" if stage.words == 1.0 else "sentences"
@@ -159,15 +223,14 @@ class Sampler:
                 left.extend(int(index) for index in self._rng.permutation(len(shards.records)))
             shard, record = shards.records[left.pop()]
             if record.frames <= stage.seconds * 100:
-                piece = Piece(shards.mel(shard, record), record.onset, record.end)
-                return record, vary(piece, self._rng, stage.augment)
+                return record, Piece(shards.mel(shard, record), record.onset, record.end)
 
 
-def pack(members: list[tuple[Record, Piece]], max_frames: int) -> Iterator[list[tuple[Record, Piece]]]:
+def pack(members: list[Utterance], max_frames: int) -> Iterator[list[Utterance]]:
     """Yield groups of utterances, sorted by length, of at most ``max_frames`` frames with padding."""
-    group: list[tuple[Record, Piece]] = []
+    group: list[Utterance] = []
     for member in members:
-        if group and (len(group) + 1) * len(member[1].mel) > max_frames:
+        if group and (len(group) + 1) * len(member.piece.mel) > max_frames:
             yield group
             group = []
         group.append(member)
@@ -178,7 +241,10 @@ def pack(members: list[tuple[Record, Piece]], max_frames: int) -> Iterator[list[
 def whole(folder: Path, language: str, kind: str, tokenizer: Tokenizer, count: slice) -> Iterator[Batch]:
     """Yield the utterances ``count`` of a language and kind as they are, for evaluation."""
     shards = Shards(folder, language, kind)
-    members = [(record, Piece(shards.mel(shard, record), 0, 0)) for shard, record in shards.records[count]]
-    members.sort(key=lambda member: len(member[1].mel))
+    members = [
+        Utterance(Piece(shards.mel(shard, record), 0, 0), language, (record.text,), record.phones)
+        for shard, record in shards.records[count]
+    ]
+    members.sort(key=lambda member: len(member.piece.mel))
     for group in pack(members, 8000):
-        yield Collator(tokenizer)(group, letters=False)
+        yield Collator(tokenizer)(group, guess=False)

@@ -21,8 +21,8 @@ from recipes.common.decode import greedy
 from recipes.common.model import forward_features
 from recipes.small.batches import whole
 from recipes.small.languages import TAGS
+from recipes.small.manifest import WATCHED
 from recipes.small.scoring import Score, letter_errors
-from recipes.small.train import WATCHED
 
 PARTS = {name: (name, "held-out", slice(WATCHED.stop, None)) for name in TAGS} | {
     f"{name} real": (name, "real-test", slice(None)) for name in ("en", "de")

@@ -3,7 +3,8 @@
     python -m recipes.small.real --data DATA --kathleen FOLDER --kerstin FOLDER
 
 Writes the shards ``features/<language>-real-00`` (training), ``-real-dev-00`` (sentences kept out of
-training by their hash, to watch the training with) and ``-real-test-00``. The folders are clones of
+training by their hash, to watch the training with) and ``-real-test-00``, whose audio and texts as they are go
+to ``real-test/`` with a manifest a language. The folders are clones of
 rhasspy/dataset-voice-kathleen and rhasspy/dataset-voice-kerstin.
 """
 
@@ -19,6 +20,7 @@ import soundfile
 import soxr
 
 from recipes.common.audio import SAMPLE_RATE, Audio, trim
+from recipes.small.clips import ClipFolder
 from recipes.small.languages import held_out, normalise
 from recipes.small.shards import ShardWriter
 
@@ -80,11 +82,16 @@ def main() -> None:
             path = arguments.data / "features" / f"{language}-{part}-00"
             if path.with_suffix(".json").exists():
                 continue
-            writer = ShardWriter(language)
+            writer, voice = ShardWriter(language), "kathleen" if language == "en" else "kerstin"
+            clips = ClipFolder(arguments.data / part, language) if part == "real-test" else None
             for recording in recordings:
                 text = normalise(recording.text, recording.language)
                 if recording.language == language and text is not None and part_of(text, test_texts) == part:
-                    writer.add(load(recording.path), text, voice="kathleen" if language == "en" else "kerstin")
+                    stored = writer.add(load(recording.path), text, voice)
+                    if clips:
+                        clips.add(stored, recording.text, f"rhasspy/dataset-voice-{voice} (CC0)")
+            if clips:
+                clips.write()
             writer.write(path)
 
 

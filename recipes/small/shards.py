@@ -1,11 +1,12 @@
 """Shards: log-mel features of many utterances in one file, written once and read at random.
 
 ``<name>.npy`` holds all frames (float16 [frames, 128]) and ``<name>.json`` one record an utterance.
-Names are ``<language>-<kind>-<number>``.
+Names are ``<language>-<kind>-<number>``. ``<name>.phones.json`` (:mod:`recipes.small.phones`) says how each
+utterance is pronounced.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ class Record:
     language: str
     text: str
     voice: str
+    phones: tuple[str, ...] = field(default=())  # from the file beside
 
 
 class ShardWriter:
@@ -61,17 +63,19 @@ class ShardWriter:
         np.save(path.with_suffix(".npy"), np.concatenate(self._mels))
         part = path.with_suffix(".part")
         records = [asdict(record) for record in self._records]
+        for record in records:
+            del record["phones"]
         part.write_text(json.dumps(records, ensure_ascii=False), encoding="utf-8")
         part.rename(path.with_suffix(".json"))
         print(f"{path.name}: {len(records)} utterances, {self._frames / 360000:.2f} h", flush=True)
 
 
 class Shards:
-    """All utterances of one language and kind; new shards are picked up by :meth:`refresh`."""
+    """All utterances of one language and kind; new shards, once they have phones, are picked up by :meth:`refresh`."""
 
     def __init__(self, folder: Path, language: str, kind: str) -> None:
         self._folder = folder
-        self._pattern = f"{language}-{kind}-[0-9]*.json"
+        self._pattern = f"{language}-{kind}-[0-9]*.phones.json"
         self._mels: list[Mel] = []
         self._seen: set[str] = set()
         self.records: list[tuple[int, Record]] = []
@@ -80,11 +84,16 @@ class Shards:
     def refresh(self) -> None:
         """Open shards that have appeared since."""
         for path in sorted(self._folder.glob(self._pattern)):
-            if path.name not in self._seen:
-                self._seen.add(path.name)
-                self._mels.append(np.load(path.with_suffix(".npy"), mmap_mode="r"))
-                entries = json.loads(path.read_text(encoding="utf-8"))
-                self.records.extend((len(self._mels) - 1, Record(**entry)) for entry in entries)
+            name = path.name.removesuffix(".phones.json")
+            if name != path.name and name not in self._seen:
+                self._seen.add(name)
+                self._mels.append(np.load(path.with_name(f"{name}.npy"), mmap_mode="r"))
+                entries = json.loads(path.with_name(f"{name}.json").read_text(encoding="utf-8"))
+                spoken = json.loads(path.read_text(encoding="utf-8"))
+                for entry, phones in zip(entries, spoken, strict=True):
+                    if phones:
+                        record = Record(**entry, phones=tuple(phones.split("|")))
+                        self.records.append((len(self._mels) - 1, record))
 
     def mel(self, shard: int, record: Record) -> npt.NDArray[np.float32]:
         """Return the features of one utterance, float32 [frames, 128]."""

@@ -11,7 +11,6 @@ Shards that exist are left alone, so the command can be stopped and started agai
 
 import argparse
 import io
-import json
 import multiprocessing
 import random
 import subprocess
@@ -20,7 +19,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -28,6 +26,7 @@ import soxr
 
 from recipes.common.audio import SAMPLE_RATE, Audio, trim
 from recipes.small import texts
+from recipes.small.clips import ClipFolder
 from recipes.small.languages import TAGS, normalise
 from recipes.small.shards import ShardWriter
 from recipes.small.texts import Sentence
@@ -147,27 +146,21 @@ def pieces(sentences: list[Sentence], language: str, excluded: set[str], rng: ra
 
 
 def write_shard(
-    path: Path, language: str, voice: Speak, sentences: list[Sentence], rng: random.Random, audio: Path | None
+    path: Path, language: str, voice: Speak, sentences: list[Sentence], rng: random.Random, clips: ClipFolder | None
 ) -> None:
-    """Speak and store the sentences; with ``audio``, also as FLAC files there, with a manifest."""
+    """Speak and store the sentences, also as ``clips`` if given."""
     writer, speak = ShardWriter(language), Guarded(voice)
-    manifest = []
-    for index, sentence in enumerate(sentences):
+    for sentence in sentences:
         spoken, name_of_voice = speak(sentence.spoken, language, rng)
         if len(spoken) < SAMPLE_RATE // 10 or not np.abs(spoken).max() > 0:
             continue  # nothing was said
         clip = trim(spoken)
         stored = writer.add(clip * np.float32(0.5 / np.abs(clip).max()), sentence.text, name_of_voice)
-        if audio:
-            audio.mkdir(parents=True, exist_ok=True)
-            name = f"{language}-{index:03d}.flac"
-            soundfile.write(audio / name, stored, SAMPLE_RATE)
-            entry: dict[str, Any] = {"audio_filepath": name, "duration": len(stored) / SAMPLE_RATE}
-            entry |= {"text": sentence.text, "lang": TAGS[language], "source": f"synthesised: {name_of_voice}"}
-            manifest.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        if clips:
+            clips.add(stored, sentence.text, f"synthesised: {name_of_voice}")
     speak.close()
-    if audio:
-        (audio / f"{language}.jsonl").write_text("".join(manifest), encoding="utf-8")
+    if clips:
+        clips.write()
     writer.write(path)
 
 
@@ -192,7 +185,7 @@ def main() -> None:
             rng = random.Random(f"{settings['seed']} {language} {arguments.kind} {index}")
             if arguments.kind == "held-out":
                 chosen = texts.read(folder / f"{language}.held-out.jsonl")[: settings["held_out"]]
-                write_shard(path, language, voice, chosen, rng, arguments.data / "held-out")
+                write_shard(path, language, voice, chosen, rng, ClipFolder(arguments.data / "held-out", language))
                 continue
             sentences = texts.read(folder / f"{language}.jsonl")
             if arguments.kind == "words":

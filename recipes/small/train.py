@@ -6,7 +6,8 @@ Workers are processes that train the same weights, one thread each. Every few mi
 the first writes ``checkpoints/state.pt``, from which the same command goes on after a stop, and
 ``checkpoints/model`` (an ordinary model folder, averaged weights). In the last minutes the learning
 rate falls to zero; ``checkpoints/state-before-decay.pt`` holds what was before, and is what a longer
-training should go on from (copy it over ``state.pt``).
+training should go on from (copy it over ``state.pt``). Without a state, ``--start recipes/small/model`` goes on
+from the weights of a model folder; its tokenizer must then be that of the data.
 """
 
 import argparse
@@ -22,37 +23,84 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Nemotron3_5AsrForRNNT
 
+from recipes.common.alignment import letter_steps
+from recipes.common.band import band_index, band_loss, band_starts
 from recipes.common.decode import greedy
+from recipes.common.half import linear
 from recipes.common.histories import Histories
-from recipes.common.learner import Learner, save_model, save_whole
-from recipes.common.losses import transducer_loss
-from recipes.common.model import build_config, forward_features, initialise
-from recipes.small.batches import LETTER_CLASSES, Batch, Sampler, Stage, whole
-from recipes.small.languages import TAGS
+from recipes.common.learner import HELPERS, Learner, save_model, save_whole
+from recipes.common.model import build_config, forward_features, forward_layers, fuse_prompt, initialise
+from recipes.small.batches import LETTER_BLANK, PARTS, PHONE_BLANK, Batch, Sampler, Stage, Target, whole
+from recipes.small.languages import ALPHABET, TAGS
+from recipes.small.manifest import WATCHED
 from recipes.small.scoring import Score, letter_errors
-
-#: Held-out sentences of each language that the training is watched with; the later ones are for the test.
-WATCHED = slice(0, 16)
 
 
 class Helpers(nn.Module):
-    """Heads that exist only in training: letters of the flat start, and CTC over the tokens."""
+    """Heads that exist only in training, with several outputs a frame: phones in the middle, letters at the end.
 
-    def __init__(self, size: int, vocab_size: int) -> None:
+    Speech has more sounds a second than the encoder has frames, and a letter or a phone is learned from far
+    fewer examples than a piece of a word.
+    """
+
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.letters = nn.Linear(size, len(LETTER_CLASSES) + 1)
-        self.ctc = nn.Linear(size, vocab_size)
+        self.phones = nn.Linear(size, PARTS * (PHONE_BLANK + 1))
+        self.letters = nn.Linear(size, PARTS * (LETTER_BLANK + 1))
+
+    @staticmethod
+    def scores(head: nn.Linear, hidden: Tensor) -> Tensor:
+        """Return log-probabilities [B, PARTS * T', classes] of frames [B, T', D]."""
+        output = linear(hidden, head.weight, head.bias)
+        return output.view(len(hidden), PARTS * hidden.shape[1], -1).log_softmax(-1)
+
+
+def helper_losses(scores: Tensor, target: Target, frames: Tensor, stage: Stage) -> list[Tensor]:
+    """Return the losses of a helper head: CTC a label, and the flat start a part of a frame."""
+    losses = []
+    if stage.ctc:
+        ctc = F.ctc_loss(
+            scores.transpose(0, 1),
+            target.ids,
+            PARTS * frames,
+            target.lengths,
+            scores.shape[2] - 1,
+            reduction="sum",
+            zero_infinity=True,
+        )
+        losses.append(stage.ctc * ctc / target.lengths.sum().clamp(min=1))
+    if target.guess is not None:
+        guess = target.guess[:, : scores.shape[1]]
+        losses.append(stage.flat * F.nll_loss(scores[:, : guess.shape[1]].transpose(1, 2), guess))
+    return losses
+
+
+def label_frames(scores: Tensor, batch: Batch, frames: Tensor) -> list[Any]:
+    """Return the frame of each label of each utterance, by the letters' CTC: that of its last letter."""
+    found = []
+    for row, counts in enumerate(batch.last_letters):
+        length = int(batch.letters.lengths[row])
+        steps = letter_steps(
+            scores[row, : PARTS * int(frames[row])].numpy(), batch.letters.ids[row, :length].numpy(), LETTER_BLANK
+        )
+        if steps is None:  # spoken too fast for the letters: evenly
+            steps = np.linspace(0, PARTS * int(frames[row]) - 1, length).astype(np.int64)
+        found.append(steps[np.maximum(np.array(counts, dtype=np.int64) - 1, 0)] // PARTS)
+    return found
 
 
 class Trainer:
     """The learner, its data, its schedule and its log."""
 
-    def __init__(self, data: Path, configuration: dict[str, Any], until: float, worker: int = 0) -> None:
+    def __init__(
+        self, data: Path, configuration: dict[str, Any], until: float, worker: int = 0, start: Path | None = None
+    ) -> None:
         self.data = data
         self.until = until
         self.stopping = False
@@ -69,7 +117,7 @@ class Trainer:
         vocab_size = self.tokenizer.get_vocab_size()
         self.blank = vocab_size - 1
         model = Nemotron3_5AsrForRNNT(build_config(configuration["model"], vocab_size))
-        helpers = Helpers(configuration["model"]["hidden_size"], vocab_size)
+        helpers = Helpers(configuration["model"]["hidden_size"])
         self.learner = Learner(model, helpers, self.settings)
         self.histories = Histories(self.blank, self.rng)
         self.sampler = Sampler(data / "features", self.settings["language_weights"], self.tokenizer, self.rng)
@@ -78,6 +126,8 @@ class Trainer:
         self.state_path = self.folder / "state.pt"
         if self.state_path.exists():
             self.restore()
+        elif start:
+            self.learner.start(start, self.stages[-2].until)
         else:
             sample = self.sampler.next(replace(self.stage(), batch_seconds=300.0))
             initialise(model, self.settings["residual_scale"], sample.mel, sample.frames)
@@ -132,48 +182,41 @@ class Trainer:
         return float(self.settings["peak_lr"] * warm * self.decay())
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        """Return the weighted losses of a batch, per token or per frame."""
+        """Return the weighted losses of a batch, per label or per part of a frame."""
         model, helpers = self.learner.model, self.learner.helpers
         auto = self.rng.random(len(batch.languages)) < self.settings["auto_prompt"]
         slots = [self.auto if hidden else self.slots[name] for hidden, name in zip(auto, batch.languages, strict=True)]
         right = int(self.rng.choice(self.settings["right_contexts"]))
-        features, frames = forward_features(model, batch.mel, batch.frames, torch.tensor(slots), right)
-        tokens = int(batch.label_lengths.sum())
+        layers, frames = forward_layers(model, batch.mel, batch.frames, right)
+        features = fuse_prompt(model, layers[-1], torch.tensor(slots))
         losses = {}
+        phones = helpers.scores(helpers.phones, layers[self.settings["phones_layer"] - 1])
+        losses["phones"] = torch.stack(helper_losses(phones, batch.phones, frames, stage)).sum()
+        letters = helpers.scores(helpers.letters, features)
+        losses["letters"] = torch.stack(helper_losses(letters, batch.letters, frames, stage)).sum()
         if stage.transducer:
-            # Its grid costs more than the encoder: only some rows have one, and the others CTC alone.
-            rows = torch.from_numpy(self.rng.permutation(len(batch.texts))[: self.grids(batch, stage)])
-            lengths, valid = batch.label_lengths[rows], frames[rows]
-            labels = batch.labels[rows, : int(lengths.max())]
-            predicted = self.histories.predict(model, labels, lengths)
-            encoded = model.encoder_projector(features[rows, : int(valid.max())])
-            logits = model.joint(predicted[:, None], encoded[:, :, None])
-            loss = transducer_loss(logits, labels, valid, lengths, self.blank)
-            losses["rnnt"] = stage.transducer * loss.sum() / lengths.sum()
-        if stage.ctc:
-            scores = helpers.ctc(features).log_softmax(-1).transpose(0, 1)
-            ctc = F.ctc_loss(
-                scores, batch.labels, frames, batch.label_lengths, self.blank, reduction="sum", zero_infinity=True
-            )
-            losses["ctc"] = stage.ctc * ctc / tokens
-        if batch.letters is not None:
-            guess = batch.letters[:, : features.shape[1]]
-            logs = helpers.letters(features)[:, : guess.shape[1]].log_softmax(-1)
-            losses["letters"] = -stage.letters * (guess * logs).sum() / guess.sum()
+            aligned = label_frames(letters.detach(), batch, frames)
+            longest = features.shape[1]
+            starts = torch.from_numpy(np.stack([band_starts(label, longest) for label in aligned]))
+            predicted = self.histories.predict(model, batch.labels, batch.label_lengths)
+            index = band_index(starts, batch.label_lengths)
+            picked = predicted.gather(1, index.flatten(1)[..., None].expand(-1, -1, predicted.shape[2]))
+            encoded = model.encoder_projector(features)[:, :, None]
+            joined = model.joint.activation(picked.view(*index.shape, -1) + encoded)
+            logits = linear(joined, model.joint.head.weight, model.joint.head.bias)
+            loss = band_loss(logits, batch.labels, starts, frames, batch.label_lengths, self.blank)
+            losses["rnnt"] = stage.transducer * loss.sum() / batch.label_lengths.sum().clamp(min=1)
         return losses
 
-    def grids(self, batch: Batch, stage: Stage) -> int:
-        """Return how many rows of a batch are trained with the transducer loss: at least one."""
-        return max(1, round(stage.grids * len(batch.texts)))
-
     def train_step(self) -> dict[str, float]:
-        """Take one step; return the losses without their weights."""
+        """Take one step; return the losses, each divided by its weight (that of CTC, if a helper has two losses)."""
         stage = self.stage()
         batch = self.sampler.next(stage)
         losses = self.losses(batch, stage)
         self.learner.step(torch.stack(list(losses.values())).sum(), self.rate())
         self.audio_frames += batch.frames.sum()
-        weights = {"rnnt": stage.transducer, "ctc": stage.ctc, "letters": stage.letters}
+        helped = stage.ctc or stage.flat
+        weights = {"rnnt": stage.transducer, "phones": helped, "letters": helped}
         return {name: float(value.detach()) / weights[name] for name, value in losses.items()}
 
     @torch.no_grad()
@@ -186,23 +229,23 @@ class Trainer:
                 for batch in whole(self.data / "features", language, kind, self.tokenizer, WATCHED):
                     prompts = torch.full((len(batch.texts),), self.slots[language])
                     features, frames = forward_features(model, batch.mel, batch.frames, prompts, 3)
-                    written = (
-                        greedy(model, features, frames) if self.stage().transducer else self.spell(features, frames)
-                    )
-                    for ids, text in zip(written, batch.texts, strict=True):
-                        hypothesis = self.tokenizer.decode(ids, skip_special_tokens=False)
-                        score.add(letter_errors(text, hypothesis))
+                    for hypothesis, text in zip(self.write(features, frames), batch.texts, strict=True):
+                        score.add(letter_errors(text if self.stage().transducer else text.replace(" ", ""), hypothesis))
                 if score.letters:
                     name = language if kind == "held-out" else f"{language} real"
                     result[name] = round(score.rate, 1)
                     print(f"    {name}: {text} | {hypothesis[:120]}", flush=True)
         return result
 
-    def spell(self, features: Tensor, frames: Tensor) -> list[list[int]]:
-        """Return the tokens of each utterance by the CTC head, as long as the transducer is not trained."""
-        best = self.learner.helpers.ctc(features).argmax(dim=-1)
-        rows = [torch.unique_consecutive(row[:count]).tolist() for row, count in zip(best, frames, strict=True)]
-        return [[token for token in row if token != self.blank] for row in rows]
+    def write(self, features: Tensor, frames: Tensor) -> list[str]:
+        """Return the text of each utterance; as long as the transducer is not trained, letters of the helper head."""
+        if self.stage().transducer:
+            tokens = greedy(self.learner.model, features, frames)
+            return [self.tokenizer.decode(ids, skip_special_tokens=False) for ids in tokens]
+        helpers = self.learner.helpers
+        best = helpers.scores(helpers.letters, features).argmax(dim=-1)
+        rows = [torch.unique_consecutive(row[: PARTS * count]) for row, count in zip(best, frames, strict=True)]
+        return ["".join(ALPHABET[letter] for letter in row.tolist() if letter != LETTER_BLANK) for row in rows]
 
     def report(self) -> None:
         """Evaluate, print, and append to ``log.jsonl``."""
@@ -224,6 +267,7 @@ class Trainer:
         self.save_state(self.state_path)
         with self.learner.averaged() as model:
             save_model(self.folder / "model", model, self.data / "tokenizer", self.blank)
+        save_file(self.learner.helpers.state_dict(), self.folder / "model" / HELPERS)
 
     def run(self) -> None:
         """Train until the time has come."""
@@ -270,12 +314,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--until", type=datetime.fromisoformat, required=True, help="local time, ISO 8601")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--start", type=Path, help="model folder to go on from, in the last stage, if there is no state"
+    )
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("config.toml"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     configuration = tomllib.loads(arguments.config.read_text())
     until = arguments.until.timestamp()
-    trainer = Trainer(arguments.data, configuration, until)
+    trainer = Trainer(arguments.data, configuration, until, start=arguments.start)
     signal.signal(signal.SIGTERM, trainer.stop)
     shared = trainer.share()
     context = torch.multiprocessing.get_context("spawn")

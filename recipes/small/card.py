@@ -1,0 +1,84 @@
+"""Print the tables of the model card from reports of `legato evaluate --split-by part`.
+
+    python -m recipes.small.card REPORT.json...
+
+A table for each mode: CER in % with its 95 % interval, a row for each language and part, a column for each chunk size
+and model. Then WER, the tags that were right with `auto`, and latency, at 320 ms.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+Cell = dict[str, Any]
+
+MODES = {"manifest": "Language given", "auto": "`auto`"}
+
+
+def percent(rate: dict[str, float] | None) -> str:
+    """Return a rate with its interval."""
+    if rate is None:
+        return ""
+    return f"{100 * rate['rate']:.1f} ({100 * rate['low']:.1f} to {100 * rate['high']:.1f})"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("reports", type=Path, nargs="+")
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in parser.parse_args().reports]
+    cells: dict[tuple[str, str, str, str, int], Cell] = {}
+    precisions: dict[str, str] = {}
+    for report in reports:
+        precisions |= {model["label"]: model["precision"].upper() for model in report["models"]}
+        for cell in report["cells"]:
+            if cell["subset"]:
+                place = cell["language"], cell["subset"], cell["mode"], cell["model"], cell["chunk_ms"]
+                cells[place] = cell
+    rows = sorted({(part, language) for language, part, *_ in cells}, key=lambda row: (row[0] == "real", row[1]))
+    chunks = sorted({place[4] for place in cells})
+    for mode, name in MODES.items():
+        header = [name, *(f"{chunk} ms, {precision}" for chunk in chunks for precision in precisions.values())]
+        body = [
+            [
+                f"{language}, {part}",
+                *(
+                    percent(cells[language, part, mode, label, chunk]["cer"])
+                    for chunk in chunks
+                    for label in precisions
+                ),
+            ]
+            for part, language in rows
+        ]
+        print(table(header, body))
+    header = ["320 ms", "utterances", *(f"WER, {precision}" for precision in precisions.values())]
+    header += [
+        *(f"tags right with `auto`, {precision}" for precision in precisions.values()),
+        "first token, s",
+        "last token, s",
+    ]
+    body = []
+    for part, language in rows:
+        given = [cells[language, part, "manifest", label, 320] for label in precisions]
+        auto = [cells[language, part, "auto", label, 320] for label in precisions]
+        body.append(
+            [
+                f"{language}, {part}",
+                str(given[0]["utterances"]),
+                *(percent(cell["wer"]) for cell in given),
+                *(percent(cell["language_accuracy"]) for cell in auto),
+                *(f"{given[-1][key]['p50']:.2f}" for key in ("first_token_latency", "final_latency")),
+            ]
+        )
+    print(table(header, body))
+
+
+if __name__ == "__main__":
+    main()
