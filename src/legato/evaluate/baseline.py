@@ -89,8 +89,9 @@ def compare(report: dict[str, Any], baseline: dict[str, Any]) -> list[Comparison
     Models are matched by label; where each report has one model only, those two are compared whatever they are called.
 
     Raises:
-        EvaluationError: nothing can be compared.
+        EvaluationError: nothing can be compared, or the texts of a language were normalised in another way.
     """
+    _check_normalizers(report, baseline)
     old_labels = [model["label"] for model in baseline["models"]]
     new_labels = [model["label"] for model in report["models"]]
     names = {label: label for label in new_labels if label in old_labels}
@@ -132,6 +133,17 @@ def compare(report: dict[str, Any], baseline: dict[str, Any]) -> list[Comparison
             usable, worse, better, strict=True
         )
     ]
+
+
+def _check_normalizers(report: dict[str, Any], baseline: dict[str, Any]) -> None:
+    before = {language: entry["name"] for language, entry in baseline.get("normalizers", {}).items()}
+    for language, entry in report["normalizers"].items():
+        old = before.get(language, entry["name"])
+        if old != entry["name"]:
+            raise EvaluationError(
+                f"{language}: the baseline's texts were normalised by {old}, these by {entry['name']}, so that their "
+                "error rates do not compare. Give the --normalizer of the baseline."
+            )
 
 
 def _place(cell: dict[str, Any]) -> tuple[Any, ...]:
