@@ -109,3 +109,14 @@ def test_a_slot_that_the_model_does_not_have(bundle: Path) -> None:
 def test_an_unwritable_cache_is_no_error(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o500)
     legato.load(bundle)
+
+
+def test_a_bare_code_is_that_of_its_locales_if_they_agree(bundle: Path) -> None:
+    opened = open_bundle(bundle)
+    assert "ja" not in opened.prompts
+    assert opened.prompt_slot("JA") == opened.prompts["ja-JP"] == opened.prompts["ja-JA"]
+    assert opened.prompts["zh-CN"] != opened.prompts["zh-TW"]
+    with pytest.raises(legato.LanguageError, match="zh-CN, zh-TW"):
+        opened.prompt_slot("zh")
+    with pytest.raises(legato.LanguageError, match="ja-JP"):
+        opened.prompt_slot("ja-XX")

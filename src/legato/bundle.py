@@ -87,6 +87,8 @@ class Bundle:
     def prompt_slot(self, language: str) -> int:
         """Prompt slot of a language; upper and lower case, `_` and `-` are the same.
 
+        A code without a prompt of its own, such as `ja`, is that of its locales, if they have one prompt together.
+
         Raises:
             LanguageError: the model has no such prompt; the nearest names are in the message.
         """
@@ -97,6 +99,9 @@ class Bundle:
         if wanted in folded:
             return self.prompts[folded[wanted]]
         same = [name for key, name in folded.items() if key.split("-")[0] == wanted.split("-")[0]]
+        slots = {self.prompts[name] for name in same}
+        if "-" not in wanted and len(slots) == 1:
+            return slots.pop()
         near = same or [folded[key] for key in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.0)]
         hint = f" Nearest: {', '.join(sorted(near)[:5])}." if near else ""
         raise LanguageError(f"Unknown language {language!r} for the model {self.name}.{hint} 'auto' detects it.")
