@@ -10,6 +10,8 @@ from legato.audio import SAMPLE_RATE, read_audio
 from legato.features import Samples
 
 MANIFEST = Path("tests/data/numbers/manifest.jsonl")
+#: The model that knows what is said in them.
+MODEL = Path("tests/data/numbers-model/bundle")
 QUIET_DB = -35.0
 _FRAME = SAMPLE_RATE // 100
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 import legato
-from bench.clips import MANIFEST, Clip, load_clips
+from bench.clips import MANIFEST, MODEL, Clip, load_clips
 from bench.hour import MINUTE, PIECE, place, print_places, ratios_of
 from legato.audio import SAMPLE_RATE
 from legato.evaluate.scoring import Counts, count
@@ -267,7 +267,7 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Hours of mixed sound through one stream.")
     parser.add_argument("--hours", type=int, default=8)
-    parser.add_argument("--model", default="embedded", help="name or folder of a model")
+    parser.add_argument("--model", default=str(MODEL), help="name or folder of a model")
     parser.add_argument("--manifest", type=Path, default=MANIFEST)
     parser.add_argument("--language", default="auto", help="only clips of this language; auto: all")
     parser.add_argument("--chunk-ms", type=int, default=320)

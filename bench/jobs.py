@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.clips import MANIFEST, Clip, load_clips
+from bench.clips import MANIFEST, MODEL, Clip, load_clips
 from legato.audio import SAMPLE_RATE
 
 
@@ -34,7 +34,7 @@ def write_files(folder: Path, clips: Sequence[Clip], files: int, seconds: float)
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Many files, with several numbers of jobs.")
-    parser.add_argument("--model", default="embedded", help="name or folder of a model")
+    parser.add_argument("--model", default=str(MODEL), help="name or folder of a model")
     parser.add_argument("--manifest", type=Path, default=MANIFEST)
     parser.add_argument("--files", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=60)

@@ -1,4 +1,4 @@
-"""What phrases bring, and what they harm: the embedded model on spoken numbers in noise.
+"""What phrases bring, and what they harm: the numbers model on spoken numbers in noise.
 
     python -m bench.phrases [--manifest M] [--weights 1,2,3] [--beams 1,4] [--snr clean,10,5,0] [--json FILE]
 
@@ -25,6 +25,7 @@ import jiwer
 import numpy as np
 
 import legato
+from bench.clips import MODEL
 from legato.audio import read_audio
 from legato.features import Samples
 
@@ -108,7 +109,7 @@ def main() -> None:
     """Print a table of all conditions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--manifest", type=Path, default=Path("tests/data/numbers/manifest.jsonl"))
-    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--model", default=str(MODEL))
     parser.add_argument("--weights", default="1,2,3")
     parser.add_argument("--beams", default="1,4")
     parser.add_argument("--snr", default="clean,10,5,0")

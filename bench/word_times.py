@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import legato
-from bench.clips import MANIFEST, Clip, load_clips
+from bench.clips import MANIFEST, MODEL, Clip, load_clips
 from legato.audio import SAMPLE_RATE
 from legato.features import Samples
 from legato.transcript import Word
@@ -115,7 +115,7 @@ def measure(
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="Times of words against known borders.")
-    parser.add_argument("--model", default="embedded", help="name or folder of a model")
+    parser.add_argument("--model", default=str(MODEL), help="name or folder of a model")
     parser.add_argument("--manifest", type=Path, default=MANIFEST)
     parser.add_argument("--language", default="auto", help="only clips of this language; auto: all")
     parser.add_argument("--chunk-ms", default="80,320,1120")

@@ -12,6 +12,7 @@ import legato
 from legato.audio import read_audio
 from legato.convert import convert
 from legato.recognizer import Recognizer
+from tests.numbers import NUMBERS_MODEL
 from tests.server import Server
 
 REFERENCES = Path(__file__).parent / "references"
@@ -61,3 +62,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def recognizer() -> Recognizer:
     """The embedded model."""
     return legato.load("embedded", threads=1)
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Recognizer:
+    """The model for spoken numbers."""
+    return legato.load(NUMBERS_MODEL, threads=1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio import Samples, read_audio
+from legato.evaluate.scoring import count_characters
 from legato.recognizer import Recognizer
 from legato.serve.wire import Encoding, Wire, WireDecoder
 from legato.transcript import Event, Segment
@@ -28,6 +29,12 @@ NEVER = legato.Endpointing(after_speech=math.inf, without_speech=math.inf, longe
 def clip(language: str) -> Samples:
     """2 to 4 s of speech, float32 at 16 kHz."""
     return read_audio(SAMPLES / f"{language}.flac")
+
+
+def alike(text: str, expected: str) -> bool:
+    """Whether a text is what is expected of nearly the same sound: a quarter of the characters may differ."""
+    counts = count_characters(expected, text)
+    return counts.errors <= counts.reference / 4
 
 
 def silence(seconds: float) -> Samples:

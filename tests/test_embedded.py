@@ -1,4 +1,4 @@
-"""The model in the package: it recognises speech, and it is what its checkpoint and our converter say it is."""
+"""The model in the package and the one for numbers: they recognise speech, and are what their checkpoints say."""
 
 import json
 from importlib import resources
@@ -11,58 +11,65 @@ from numpy.typing import NDArray
 
 import legato
 from legato.convert import convert
+from legato.evaluate.scoring import count_characters
 from legato.models import embedded_path
 from tests.command import legato as legato_command
 from tests.conftest import REFERENCES
+from tests.numbers import NUMBERS, NUMBERS_MODEL, NUMBERS_SAMPLES
 
 ROOT = Path(__file__).parent.parent
-CHECKPOINT = ROOT / "recipes" / "numbers" / "model"
-MANIFEST = ROOT / "tests" / "data" / "numbers" / "manifest.jsonl"
+RECIPES = ROOT / "recipes"
+SPEECH = ROOT / "tests" / "data" / "speech"
 SAMPLES = Path(str(resources.files("legato"))) / "assets" / "samples"
+LANGUAGES = ("en", "de", "fr", "es", "it", "hi", "ja")
 
 
-@pytest.fixture(scope="module")
-def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("numbers") / "fp32"
-    convert(CHECKPOINT, out, precision="fp32")
-    return out
+def embedded() -> Path:
+    path = embedded_path()
+    assert path is not None
+    return path
 
 
-def evaluate(home: Path, *options: str | Path) -> Path:
-    """Run `legato evaluate` over the recorded clips; gives the folder of its reports."""
+def evaluate(home: Path, manifest: Path, *options: str | Path) -> Path:
+    """Run `legato evaluate` over recorded clips; gives the folder of its reports."""
     out = home / "out"
-    result = legato_command("evaluate", MANIFEST, *options, "--output", out, home=home)
+    result = legato_command("evaluate", manifest, *options, "--output", out, home=home)
     assert result.returncode == 0, result.stderr.decode()
     return out
 
 
-def test_fp32_is_transformers_utterance_by_utterance(fp32: Path, tmp_path: Path) -> None:
-    expected = json.loads((REFERENCES / "numbers.json").read_text("utf-8"))
-    out = evaluate(tmp_path, "--model", fp32, "--language", "manifest,auto")
+@pytest.mark.parametrize(("name", "clips"), [("numbers", NUMBERS), ("small", SPEECH)])
+def test_fp32_is_transformers_utterance_by_utterance(name: str, clips: Path, tmp_path: Path) -> None:
+    expected = json.loads((REFERENCES / f"{name}.json").read_text("utf-8"))
+    fp32 = tmp_path / "fp32"
+    convert(RECIPES / name / "model", fp32, precision="fp32")
+    out = evaluate(tmp_path, clips / "manifest.jsonl", "--model", fp32, "--language", "manifest,auto")
     lines = [json.loads(line) for line in (out / "utterances.jsonl").read_text("utf-8").splitlines()]
-    assert len(lines) == 2 * 96
+    assert len(lines) == 2 * len(expected)
     for line in lines:
         recorded = expected[line["id"]]["auto" if line["mode"] == "auto" else line["language"]]
         assert [token for token, _ in line["tokens"]] == recorded, (line["id"], line["mode"])
 
 
-def test_the_embedded_model_recognises_spoken_numbers(tmp_path: Path) -> None:
-    report = json.loads((evaluate(tmp_path) / "report.json").read_text("utf-8"))
-    assert [model["label"] for model in report["models"]] == ["embedded"]  # nothing is downloaded there
-    [together] = [cell for cell in report["cells"] if cell["language"] == "all"]
+def test_the_numbers_model_recognises_spoken_numbers(tmp_path: Path) -> None:
+    out = evaluate(tmp_path, NUMBERS / "manifest.jsonl", "--model", NUMBERS_MODEL)
+    [together] = [
+        cell for cell in json.loads((out / "report.json").read_text("utf-8"))["cells"] if cell["language"] == "all"
+    ]
     assert together["raw_wer"]["rate"] <= 0.1, together
 
 
-def test_the_embedded_bundle_is_the_converted_checkpoint(tmp_path: Path) -> None:
-    embedded = embedded_path()
-    assert embedded is not None
-    again = tmp_path / embedded.name
-    convert(CHECKPOINT, again, precision="int8")
-    assert {file.name for file in again.iterdir()} == {file.name for file in embedded.iterdir()}
-    for name in ("vocab.json", "languages.json"):
-        assert (again / name).read_bytes() == (embedded / name).read_bytes()
-    for name in ("encoder", "decoder", "joint"):
-        ours, theirs = (tensors_of(folder / f"{name}.onnx") for folder in (again, embedded))
+@pytest.mark.parametrize(("name", "bundle"), [("numbers", NUMBERS_MODEL), ("small", None)])
+def test_the_bundle_is_the_converted_checkpoint(name: str, bundle: Path | None, tmp_path: Path) -> None:
+    bundle = bundle or embedded()
+    again = tmp_path / bundle.name
+    calibration = NUMBERS_SAMPLES / "manifest.jsonl" if name == "numbers" else None  # None: the samples in the package
+    convert(RECIPES / name / "model", again, precision="int8", calibration=calibration)
+    assert {file.name for file in again.iterdir()} == {file.name for file in bundle.iterdir()}
+    for file in ("vocab.json", "languages.json"):
+        assert (again / file).read_bytes() == (bundle / file).read_bytes()
+    for file in ("encoder", "decoder", "joint"):
+        ours, theirs = (tensors_of(folder / f"{file}.onnx") for folder in (again, bundle))
         assert ours.keys() == theirs.keys()
         for tensor, value in ours.items():
             # Another CPU may round the folded position tables, and a weight between two integers, the other way.
@@ -74,13 +81,35 @@ def tensors_of(graph: Path) -> dict[str, NDArray[np.generic]]:
     return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(graph).graph.initializer}
 
 
-@pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it", "hi"])
-def test_the_samples_are_recognised(language: str) -> None:
-    texts = json.loads((SAMPLES / "samples.json").read_text("utf-8"))
-    transcript = legato.load("embedded").transcribe(SAMPLES / f"{language}.flac", language=language)
-    assert transcript.text == texts[f"{language}.flac"]
+def samples() -> dict[str, str]:
+    """What is said in each sample."""
+    texts: dict[str, str] = json.loads((SAMPLES / "samples.json").read_text("utf-8"))
+    return texts
+
+
+def test_there_is_a_sample_of_each_language() -> None:
+    assert samples().keys() == {f"{language}.flac" for language in LANGUAGES}
+    assert samples().keys() == {path.name for path in SAMPLES.glob("*.flac")}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("given", [True, False])
+def test_the_samples_are_recognised(language: str, given: bool) -> None:
+    transcript = legato.load("embedded").transcribe(
+        SAMPLES / f"{language}.flac", language=language if given else "auto"
+    )
+    counts = count_characters(samples()[f"{language}.flac"], transcript.text)
+    assert counts.errors <= 0.1 * counts.reference, transcript.text
     assert transcript.language is not None
     assert transcript.language.startswith(language)
+
+
+def test_the_embedded_model_is_as_good_as_its_card_says(tmp_path: Path) -> None:
+    out = evaluate(tmp_path, SPEECH / "manifest.jsonl")
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert [model["label"] for model in report["models"]] == ["embedded"]  # nothing is downloaded there
+    [together] = [cell for cell in report["cells"] if cell["language"] == "all"]
+    assert together["cer"]["rate"] <= 0.2, together
 
 
 def test_silence_gives_no_text() -> None:

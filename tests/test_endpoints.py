@@ -1,4 +1,4 @@
-"""Endpoints, commits and languages of live streams, files and the engine: the embedded model on clips with silences."""
+"""Endpoints, commits and languages of live streams, files and the engine: the numbers model on clips with silences."""
 
 import asyncio
 import copy
@@ -19,28 +19,22 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio import read_audio
-from legato.models import resolve
 from tests.command import failed
 from tests.command import legato as run
 from tests.conftest import MakeBundle
+from tests.numbers import NUMBERS_MODEL, NUMBERS_SAMPLES
 from tests.sounds import encode
 
 Samples = NDArray[np.float32]
 RATE = 16000
-FOLDER = Path(legato.__file__).parent / "assets" / "samples"
 NAMES = ("en", "de", "fr", "es", "it", "hi")
 LOCALES = ("en-US", "de-DE", "fr-FR", "es-ES", "it-IT", "hi-IN")
 DEFAULT = legato.Endpointing()
 
 
-@pytest.fixture(scope="module")
-def numbers() -> legato.Recognizer:
-    return legato.load(resolve("embedded").path, threads=1)
-
-
 @cache
 def clip(name: str) -> Samples:
-    return read_audio(FOLDER / f"{name}.flac")
+    return read_audio(NUMBERS_SAMPLES / f"{name}.flac")
 
 
 def silence(seconds: float) -> Samples:
@@ -387,7 +381,7 @@ def test_a_detector_that_is_not_installed_is_named() -> None:
 def test_command_line(tmp_path: Path, numbers: legato.Recognizer, option: str) -> None:
     samples, gaps = joined(names=("en", "de", "es"))
     file = encode(tmp_path / "three.wav", samples[:, None], RATE, "pcm_s16le")
-    model = ("--model", resolve("embedded").path)
+    model = ("--model", NUMBERS_MODEL)
     lines = [numbers.transcribe(clip(name)).text for name in ("en", "de", "es")]
     written = run("transcribe", file, option, *model, home=tmp_path)
     assert written.stdout.decode().splitlines() == lines
@@ -403,19 +397,19 @@ def test_command_line(tmp_path: Path, numbers: legato.Recognizer, option: str) -
 
 
 def test_command_line_without_endpoints(tmp_path: Path) -> None:
-    model = ("--model", resolve("embedded").path)
+    model = ("--model", NUMBERS_MODEL)
     file = encode(tmp_path / "three.wav", joined(names=("en", "de", "es"))[0][:, None], RATE, "pcm_s16le")
     shown = json.loads(run("transcribe", file, *model, "--format=json", home=tmp_path).stdout)
     assert {segment["reason"] for segment in shown["segments"]} <= {"sentence", "pause", "length", "end"}
     assert run("transcribe", file, *model, home=tmp_path).stdout.decode() == shown["text"] + "\n"
     assert "--no-endpoint" in failed(
-        run("transcribe", FOLDER / "en.flac", "--no-endpoint", "--vad=silero", home=tmp_path)
+        run("transcribe", NUMBERS_SAMPLES / "en.flac", "--no-endpoint", "--vad=silero", home=tmp_path)
     )
 
 
 def test_command_line_tells_live_events(tmp_path: Path) -> None:
     pcm = (joined(names=("en", "de"))[0] * 32767).astype("<i2").tobytes()
-    options = ("--model", resolve("embedded").path, "--endpoint", "--format=jsonl")
+    options = ("--model", NUMBERS_MODEL, "--endpoint", "--format=jsonl")
     lines = run("transcribe", "-", *options, home=tmp_path, stdin=pcm).stdout.decode().splitlines()
     events = [json.loads(line) for line in lines]
     segments = [number for number, event in enumerate(events) if event["type"] == "segment"]

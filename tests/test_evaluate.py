@@ -25,8 +25,8 @@ from legato.evaluate.normalise import Choice, normalizer
 from legato.evaluate.scoring import Counts, align, count_characters, count_words
 from tests.command import environment, failed, legato
 from tests.dataset_hub import DatasetHub
+from tests.numbers import NUMBERS, NUMBERS_MODEL
 
-NUMBERS = Path(__file__).parent / "data" / "numbers"
 TWO = ("de-numbers-pico-1.flac", "en-numbers-pico-3.flac")
 
 Rows = list[dict[str, Any]]
@@ -48,8 +48,8 @@ def manifest(path: Path, rows: Rows) -> Path:
 
 
 def evaluate(*arguments: str | Path, home: Path, output: Path, code: int = 0) -> dict[str, Any]:
-    """Run the command on the embedded model; gives its report."""
-    result = legato("evaluate", *arguments, "--model", "embedded", "--threads", "1", "--output", output, home=home)
+    """Run the command on the numbers model; gives its report."""
+    result = legato("evaluate", *arguments, "--model", NUMBERS_MODEL, "--threads", "1", "--output", output, home=home)
     message = result.stderr.decode()
     assert result.returncode == code, message
     assert "Traceback" not in message
@@ -147,7 +147,8 @@ def test_the_numbers_model_in_both_modes(rows: Rows, tmp_path: Path) -> None:
     assert "INT8 CER" in card
     assert "Peak RSS" in card
     transcript = legato(
-        "transcribe", chosen[0]["audio_filepath"], "--language", chosen[0]["lang"], "--model", "embedded", home=tmp_path
+        "transcribe", chosen[0]["audio_filepath"], "--language", chosen[0]["lang"], "--model", NUMBERS_MODEL,
+        home=tmp_path,
     )  # fmt: skip
     same = next(line for line in utterances(out) if line["mode"] == "manifest" and line["chunk_ms"] == 320)
     assert same["hypothesis"] == transcript.stdout.decode().strip()
@@ -155,7 +156,7 @@ def test_the_numbers_model_in_both_modes(rows: Rows, tmp_path: Path) -> None:
 
 def test_an_interrupted_run_continues(rows: Rows, tmp_path: Path) -> None:
     source, out = manifest(tmp_path / "m.jsonl", rows), tmp_path / "out"
-    arguments: list[str | Path] = ["evaluate", source, "--model", "embedded", "--threads", "1", "--output", out]
+    arguments: list[str | Path] = ["evaluate", source, "--model", NUMBERS_MODEL, "--threads", "1", "--output", out]
     process = subprocess.Popen(
         [sys.executable, "-m", "legato", *map(str, arguments)], env=environment(tmp_path), stderr=subprocess.PIPE
     )
@@ -205,6 +206,22 @@ def test_the_gate(rows: Rows, tmp_path: Path) -> None:
     }  # fmt: skip
     report = evaluate(tmp_path / "good.jsonl", "--baseline", first, home=tmp_path, output=again)
     assert {entry["verdict"] for entry in report["baseline"]["comparisons"]} == {"same"}
+    options = (
+        "--model",
+        NUMBERS_MODEL,
+        "--threads",
+        "1",
+        "--normalizer",
+        "none",
+        "--baseline",
+        first,
+        "--output",
+        again,
+    )
+    message = failed(legato("evaluate", tmp_path / "good.jsonl", *options, home=tmp_path))
+    assert "es-ES" in message
+    assert "--normalizer" in message
+    assert (again / "report.json").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"cells": []}', "[1]", '{"cells": [{"language": "en"}]}'])
@@ -212,7 +229,7 @@ def test_a_baseline_that_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "old.json").write_text(content)
     message = failed(
         legato(
-            "evaluate", NUMBERS / "manifest.jsonl", "--output", tmp_path / "out", "--model", "embedded",
+            "evaluate", NUMBERS / "manifest.jsonl", "--output", tmp_path / "out", "--model", NUMBERS_MODEL,
             "--baseline", tmp_path / "old.json", home=tmp_path,
         )
     )  # fmt: skip
@@ -239,7 +256,7 @@ def test_bad_lines_are_reported_and_the_rest_is_scored(rows: Rows, tmp_path: Pat
     source = tmp_path / "m.jsonl"
     source.write_text("\n".join(lines), "utf-8")
     out = tmp_path / "out"
-    result = legato("evaluate", source, "--model", "embedded", "--output", out, home=tmp_path)
+    result = legato("evaluate", source, "--model", NUMBERS_MODEL, "--output", out, home=tmp_path)
     message = failed(result)
     for number, words in enumerate(
         ["not JSON", "not a JSON object", "no audio_filepath", "no such file", "has no text", "'tlh-KX'", "noise.wav",
@@ -388,7 +405,7 @@ def test_fleurs_from_a_hub(rows: Rows, tmp_path: Path, form: str) -> None:
     }
     whole = {"main": {"README.md": CARD, "it_it/test-00000-of-00001.parquet": table}}
     out = tmp_path / "out"
-    arguments: list[str | Path] = ["evaluate", "--model", "embedded", "--limit", "2", "--output", out]
+    arguments: list[str | Path] = ["evaluate", "--model", NUMBERS_MODEL, "--limit", "2", "--output", out]
     with DatasetHub("google/fleurs", script if form == "script" else whole) as hub:
         result = legato(*arguments, "--fleurs", "it_it", home=tmp_path, HF_ENDPOINT=hub.url)
         assert result.returncode == 0, result.stderr.decode()
@@ -460,7 +477,7 @@ def test_a_bar_is_drawn_on_a_terminal(rows: Rows, tmp_path: Path) -> None:
     source = manifest(tmp_path / "m.jsonl", pick(rows, *TWO))
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "legato", "evaluate", source, "--model", "embedded", "--output", tmp_path / "o"],
+        [sys.executable, "-m", "legato", "evaluate", source, "--model", NUMBERS_MODEL, "--output", tmp_path / "o"],
         env=environment(tmp_path), stdout=subprocess.PIPE, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)

@@ -25,11 +25,11 @@ from legato.sentences import split_segments
 from legato.template import compile_template
 from legato.transcript import Segment, Token, Transcript, Word
 from tests.command import failed, legato
+from tests.numbers import NUMBERS_MODEL, NUMBERS_SAMPLES
 from tests.sounds import encode, tone
-from tests.test_words import NUMBERS, SAMPLES
 
-MODEL = ("--model", NUMBERS)
-EN, DE = SAMPLES / "en.flac", SAMPLES / "de.flac"
+MODEL = ("--model", NUMBERS_MODEL)
+EN, DE = NUMBERS_SAMPLES / "en.flac", NUMBERS_SAMPLES / "de.flac"
 
 
 def write_wav(path: Path, samples: NDArray[np.float32]) -> Path:
@@ -54,7 +54,7 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recognizer() -> library.Recognizer:
-    return library.load(NUMBERS, threads=1)
+    return library.load(NUMBERS_MODEL, threads=1)
 
 
 @pytest.fixture(scope="module")

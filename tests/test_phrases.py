@@ -14,15 +14,10 @@ from legato.audio import read_audio
 from legato.phrases import Phrase, PhraseTrie, compile_phrases
 from tests.command import failed
 from tests.command import legato as run
+from tests.numbers import NUMBERS, NUMBERS_MODEL
 
-NUMBERS = Path(__file__).parent / "data" / "numbers"
 CLIP = NUMBERS / "en-numbers-pico-1.flac"
 FRENCH = "fr-FR"
-
-
-@pytest.fixture(scope="module")
-def numbers() -> legato.Recognizer:
-    return legato.load("embedded", threads=1)
 
 
 def noisy(name: str, db: float) -> NDArray[np.float32]:
@@ -221,15 +216,15 @@ def test_an_ngram_over_pieces_decides(numbers: legato.Recognizer, tmp_path: Path
 
 
 def test_command_line(tmp_path: Path) -> None:
-    arguments = ("transcribe", CLIP, "--model", "embedded", "--language", "en")
+    arguments = ("transcribe", CLIP, "--model", NUMBERS_MODEL, "--language", "en")
     result = run(*arguments, "--phrase", "twelve=3", "--phrase", "seven", "--beam", "4", home=tmp_path)
     assert result.returncode == 0, result.stderr.decode()
-    expected = legato.load("embedded").transcribe(CLIP, language="en", phrases=[("twelve", 3.0), "seven"], beam=4)
+    expected = legato.load(NUMBERS_MODEL).transcribe(CLIP, language="en", phrases=[("twelve", 3.0), "seven"], beam=4)
     assert result.stdout.decode().strip() == expected.text
 
 
 def test_command_line_errors(tmp_path: Path) -> None:
-    arguments = ("transcribe", CLIP, "--model", "embedded")
+    arguments = ("transcribe", CLIP, "--model", NUMBERS_MODEL)
     assert "'Ł', 'ź'" in failed(run(*arguments, "--phrase", "Łódź", home=tmp_path))
     words = tmp_path / "words.arpa"
     words.write_text("\\data\\\nngram 1=1\n\n\\1-grams:\n-1 hello\n\\end\\\n")

@@ -53,7 +53,7 @@ def test_models(client: openai.OpenAI) -> None:
     [model] = client.models.list().data
     assert client.models.retrieve(model.id).id == model.id
     assert client.models.retrieve("whisper-1").id == "whisper-1"
-    for name in ("whisper-2", "../../etc/passwd", "src/legato/assets/numbers"):
+    for name in ("whisper-2", "../../etc/passwd", "src/legato/assets/small"):
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve(name)
 

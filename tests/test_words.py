@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from legato.bundle import open_bundle
 from legato.text import SPACE, decode, split_words
 from legato.transcript import Token
 from tests.conftest import REFERENCES, MakeBundle
+from tests.numbers import NUMBERS_MODEL, NUMBERS_SAMPLES
 from tests.test_references import samples_of
 
 Measures = Literal["max_prob", "entropy"]
@@ -26,19 +26,12 @@ COMBINE: dict[str, Callable[[list[float]], float]] = {
     "mean": lambda values: float(np.mean(values)),
     "prod": lambda values: float(np.prod(values)),
 }
-SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
-NUMBERS = SAMPLES.parent / "numbers"
-
-
-@pytest.fixture(scope="module")
-def numbers() -> legato.Recognizer:
-    return legato.load(NUMBERS, threads=1)
 
 
 @pytest.fixture(scope="module")
 def counted() -> NDArray[np.float32]:
     """Six languages in a row, with a long pause in the middle."""
-    clips = [read_audio(path) for path in sorted(SAMPLES.glob("*.flac"))]
+    clips = [read_audio(path) for path in sorted(NUMBERS_SAMPLES.glob("*.flac"))]
     assert len(clips) == 6
     return np.concatenate([*clips[:3], np.zeros(4 * 16000, np.float32), *clips[3:]])
 
@@ -146,7 +139,7 @@ def test_words_do_not_depend_on_how_the_audio_comes(
 def test_a_file_in_any_pieces_has_the_same_words_at_the_same_times(
     numbers: legato.Recognizer, data: st.DataObject
 ) -> None:
-    path = data.draw(st.sampled_from(sorted(SAMPLES.glob("*.flac"))), label="file")
+    path = data.draw(st.sampled_from(sorted(NUMBERS_SAMPLES.glob("*.flac"))), label="file")
     chunk_ms = data.draw(st.sampled_from([80, 320, 560, 1120]), label="chunk_ms")
     samples = read_audio(path)
     sizes = data.draw(st.lists(st.integers(0, 20_000), max_size=30), label="sizes")
@@ -197,7 +190,7 @@ def test_a_pause_ends_a_segment(numbers: legato.Recognizer, counted: NDArray[np.
     assert max(gaps) > 4
     inner = [b.start - a.end for s in transcript.segments for a, b in pairwise(s.words)]
     assert max(inner) <= 2
-    assert {s.language for s in transcript.segments} <= set(open_bundle(NUMBERS).language_tags.values())
+    assert {s.language for s in transcript.segments} <= set(open_bundle(NUMBERS_MODEL).language_tags.values())
 
 
 def test_byte_pieces_keep_the_time_of_their_first_byte() -> None:

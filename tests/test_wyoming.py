@@ -23,6 +23,7 @@ import legato
 from legato.audio import Samples, read_audio
 from tests.command import failed
 from tests.command import legato as run_legato
+from tests.live import alike
 from tests.server import Server
 
 SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
@@ -142,19 +143,19 @@ def test_one_after_the_other_on_a_connection(server: Server, expected: dict[str,
 
 @pytest.mark.parametrize(("rate", "width", "channels"), [(48000, 4, 2), (44100, 3, 1), (22050, 2, 3), (16000, 1, 1)])
 def test_audio_of_any_form(server: Server, expected: dict[str, str], rate: int, width: int, channels: int) -> None:
-    resampled = soxr.resample(clip("en"), 16000, rate, quality="VHQ")
+    resampled = soxr.resample(clip("es"), 16000, rate, quality="VHQ")
     numbers = np.round(np.clip(resampled, -1, 1) * (2 ** (8 * width - 1) - 256 ** (width - 1))).astype("<i8")
     audio = np.repeat(numbers.view(np.uint8).reshape(-1, 1, 8)[..., :width], channels, axis=1).tobytes()
 
     async def conversation(client: AsyncTcpClient) -> str:
-        await client.write_event(Transcribe(language="en").event())
+        await client.write_event(Transcribe(language="es").event())
         await client.write_event(AudioStart(rate, width, channels).event())
         for event in pieces(audio, rate, width, channels):
             await client.write_event(event)
         await client.write_event(AudioStop().event())
         return (await answer(client))[0]
 
-    assert talk(server, conversation) == expected["en"]
+    assert alike(talk(server, conversation), expected["es"])
 
 
 def test_many_at_a_time_get_their_own_text(server: Server, expected: dict[str, str]) -> None:
@@ -181,7 +182,7 @@ def test_many_at_a_time_get_their_own_text(server: Server, expected: dict[str, s
 
 def test_names_of_the_house_are_phrases_as_far_as_they_can_be_written(server: Server, expected: dict[str, str]) -> None:
     async def conversation(client: AsyncTcpClient) -> str:
-        names = ["six hundred", "Wohnzimmer 東", "", "x" * 1000]
+        names = ["seemed to be", "Wohnzimmer 東", "", "x" * 1000]
         event = Transcribe(language="en", name="whatever").event()
         event.data |= {"transcript_names": [*names, 7], "transcript_terms": "no list", "vad_sensitivity": {}}
         await client.write_event(event)
@@ -190,7 +191,7 @@ def test_names_of_the_house_are_phrases_as_far_as_they_can_be_written(server: Se
         await client.write_event(AudioStop().event())
         return (await answer(client))[0]
 
-    assert "six hundred" in talk(server, conversation)
+    assert "seemed to be" in talk(server, conversation)
 
 
 def test_events_in_a_wrong_order(server: Server) -> None:

@@ -160,7 +160,7 @@ def check_model(name_or_path: str | Path | None) -> ModelInfo:
 
 def embedded_path() -> Path | None:
     """Folder of the model inside the package; None in an installation without it."""
-    folder = resources.files("legato") / "assets" / "numbers"
+    folder = resources.files("legato") / "assets" / "small"
     return folder if isinstance(folder, Path) and folder.is_dir() else None
 
 

@@ -260,7 +260,7 @@ def _channels(given: str) -> "Channels":
 
 def _which(model: "ResolvedModel") -> str:
     if model.source == "embedded":
-        return "Model: embedded, a small one for spoken numbers; the full one: legato models download nemotron-3.5-int8"
+        return "Model: embedded, a small one to try things with; the full one: legato models download nemotron-3.5-int8"
     return f"Model: {model.name}; others: --model NAME, see 'legato models'"
 
 

@@ -1,6 +1,6 @@
-"""Record what transformers recognises in the numbers clips with the embedded model's checkpoint.
+"""Record what transformers recognises in the clips of a manifest.
 
-    python record_numbers.py CHECKPOINT MANIFEST OUT.json
+    python record_clips.py CHECKPOINT MANIFEST OUT.json
 
 Made with transformers 5.23.0 on torch 2.13.0, `generate` over the whole utterance at 320 ms (right context 3).
 """
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    model = Nemotron3_5AsrForRNNT.from_pretrained(arguments.checkpoint).eval()
+    model = Nemotron3_5AsrForRNNT.from_pretrained(arguments.checkpoint).float().eval()
     processor = Nemotron3_5AsrProcessor.from_pretrained(arguments.checkpoint)
     recorded = {}
     with torch.inference_mode():

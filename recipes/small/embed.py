@@ -1,0 +1,111 @@
+"""Put the trained model and clips of held-out sentences where the repository keeps them.
+
+    python -m recipes.small.embed --data DATA
+
+Writes ``recipes/small/model`` (the checkpoint with weights in FP16), ``src/legato/assets/samples`` (a sentence a
+language), ``src/legato/assets/small`` (the INT8 bundle, calibrated on the samples) and ``tests/data/speech`` (clips of
+the test part). A sample shows what the model can do: of the sentences that the training was watched with, the first
+that it makes fewest errors in. Test clips are chosen by their place and length alone.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+import legato
+from legato.convert import convert
+from recipes.common.learner import HELPERS
+from recipes.small.languages import TAGS
+from recipes.small.manifest import WATCHED
+from recipes.small.scoring import letter_errors
+
+ROOT = Path(__file__).parents[2]
+MODEL = Path(__file__).with_name("model")
+ASSETS = ROOT / "src" / "legato" / "assets"
+SPEECH = ROOT / "tests" / "data" / "speech"
+#: Seconds of a sample, and of a test clip.
+SECONDS = (1.8, 4.0)
+TEST_CLIPS = 3
+
+
+def clips(folder: Path, language: str) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the clips of a language and their entries in the manifest."""
+    lines = (folder / f"{language}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [(folder / entry["audio_filepath"], entry) for entry in map(json.loads, lines)]
+
+
+def fitting(found: list[tuple[Path, dict[str, Any]]]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the clips that are neither short nor long, one for each text."""
+    texts: set[str] = set()
+    for path, entry in found:
+        if SECONDS[0] <= entry["duration"] <= SECONDS[1] and entry["text"] not in texts:
+            texts.add(entry["text"])
+            yield path, entry
+
+
+def halve(checkpoint: Path, target: Path) -> None:
+    """Copy a model folder with its weights in FP16."""
+    shutil.copytree(checkpoint, target, dirs_exist_ok=True)
+    for name in ("model.safetensors", HELPERS):
+        weights = {key: value.half().contiguous() for key, value in load_file(checkpoint / name).items()}
+        assert all(bool(torch.isfinite(value).all()) for value in weights.values())
+        save_file(weights, target / name, metadata={"format": "pt"})
+        (target / name).chmod(0o644)
+
+
+def errors(recognizer: legato.Recognizer, path: Path, entry: dict[str, Any], language: str) -> int:
+    """Return the wrong letters, with the language given and found together."""
+    texts = (recognizer.transcribe(path, language=name).text for name in (language, "auto"))
+    return sum(letter_errors(entry["text"], text).wrong for text in texts)
+
+
+def write_samples(recognizer: legato.Recognizer, held_out: Path, target: Path) -> None:
+    """Copy a watched sentence of each language, and write what is said in it."""
+    target.mkdir(parents=True, exist_ok=True)
+    texts = {}
+    for language in TAGS:
+        found = fitting(clips(held_out, language)[WATCHED])
+        path, entry = min(found, key=lambda clip: errors(recognizer, *clip, language))
+        shutil.copyfile(path, target / f"{language}.flac")
+        texts[f"{language}.flac"] = entry["text"]
+    (target / "samples.json").write_text(json.dumps(texts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def write_test_clips(held_out: Path, real: Path, target: Path) -> None:
+    """Copy a few clips of each language's test part, synthesised and real, with one manifest."""
+    target.mkdir(parents=True, exist_ok=True)
+    lines = []
+    parts = [(held_out, language, slice(WATCHED.stop, None), "synthesised") for language in TAGS]
+    parts += [(real, language, slice(None), "real") for language in ("en", "de")]
+    for folder, language, part, kind in parts:
+        for number, (path, entry) in enumerate(list(fitting(clips(folder, language)[part]))[:TEST_CLIPS], start=1):
+            name = f"{language}-{kind}-{number}.flac"
+            shutil.copyfile(path, target / name)
+            lines.append(json.dumps(entry | {"audio_filepath": name}, ensure_ascii=False) + "\n")
+    (target / "manifest.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def main() -> None:
+    """Write all of it anew."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    data = parser.parse_args().data
+    for folder in (MODEL, ASSETS / "small", SPEECH):  # not the samples: a conversion is checked on them
+        shutil.rmtree(folder, ignore_errors=True)
+    halve(data / "checkpoints" / "model", MODEL)
+    with tempfile.TemporaryDirectory() as folder:
+        convert(MODEL, Path(folder) / "fp32", precision="fp32")
+        write_samples(legato.load(Path(folder) / "fp32"), data / "held-out", ASSETS / "samples")
+    write_test_clips(data / "held-out", data / "real-test", SPEECH)
+    convert(MODEL, ASSETS / "small", precision="int8")
+
+
+if __name__ == "__main__":
+    main()
