@@ -18,6 +18,7 @@ from legato.errors import MicrophoneError
 from legato.microphone import Microphone, list_devices, load_backend
 from tests.command import TIMEOUT, failed, legato, struck
 from tests.conftest import REFERENCES
+from tests.numbers import NUMBERS_MODEL
 
 FOX = REFERENCES / "audio" / "fox16k.wav"
 
@@ -174,10 +175,11 @@ def test_a_pipe_is_heard_and_saved_as_json(tmp_path: Path) -> None:
 
 def test_phrases_have_their_say(tmp_path: Path) -> None:
     data, phrase = FOX.read_bytes()[44:], ("--phrase", "three=10")  # nobody counts there, so little speaks against it
-    result = legato("listen", "--input", "-", *phrase, home=tmp_path, stdin=data)
-    assert result.stdout == legato("transcribe", "-", *phrase, home=tmp_path, stdin=data).stdout
-    assert result.stdout != legato("listen", "--input", "-", home=tmp_path, stdin=data).stdout
-    assert "cannot spell" in failed(legato("listen", "--input", "-", "--phrase", "Łódź", home=tmp_path, stdin=data))
+    listen, model = ("listen", "--input", "-"), ("--model", NUMBERS_MODEL)
+    result = legato(*listen, *model, *phrase, home=tmp_path, stdin=data)
+    assert result.stdout == legato("transcribe", "-", *model, *phrase, home=tmp_path, stdin=data).stdout
+    assert result.stdout != legato(*listen, *model, home=tmp_path, stdin=data).stdout
+    assert "cannot spell" in failed(legato(*listen, *model, "--phrase", "Łódź", home=tmp_path, stdin=data))
 
 
 @pytest.mark.parametrize("ending", ["txt", "json"])
