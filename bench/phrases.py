@@ -25,7 +25,7 @@ import jiwer
 import numpy as np
 
 import legato
-from bench.clips import MODEL
+from bench.clips import MANIFEST, MODEL
 from legato.audio import read_audio
 from legato.features import Samples
 
@@ -108,7 +108,7 @@ def measure(
 def main() -> None:
     """Print a table of all conditions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--manifest", type=Path, default=Path("tests/data/numbers/manifest.jsonl"))
+    parser.add_argument("--manifest", type=Path, default=MANIFEST)
     parser.add_argument("--model", default=str(MODEL))
     parser.add_argument("--weights", default="1,2,3")
     parser.add_argument("--beams", default="1,4")

@@ -8,5 +8,5 @@ from pathlib import Path
 #: Clips of numbers with a manifest; none was used in training.
 NUMBERS = Path(__file__).parent / "data" / "numbers"
 NUMBERS_MODEL = NUMBERS.with_name("numbers-model") / "bundle"
-#: A phrase of numbers in each language, `LANGUAGE.flac`; their texts are in `samples.json`.
+#: A phrase of numbers in each language, `LANGUAGE.flac`; their texts are in `manifest.jsonl`.
 NUMBERS_SAMPLES = NUMBERS.with_name("numbers-model") / "samples"

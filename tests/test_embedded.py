@@ -94,10 +94,8 @@ def test_there_is_a_sample_of_each_language() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("given", [True, False])
-def test_the_samples_are_recognised(language: str, given: bool) -> None:
-    transcript = legato.load("embedded").transcribe(
-        SAMPLES / f"{language}.flac", language=language if given else "auto"
-    )
+def test_the_samples_are_recognised(recognizer: legato.Recognizer, language: str, given: bool) -> None:
+    transcript = recognizer.transcribe(SAMPLES / f"{language}.flac", language=language if given else "auto")
     counts = count_characters(samples()[f"{language}.flac"], transcript.text)
     assert counts.errors <= 0.1 * counts.reference, transcript.text
     assert transcript.language is not None
@@ -112,5 +110,5 @@ def test_the_embedded_model_is_as_good_as_its_card_says(tmp_path: Path) -> None:
     assert together["cer"]["rate"] <= 0.2, together
 
 
-def test_silence_gives_no_text() -> None:
-    assert legato.load("embedded").transcribe(np.zeros(16000 * 5, np.float32)).text == ""
+def test_silence_gives_no_text(recognizer: legato.Recognizer) -> None:
+    assert recognizer.transcribe(np.zeros(16000 * 5, np.float32)).text == ""

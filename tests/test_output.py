@@ -53,8 +53,8 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recognizer() -> library.Recognizer:
-    return library.load(NUMBERS_MODEL, threads=1)
+def recognizer(numbers: library.Recognizer) -> library.Recognizer:
+    return numbers
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from legato.evaluate.report_markdown import table
+
 Cell = dict[str, Any]
 
 MODES = {"manifest": "Language given", "auto": "`auto`"}
@@ -21,12 +23,6 @@ def percent(rate: dict[str, float] | None) -> str:
     if rate is None:
         return ""
     return f"{100 * rate['rate']:.1f} ({100 * rate['low']:.1f} to {100 * rate['high']:.1f})"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def main() -> None:
@@ -57,7 +53,7 @@ def main() -> None:
             ]
             for part, language in rows
         ]
-        print(table(header, body))
+        print(table(header, body), end="\n\n")
     header = ["320 ms", "utterances", *(f"WER, {precision}" for precision in precisions.values())]
     header += [
         *(f"tags right with `auto`, {precision}" for precision in precisions.values()),
@@ -77,7 +73,7 @@ def main() -> None:
                 *(f"{given[-1][key]['p50']:.2f}" for key in ("first_token_latency", "final_latency")),
             ]
         )
-    print(table(header, body))
+    print(table(header, body), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import soundfile
 
 from recipes.common.audio import SAMPLE_RATE, Audio
 from recipes.small.languages import TAGS
+
+
+def read_clips(folder: Path, language: str) -> list[dict[str, Any]]:
+    """Return the entries of a language's manifest, in the order in which the clips were added."""
+    lines = (folder / f"{language}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 class ClipFolder:

@@ -13,6 +13,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from safetensors.torch import load_file, save_file
 import legato
 from legato.convert import convert
 from recipes.common.learner import HELPERS
+from recipes.small.clips import read_clips
 from recipes.small.languages import TAGS
-from recipes.small.manifest import WATCHED
+from recipes.small.manifest import TEST_PARTS, WATCHED
 from recipes.small.scoring import letter_errors
 
 ROOT = Path(__file__).parents[2]
@@ -34,20 +36,16 @@ SPEECH = ROOT / "tests" / "data" / "speech"
 SECONDS = (1.8, 4.0)
 TEST_CLIPS = 3
 
-
-def clips(folder: Path, language: str) -> list[tuple[Path, dict[str, Any]]]:
-    """Return the clips of a language and their entries in the manifest."""
-    lines = (folder / f"{language}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [(folder / entry["audio_filepath"], entry) for entry in map(json.loads, lines)]
+Entry = dict[str, Any]
 
 
-def fitting(found: list[tuple[Path, dict[str, Any]]]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the clips that are neither short nor long, one for each text."""
+def fitting(folder: Path, language: str, chosen: slice) -> Iterator[tuple[Path, Entry]]:
+    """Yield the chosen clips of a language that are neither short nor long, one for each text."""
     texts: set[str] = set()
-    for path, entry in found:
+    for entry in read_clips(folder, language)[chosen]:
         if SECONDS[0] <= entry["duration"] <= SECONDS[1] and entry["text"] not in texts:
             texts.add(entry["text"])
-            yield path, entry
+            yield folder / entry["audio_filepath"], entry
 
 
 def halve(checkpoint: Path, target: Path) -> None:
@@ -60,7 +58,7 @@ def halve(checkpoint: Path, target: Path) -> None:
         (target / name).chmod(0o644)
 
 
-def errors(recognizer: legato.Recognizer, path: Path, entry: dict[str, Any], language: str) -> int:
+def errors(recognizer: legato.Recognizer, path: Path, entry: Entry, language: str) -> int:
     """Return the wrong letters, with the language given and found together."""
     texts = (recognizer.transcribe(path, language=name).text for name in (language, "auto"))
     return sum(letter_errors(entry["text"], text).wrong for text in texts)
@@ -71,22 +69,21 @@ def write_samples(recognizer: legato.Recognizer, held_out: Path, target: Path) -
     target.mkdir(parents=True, exist_ok=True)
     texts = {}
     for language in TAGS:
-        found = fitting(clips(held_out, language)[WATCHED])
+        found = fitting(held_out, language, WATCHED)
         path, entry = min(found, key=lambda clip: errors(recognizer, *clip, language))
         shutil.copyfile(path, target / f"{language}.flac")
         texts[f"{language}.flac"] = entry["text"]
     (target / "samples.json").write_text(json.dumps(texts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def write_test_clips(held_out: Path, real: Path, target: Path) -> None:
+def write_test_clips(data: Path, target: Path) -> None:
     """Copy a few clips of each language's test part, synthesised and real, with one manifest."""
     target.mkdir(parents=True, exist_ok=True)
     lines = []
-    parts = [(held_out, language, slice(WATCHED.stop, None), "synthesised") for language in TAGS]
-    parts += [(real, language, slice(None), "real") for language in ("en", "de")]
-    for folder, language, part, kind in parts:
-        for number, (path, entry) in enumerate(list(fitting(clips(folder, language)[part]))[:TEST_CLIPS], start=1):
-            name = f"{language}-{kind}-{number}.flac"
+    for kind, language, chosen, part in TEST_PARTS:
+        found = islice(fitting(data / kind, language, chosen), TEST_CLIPS)
+        for number, (path, entry) in enumerate(found, start=1):
+            name = f"{language}-{part}-{number}.flac"
             shutil.copyfile(path, target / name)
             lines.append(json.dumps(entry | {"audio_filepath": name}, ensure_ascii=False) + "\n")
     (target / "manifest.jsonl").write_text("".join(lines), encoding="utf-8")
@@ -103,7 +100,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         convert(MODEL, Path(folder) / "fp32", precision="fp32")
         write_samples(legato.load(Path(folder) / "fp32"), data / "held-out", ASSETS / "samples")
-    write_test_clips(data / "held-out", data / "real-test", SPEECH)
+    write_test_clips(data, SPEECH)
     convert(MODEL, ASSETS / "small", precision="int8")
 
 

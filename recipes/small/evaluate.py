@@ -21,12 +21,8 @@ from recipes.common.decode import greedy
 from recipes.common.model import forward_features
 from recipes.small.batches import whole
 from recipes.small.languages import TAGS
-from recipes.small.manifest import WATCHED
+from recipes.small.manifest import TEST_PARTS
 from recipes.small.scoring import Score, letter_errors
-
-PARTS = {name: (name, "held-out", slice(WATCHED.stop, None)) for name in TAGS} | {
-    f"{name} real": (name, "real-test", slice(None)) for name in ("en", "de")
-}
 
 
 @torch.no_grad()
@@ -47,7 +43,8 @@ def main() -> None:
         for prompt in arguments.prompt:
             scores: dict[str, Score] = defaultdict(Score)
             tags: dict[str, list[bool]] = defaultdict(list)
-            for name, (language, kind, count) in PARTS.items():
+            for kind, language, count, part in TEST_PARTS:
+                name = f"{language} real" if part == "real" else language
                 slot = int(slots["auto" if prompt == "auto" else TAGS[language]])
                 printed = 0
                 for batch in whole(arguments.data / "features", language, kind, tokenizer, count):

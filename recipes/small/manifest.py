@@ -10,10 +10,16 @@ import argparse
 import json
 from pathlib import Path
 
+from recipes.small.clips import read_clips
 from recipes.small.languages import TAGS
 
 #: Held-out sentences of each language that the training is watched with; the later ones are for the test.
 WATCHED = slice(0, 16)
+#: The test part: kind of the shards, which is the folder of the clips too; language; which of them; name in reports.
+TEST_PARTS = [
+    *(("held-out", language, slice(WATCHED.stop, None), "synthesised") for language in TAGS),
+    *(("real-test", language, slice(None), "real") for language in ("en", "de")),
+]
 
 
 def main() -> None:
@@ -21,13 +27,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     data = parser.parse_args().data
-    parts = [("held-out", language, WATCHED.stop, "synthesised") for language in TAGS]
-    parts += [("real-test", language, 0, "real") for language in ("en", "de")]
     lines = []
-    for folder, language, first, part in parts:
-        for line in (data / folder / f"{language}.jsonl").read_text(encoding="utf-8").splitlines()[first:]:
-            entry = json.loads(line)
-            entry |= {"audio_filepath": f"{folder}/{entry['audio_filepath']}", "part": part}
+    for kind, language, chosen, part in TEST_PARTS:
+        for entry in read_clips(data / kind, language)[chosen]:
+            entry |= {"audio_filepath": f"{kind}/{entry['audio_filepath']}", "part": part}
             lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
     (data / "test.jsonl").write_text("".join(lines), encoding="utf-8")
 

@@ -6,7 +6,7 @@ utterance is pronounced.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ class Record:
     language: str
     text: str
     voice: str
-    phones: tuple[str, ...] = field(default=())  # from the file beside
+    phones: tuple[str, ...] = ()  # from the file beside
 
 
 class ShardWriter:
@@ -85,7 +85,7 @@ class Shards:
         """Open shards that have appeared since."""
         for path in sorted(self._folder.glob(self._pattern)):
             name = path.name.removesuffix(".phones.json")
-            if name != path.name and name not in self._seen:
+            if name not in self._seen:
                 self._seen.add(name)
                 self._mels.append(np.load(path.with_name(f"{name}.npy"), mmap_mode="r"))
                 entries = json.loads(path.with_name(f"{name}.json").read_text(encoding="utf-8"))

@@ -61,9 +61,9 @@ class Helpers(nn.Module):
         return output.view(len(hidden), PARTS * hidden.shape[1], -1).log_softmax(-1)
 
 
-def helper_losses(scores: Tensor, target: Target, frames: Tensor, stage: Stage) -> list[Tensor]:
-    """Return the losses of a helper head: CTC a label, and the flat start a part of a frame."""
-    losses = []
+def helper_loss(scores: Tensor, target: Target, frames: Tensor, stage: Stage) -> Tensor:
+    """Return the weighted loss of a helper head: CTC a label, and the flat start a part of a frame."""
+    loss = torch.zeros(())
     if stage.ctc:
         ctc = F.ctc_loss(
             scores.transpose(0, 1),
@@ -74,11 +74,11 @@ def helper_losses(scores: Tensor, target: Target, frames: Tensor, stage: Stage) 
             reduction="sum",
             zero_infinity=True,
         )
-        losses.append(stage.ctc * ctc / target.lengths.sum().clamp(min=1))
+        loss = loss + stage.ctc * ctc / target.lengths.sum().clamp(min=1)
     if target.guess is not None:
         guess = target.guess[:, : scores.shape[1]]
-        losses.append(stage.flat * F.nll_loss(scores[:, : guess.shape[1]].transpose(1, 2), guess))
-    return losses
+        loss = loss + stage.flat * F.nll_loss(scores[:, : guess.shape[1]].transpose(1, 2), guess)
+    return loss
 
 
 def label_frames(scores: Tensor, batch: Batch, frames: Tensor) -> list[Any]:
@@ -191,9 +191,9 @@ class Trainer:
         features = fuse_prompt(model, layers[-1], torch.tensor(slots))
         losses = {}
         phones = helpers.scores(helpers.phones, layers[self.settings["phones_layer"] - 1])
-        losses["phones"] = torch.stack(helper_losses(phones, batch.phones, frames, stage)).sum()
+        losses["phones"] = helper_loss(phones, batch.phones, frames, stage)
         letters = helpers.scores(helpers.letters, features)
-        losses["letters"] = torch.stack(helper_losses(letters, batch.letters, frames, stage)).sum()
+        losses["letters"] = helper_loss(letters, batch.letters, frames, stage)
         if stage.transducer:
             aligned = label_frames(letters.detach(), batch, frames)
             longest = features.shape[1]
