@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from legato.audio import SAMPLE_RATE, read_audio
-from legato.features import Samples
+from legato.audio.source import SAMPLE_RATE, read_audio
+from legato.runtime.features import Samples
 
 MANIFEST = Path("tests/data/numbers/manifest.jsonl")
 #: The model that knows what is said in them.

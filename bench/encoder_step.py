@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import legato
-from legato.encoder import EncoderState
-from legato.stream import feed
+from legato.runtime.encoder import EncoderState
+from legato.streaming.stream import feed
 
 _CHUNK_MS = 320
 _FRAMES = 4

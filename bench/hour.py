@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import legato
-from legato.benchmark import sample_audio
-from legato.features import Samples
-from legato.memory import rss
+from legato.lab.benchmark import sample_audio
+from legato.lab.memory import rss
+from legato.runtime.features import Samples
 
 PIECE = 1600
 MINUTE = 60 * 16000

@@ -31,11 +31,11 @@ import numpy as np
 import legato
 from bench.clips import MANIFEST, MODEL, Clip, load_clips
 from bench.hour import MINUTE, PIECE, place, print_places, ratios_of
-from legato.audio import SAMPLE_RATE
-from legato.evaluate.scoring import Counts, count
-from legato.features import Samples
-from legato.memory import rss
-from legato.transcript import Event, Segment, Word
+from legato.audio.source import SAMPLE_RATE
+from legato.lab.evaluate.scoring import Counts, count
+from legato.lab.memory import rss
+from legato.runtime.features import Samples
+from legato.types import Event, Segment, Word
 
 HOUR = 60 * MINUTE
 LATE_SECONDS = 0.9

@@ -22,16 +22,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio import read_audio
-from legato.bundle import open_bundle
+from legato.audio.source import read_audio
+from legato.convert.bundle_writer import write_bundle
 from legato.convert.checkpoint import Checkpoint, open_checkpoint
-from legato.convert.precision import Float32, Precision
-from legato.convert.recipes import RECIPES
-from legato.convert.recipes.calibration import Clip, input_ranges, sample_clips
-from legato.convert.writer import write_bundle
-from legato.encoder import EncoderState
-from legato.features import MelState
+from legato.convert.quantize import RECIPES
+from legato.convert.quantize.calibration import Clip, input_ranges, sample_clips
+from legato.convert.quantize.precision import Float32, Precision
+from legato.model.bundle import open_bundle
 from legato.recognizer import Recognizer, load_bundle
+from legato.runtime.encoder import EncoderState
+from legato.runtime.features import MelState
 
 Array = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.clips import MANIFEST, MODEL, Clip, load_clips
-from legato.audio import SAMPLE_RATE
+from legato.audio.source import SAMPLE_RATE
 
 
 def write_files(folder: Path, clips: Sequence[Clip], files: int, seconds: float) -> None:

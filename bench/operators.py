@@ -19,8 +19,8 @@ import onnxruntime as ort
 
 import legato
 from bench.encoder_step import start
-from legato.encoder import EncoderState
-from legato.sessions import session_options
+from legato.runtime.encoder import EncoderState
+from legato.runtime.session import session_options
 
 _FRAMES = 4
 _WARM_UP = 3

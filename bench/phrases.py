@@ -26,8 +26,8 @@ import numpy as np
 
 import legato
 from bench.clips import MANIFEST, MODEL
-from legato.audio import read_audio
-from legato.features import Samples
+from legato.audio.source import read_audio
+from legato.runtime.features import Samples
 
 LISTS = ("none", "spoken", "mixed", "unspoken")
 

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legato.benchmark import largest, sample_audio
+from legato.lab.benchmark import largest, sample_audio
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

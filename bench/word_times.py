@@ -24,9 +24,9 @@ import numpy as np
 
 import legato
 from bench.clips import MANIFEST, MODEL, Clip, load_clips
-from legato.audio import SAMPLE_RATE
-from legato.features import Samples
-from legato.transcript import Word
+from legato.audio.source import SAMPLE_RATE
+from legato.runtime.features import Samples
+from legato.types import Word
 
 NEAR_SECONDS = 0.16
 

@@ -9,13 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.audio import read_audio
+from legato.audio.source import read_audio
 from legato.convert import convert
 from legato.recognizer import Recognizer
-from tests.numbers import NUMBERS_MODEL
-from tests.server import Server
-
-REFERENCES = Path(__file__).parent / "references"
+from tests.support.numbers_model import NUMBERS_MODEL
+from tests.support.paths import REFERENCES
+from tests.support.server import Server
 
 MakeBundle = Callable[..., Path]
 

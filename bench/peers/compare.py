@@ -28,7 +28,7 @@ import numpy as np
 from bench.peers.cases import Case, cases
 from bench.peers.setup import GGUF, RESTRICTED, ROOT
 from bench.peers.targets import Figures, judge, targets
-from legato.audio import read_audio
+from legato.audio.source import read_audio
 
 Number = int | float
 

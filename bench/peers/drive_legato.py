@@ -14,9 +14,9 @@ import numpy as np
 
 from bench.peers.driver import RATE, Outcome, Samples, Task, parse, read_wav, report, run
 from legato import Recognizer, __version__, load
-from legato.benchmark import Load, largest, under_load
-from legato.encoder import Encoder, EncoderState
-from legato.features import Frames
+from legato.lab.benchmark import Load, largest, under_load
+from legato.runtime.encoder import Encoder, EncoderState
+from legato.runtime.features import Frames
 
 _LIVE_SECONDS = 10
 
@@ -30,7 +30,7 @@ class TimedEncoder:
         self.start, self.ready = encoder.start, encoder.ready
 
     def step(self, states: Sequence[EncoderState], frames: int) -> list[tuple[Frames, EncoderState]]:
-        """See `legato.encoder.Encoder.step`."""
+        """See `legato.runtime.encoder.Encoder.step`."""
         before = time.perf_counter()
         results = self._encoder.step(states, frames)
         self._times.append(1000 * (time.perf_counter() - before))

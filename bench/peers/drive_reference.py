@@ -26,8 +26,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bench.peers.driver import Outcome, Samples, Task, parse, run
-from legato.bundle import open_bundle
-from legato.features import MelConfig, hann_window, mel_filters
+from legato.model.bundle import open_bundle
+from legato.runtime.features import MelConfig, hann_window, mel_filters
 
 Array = NDArray[np.float32]
 

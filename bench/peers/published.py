@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from legato.bundle import file_sha256
+from legato.model.bundle import file_sha256
 
 _PRE_CACHE = 9
 

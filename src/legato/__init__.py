@@ -1,9 +1,8 @@
 """Legato: streaming multilingual speech recognition on an ordinary CPU."""
 
-from legato.confidence import Confidence
-from legato.endpoint import Endpointing, join_segments
-from legato.engine import Engine
-from legato.engine_streams import AsyncEngineStream, EngineStream
+from legato.decode.confidence import Confidence
+from legato.engine.engine import Engine
+from legato.engine.streams import AsyncEngineStream, EngineStream
 from legato.errors import (
     AudioError,
     BundleError,
@@ -20,10 +19,10 @@ from legato.errors import (
     PhraseError,
 )
 from legato.recognizer import Recognizer, load
-from legato.stream import Stream
-from legato.transcript import Event, Final, Partial, Segment, Token, Transcript, Word
-
-__version__ = "0.1.0"
+from legato.streaming.endpointing import Endpointing, join_segments
+from legato.streaming.stream import Stream
+from legato.types import Event, Final, Partial, Segment, Token, Transcript, Word
+from legato.version import __version__
 
 __all__ = [
     "AsyncEngineStream",

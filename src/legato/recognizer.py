@@ -8,21 +8,23 @@ from typing import TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio import channel_count, check_channel, check_samples, one_channel, open_audio
-from legato.bundle import AUTO, Bundle, open_bundle
-from legato.channels import Channels, merge
-from legato.confidence import Confidence
-from legato.decoding import DEFAULT_NGRAM_WEIGHT, Decoding
-from legato.encoder import Encoder, open_encoder
-from legato.endpoint import Endpointing, with_segments
+from legato.audio.channels import Channels, merge
+from legato.audio.source import channel_count, check_channel, check_samples, one_channel, open_audio
+from legato.decode.confidence import Confidence
+from legato.decode.dispatch import DEFAULT_NGRAM_WEIGHT, Decoding
+from legato.decode.greedy import start_search
+from legato.decode.ngram import NGram, open_ngram
+from legato.decode.phrases import Phrases, PhraseTrie, compile_phrases
 from legato.errors import AudioError, ChunkSizeError, LegatoError
-from legato.features import Frames, LogMel, MelState, Samples
-from legato.models import resolve
-from legato.ngram import NGram, open_ngram
-from legato.phrases import Phrases, PhraseTrie, compile_phrases
-from legato.search import start_search
-from legato.sessions import default_threads
-from legato.stream import (
+from legato.model.bundle import AUTO, Bundle, open_bundle
+from legato.model.registry import resolve
+from legato.runtime.encoder import Encoder, open_encoder
+from legato.runtime.features import Frames, LogMel, MelState, Samples
+from legato.runtime.session import default_threads
+from legato.runtime.transducer import OnnxTransducer, Transducer
+from legato.runtime.vad import VadState, silero
+from legato.streaming.endpointing import Endpointing, with_segments
+from legato.streaming.stream import (
     Stream,
     StreamState,
     blocks_of,
@@ -34,9 +36,7 @@ from legato.stream import (
     search,
     transcript_of,
 )
-from legato.transcript import Event, Segment, Transcript
-from legato.transducer import OnnxTransducer, Transducer
-from legato.vad import VadState, silero
+from legato.types import Event, Segment, Transcript
 
 logger = logging.getLogger("legato")
 

@@ -3,8 +3,8 @@
 All times are seconds from the start of the stream's audio. The model emits a token on an encoder frame of 80 ms, so
 times are multiples of 0.08 and say when the token was *emitted*, which is up to one chunk after it was spoken.
 
-Confidences are between 0 and 1, rounded to four digits; see `legato.confidence`. They take no part in comparisons with
-`==`: the last digits of a network's output depend on how many frames are computed in a call.
+Confidences are between 0 and 1, rounded to four digits (see `legato.decode.confidence`). They take no
+part in comparisons with `==`: the last digits of a network's output depend on how many frames are computed in a call.
 """
 
 from dataclasses import dataclass, field

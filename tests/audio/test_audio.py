@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from legato.audio import check_samples, open_audio, pcm_blocks, read_audio
+from legato.audio.source import check_samples, open_audio, pcm_blocks, read_audio
 from legato.errors import AudioError
-from tests.sounds import encode, tone, video_without_sound
+from tests.support.sounds import encode, tone, video_without_sound
 
 
 def amplitude(samples: NDArray[np.float32], frequency: float) -> float:

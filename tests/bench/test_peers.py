@@ -19,8 +19,7 @@ import legato
 from bench.peers.targets import Figures, judge, targets
 from bench.without_vnni import restrict
 from tests.conftest import MakeBundle
-
-ROOT = Path(__file__).parents[1]
+from tests.support.paths import ROOT
 
 
 @pytest.fixture

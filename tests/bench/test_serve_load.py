@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.command import environment
+from tests.support.command import environment
 
 
 def test_one_stream(tmp_path: Path) -> None:
-    bench = Path(__file__).parents[1] / "bench" / "serve_load.py"
+    bench = Path(__file__).parents[2] / "bench" / "serve_load.py"
     options = ["--model", "embedded", "--threads", "1", "--seconds", "2", "--utterance", "1", "--streams", "1"]
     result = subprocess.run(
         [sys.executable, bench, *options, "--limit-ms", "1e9", "--output", tmp_path / "load.json"],

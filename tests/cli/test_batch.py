@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from legato.audio import read_audio
-from tests.command import TIMEOUT, environment, failed, legato, struck
-from tests.conftest import REFERENCES
-from tests.sounds import encode
+from legato.audio.source import read_audio
+from tests.support.command import TIMEOUT, environment, failed, legato, struck
+from tests.support.paths import REFERENCES
+from tests.support.sounds import encode
 
 FOX = REFERENCES / "audio" / "fox16k.wav"
 

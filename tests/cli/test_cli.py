@@ -15,10 +15,11 @@ import webvtt
 
 import legato as library
 from legato.cli.output import result_paths
-from legato.models import ALIASES, embedded_path
-from tests.command import TIMEOUT, environment, failed, legato, struck
-from tests.conftest import REFERENCES, MakeBundle
-from tests.sounds import encode, tone, video_without_sound
+from legato.model.registry import ALIASES, embedded_path
+from tests.conftest import MakeBundle
+from tests.support.command import TIMEOUT, environment, failed, legato, struck
+from tests.support.paths import REFERENCES
+from tests.support.sounds import encode, tone, video_without_sound
 
 FOX = REFERENCES / "audio" / "fox16k.wav"
 FRENCH = ("--language", "fr-FR")  # the language in which this random model says something

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from legato.audio import read_audio
+from legato.audio.microphone import Microphone, list_devices, load_backend
+from legato.audio.source import read_audio
 from legato.cli.screen import settled
 from legato.errors import MicrophoneError
-from legato.microphone import Microphone, list_devices, load_backend
-from tests.command import TIMEOUT, failed, legato, struck
-from tests.conftest import REFERENCES
-from tests.numbers import NUMBERS_MODEL
+from tests.support.command import TIMEOUT, failed, legato, struck
+from tests.support.numbers_model import NUMBERS_MODEL
+from tests.support.paths import REFERENCES
 
 FOX = REFERENCES / "audio" / "fox16k.wav"
 

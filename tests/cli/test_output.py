@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import legato as library
-from legato.audio import open_audio, read_audio
-from legato.confidence import Confidence
-from legato.cues import columns
+from legato.audio.source import open_audio, read_audio
+from legato.decode.confidence import Confidence
 from legato.errors import AudioError, LegatoError
-from legato.formats import WRITERS
-from legato.sentences import split_segments
-from legato.template import compile_template
-from legato.transcript import Segment, Token, Transcript, Word
-from tests.command import failed, legato
-from tests.numbers import NUMBERS_MODEL, NUMBERS_SAMPLES
-from tests.sounds import encode, tone
+from legato.text.formats import WRITERS
+from legato.text.sentences import split_segments
+from legato.text.subtitles import columns
+from legato.text.template import compile_template
+from legato.types import Segment, Token, Transcript, Word
+from tests.support.command import failed, legato
+from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES
+from tests.support.sounds import encode, tone
 
 MODEL = ("--model", NUMBERS_MODEL)
 EN, DE = NUMBERS_SAMPLES / "en.flac", NUMBERS_SAMPLES / "de.flac"

@@ -17,14 +17,15 @@ from openai import OpenAI
 from websockets.sync.client import connect
 
 import legato
-from legato.audio import read_audio
-from tests.command import environment, failed
-from tests.command import legato as run_legato
-from tests.server import Server
+from legato.audio.source import read_audio
+from tests.support.command import environment, failed
+from tests.support.command import legato as run_legato
+from tests.support.server import Server
 
 pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 
-SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
+from tests.support.paths import SAMPLES
+
 LANGUAGES = ("en", "de")
 
 

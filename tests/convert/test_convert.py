@@ -24,7 +24,8 @@ from safetensors.numpy import load_file, save_file
 import legato
 from legato.convert import convert
 from legato.convert.checkpoint import open_checkpoint
-from tests.conftest import REFERENCES, MakeBundle, checkpoint_path
+from tests.conftest import MakeBundle, checkpoint_path
+from tests.support.paths import REFERENCES
 
 
 def altered_folder(tmp_path: Path, file: str, change: Callable[[dict[str, Any]], object]) -> Path:

@@ -13,25 +13,26 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.bundle import open_bundle
 from legato.convert import DEFAULT_RECIPE, RECIPES, convert
+from legato.convert.bundle_writer import save_graph
 from legato.convert.checkpoint import open_checkpoint
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import DynamicInt8, Precision, column_scales, quantize_columns
-from legato.convert.recipes.calibration import input_ranges, sample_clips
-from legato.convert.recipes.per_row import SILU_DEPTH, PerRow
-from legato.convert.recipes.places import GROUPS, place_of
-from legato.convert.recipes.smooth import smoothing_factors
-from legato.convert.recipes.two_term import TwoTerm
-from legato.convert.recipes.weight_only import WeightOnly
-from legato.convert.transducer import write_decoder
-from legato.convert.writer import save_graph
-from legato.encoder import EncoderState
-from legato.features import MelState
-from legato.sessions import open_session
-from tests.command import failed
-from tests.command import legato as command
-from tests.conftest import REFERENCES, MakeBundle, checkpoint_path
+from legato.convert.graph.decoder import write_decoder
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.calibration import input_ranges, sample_clips
+from legato.convert.quantize.per_token import SILU_DEPTH, PerRow
+from legato.convert.quantize.precision import DynamicInt8, Precision, column_scales, quantize_columns
+from legato.convert.quantize.sites import GROUPS, place_of
+from legato.convert.quantize.smooth import smoothing_factors
+from legato.convert.quantize.two_term import TwoTerm
+from legato.convert.quantize.weight_only import WeightOnly
+from legato.model.bundle import open_bundle
+from legato.runtime.encoder import EncoderState
+from legato.runtime.features import MelState
+from legato.runtime.session import open_session
+from tests.conftest import MakeBundle, checkpoint_path
+from tests.support.command import failed
+from tests.support.command import legato as command
+from tests.support.paths import REFERENCES
 
 Floats = NDArray[np.float32]
 

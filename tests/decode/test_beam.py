@@ -13,12 +13,12 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.beam import PATIENCE, BeamState, beam_search, end_beam
-from legato.decoding import Decoding
-from legato.ngram import NGram, open_ngram
-from legato.phrases import PhraseTrie
-from legato.search import Emission, greedy_search, start_search
-from legato.transducer import Floats
+from legato.decode.beam import PATIENCE, BeamState, beam_search, end_beam
+from legato.decode.dispatch import Decoding
+from legato.decode.greedy import Emission, greedy_search, start_search
+from legato.decode.ngram import NGram, open_ngram
+from legato.decode.phrases import PhraseTrie
+from legato.runtime.transducer import Floats
 from tests.conftest import MakeBundle
 
 TOKENS = 2

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.search import Emission, greedy_search, start_search
+from legato.decode.greedy import Emission, greedy_search, start_search
 from tests.conftest import MakeBundle
 
 NAMES = ("nemo-r3", "transformers-a", "transformers-b")

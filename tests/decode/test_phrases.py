@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.audio import read_audio
-from legato.phrases import Phrase, PhraseTrie, compile_phrases
-from tests.command import failed
-from tests.command import legato as run
-from tests.numbers import NUMBERS, NUMBERS_MODEL
+from legato.audio.source import read_audio
+from legato.decode.phrases import Phrase, PhraseTrie, compile_phrases
+from tests.support.command import failed
+from tests.support.command import legato as run
+from tests.support.numbers_model import NUMBERS, NUMBERS_MODEL
 
 CLIP = NUMBERS / "en-numbers-pico-1.flac"
 FRENCH = "fr-FR"

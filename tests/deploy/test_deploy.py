@@ -12,10 +12,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.command import legato
-from tests.server import Server
+from tests.support.command import legato
+from tests.support.paths import ROOT
+from tests.support.server import Server
 
-ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 
 

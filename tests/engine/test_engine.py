@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.engine import Engine, Step
-from legato.lane import Lane
-from legato.turns import Turns
+from legato.engine.engine import Engine, Step
+from legato.engine.scheduler import Turns
+from legato.engine.slot import Lane
 from tests.conftest import MakeBundle
-from tests.gate import Gate
+from tests.support.gate import Gate
 
 Samples = NDArray[np.float32]
 PIECE = 1600

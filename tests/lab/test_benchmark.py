@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from legato.benchmark import largest, sample_audio
-from legato.memory import peak_rss, rss
-from tests.command import failed, legato
+from legato.lab.benchmark import largest, sample_audio
+from legato.lab.memory import peak_rss, rss
 from tests.conftest import MakeBundle
+from tests.support.command import failed, legato
 
 
 def test_figures_as_table_and_json(make_bundle: MakeBundle, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ import jiwer
 import numpy as np
 import pytest
 
-from legato.evaluate.bootstrap import holm, interval, paired_difference, unpaired_difference
-from legato.evaluate.fleurs import read_fleurs
-from legato.evaluate.normalise import Choice, normalizer
-from legato.evaluate.scoring import Counts, align, count_characters, count_words
-from tests.command import environment, failed, legato
-from tests.dataset_hub import DatasetHub
-from tests.numbers import NUMBERS, NUMBERS_MODEL
+from legato.lab.evaluate.bootstrap import holm, interval, paired_difference, unpaired_difference
+from legato.lab.evaluate.fleurs import read_fleurs
+from legato.lab.evaluate.normalise import Choice, normalizer
+from legato.lab.evaluate.scoring import Counts, align, count_characters, count_words
+from tests.support.command import environment, failed, legato
+from tests.support.dataset_hub import DatasetHub
+from tests.support.numbers_model import NUMBERS, NUMBERS_MODEL
 
 TWO = ("de-numbers-pico-1.flac", "en-numbers-pico-3.flac")
 

@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 import legato
-from legato.audio import read_audio
+from legato.audio.source import read_audio
 from legato.cli.app import app
 from legato.convert.checkpoint import open_checkpoint
-from legato.convert.native import write_native_encoder
-from legato.convert.recipes.per_row import PerRow
-from legato.convert.transducer import write_decoder, write_joint
+from legato.convert.graph.decoder import write_decoder, write_joint
+from legato.convert.graph.native import write_native_encoder
+from legato.convert.quantize.per_token import PerRow
 from legato.errors import StudyError
-from legato.study import Outcome, Plan, Study, conclude, investigate
-from legato.study.measure import search_path, tokens_of
-from legato.study.results import Difference, Heard
-from legato.study.score import edits, paired_difference, plain
-from legato.study.variants import ALL, ENCODER, GROUPS, Variant, parts_of, whole_recipes
-from tests.conftest import REFERENCES, MakeBundle, checkpoint_path
+from legato.lab.study import Outcome, Plan, Study, conclude, investigate
+from legato.lab.study.measure import search_path, tokens_of
+from legato.lab.study.results import Difference, Heard
+from legato.lab.study.score import edits, paired_difference, plain
+from legato.lab.study.variants import ALL, ENCODER, GROUPS, Variant, parts_of, whole_recipes
+from tests.conftest import MakeBundle, checkpoint_path
+from tests.support.paths import REFERENCES
 
 AUDIO = REFERENCES / "audio"
 FOX = {"audio_filepath": str(AUDIO / "fox16k.wav"), "text": "The quick brown fox.", "lang": "en-US"}
@@ -368,7 +369,9 @@ def test_parts_that_a_recipe_cannot_do(finished: tuple[Path, Result]) -> None:
 
 
 def test_a_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "rapidfuzz" or name.startswith("legato.study")]:
+    for name in [
+        name for name in sys.modules if name.split(".")[0] == "rapidfuzz" or name.startswith("legato.lab.study")
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rapidfuzz", None)
     result = run(MODEL, "--manifest", write(tmp_path, FOX))

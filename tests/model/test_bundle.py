@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import legato
-from legato.bundle import open_bundle
+from legato.model.bundle import open_bundle
 from tests.conftest import MakeBundle
 
 FILES = (

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 import legato
 from legato.convert import convert
-from legato.evaluate.scoring import count_characters
-from legato.models import embedded_path
-from tests.command import legato as legato_command
-from tests.conftest import REFERENCES
-from tests.numbers import NUMBERS, NUMBERS_MODEL, NUMBERS_SAMPLES
+from legato.lab.evaluate.scoring import count_characters
+from legato.model.registry import embedded_path
+from tests.support.command import legato as legato_command
+from tests.support.numbers_model import NUMBERS, NUMBERS_MODEL, NUMBERS_SAMPLES
+from tests.support.paths import REFERENCES, ROOT
 
-ROOT = Path(__file__).parent.parent
-RECIPES = ROOT / "recipes"
+RECIPES = ROOT / "training"
 SPEECH = ROOT / "tests" / "data" / "speech"
 SAMPLES = Path(str(resources.files("legato"))) / "assets" / "samples"
 LANGUAGES = ("en", "de", "fr", "es", "it", "hi", "ja")

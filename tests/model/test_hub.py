@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command import environment, failed, legato
-from tests.hub import Hub
+from tests.support.command import environment, failed, legato
+from tests.support.hub import Hub
 
 REPO = "someone/streaming-model"
 FOLDER = "someone--streaming-model"

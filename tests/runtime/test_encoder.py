@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.encoder import EncoderState
-from legato.features import MelState
+from legato.runtime.encoder import EncoderState
+from legato.runtime.features import MelState
 from tests.conftest import MakeBundle
 
 Samples = NDArray[np.float32]

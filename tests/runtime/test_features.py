@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from legato.features import LogMel, MelConfig, MelState
+from legato.runtime.features import LogMel, MelConfig, MelState
 
 FRONT_END = LogMel()
 

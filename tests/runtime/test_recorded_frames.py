@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.audio import read_audio
+from legato.audio.source import read_audio
 from legato.convert.checkpoint import open_checkpoint
-from legato.features import MelState
-from tests.conftest import REFERENCES, MakeBundle, checkpoint_path
+from legato.runtime.features import MelState
+from tests.conftest import MakeBundle, checkpoint_path
+from tests.support.paths import REFERENCES
 
 TOLERANCE = 1e-4
 CLIPS = ("en-kathleen-a0419", "de-kerstin-2316", "fox16k")

@@ -13,11 +13,11 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from legato import load
-from legato.serve.application import create_app
+from legato.serve.app import create_app
 from legato.serve.settings import Settings
-from tests.command import failed, legato
-from tests.server import Server
-from tests.test_transcriptions import SAMPLES
+from tests.serve.test_transcriptions import SAMPLES
+from tests.support.command import failed, legato
+from tests.support.server import Server
 
 SAMPLE = SAMPLES[0]
 

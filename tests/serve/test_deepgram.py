@@ -21,12 +21,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import legato
-from legato.audio import read_audio
+from legato.audio.source import read_audio
 from legato.recognizer import Recognizer
-from legato.serve.wire import Wire
-from tests.live import SAMPLES, Reference, clip, g711, pcm, pieces, silence
-from tests.server import Server
-from tests.sounds import encode
+from legato.serve.core.audio_format import Wire
+from tests.support.live import Reference, clip, g711, pcm, pieces, silence
+from tests.support.paths import SAMPLES
+from tests.support.server import Server
+from tests.support.sounds import encode
 
 LINEAR = {"encoding": "linear16", "sample_rate": 16000}
 

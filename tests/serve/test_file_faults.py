@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 import legato
-from tests.server import Server
+from tests.support.paths import SAMPLES
+from tests.support.server import Server
 
-SAMPLE = Path(legato.__file__).parent / "assets" / "samples" / "en.flac"
+SAMPLE = SAMPLES / "en.flac"
 
 
 class Upload(threading.Thread):

@@ -13,18 +13,18 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.audio import check_samples
+from legato.audio.source import check_samples, read_audio
 from legato.recognizer import Options
-from legato.serve.application import create_app
-from legato.serve.container import Container
+from legato.serve.app import create_app
+from legato.serve.core.audio_format import Encoding, Wire, WireDecoder
+from legato.serve.core.container import Container
+from legato.serve.core.service import Service
+from legato.serve.core.session import Session
 from legato.serve.errors import ApiError
-from legato.serve.service import Service
-from legato.serve.session import Session
 from legato.serve.settings import Settings
-from legato.serve.wire import Encoding, Wire, WireDecoder
-from tests.gate import Gate
-from tests.sounds import encode
-from tests.test_transcriptions import SAMPLES
+from tests.serve.test_transcriptions import SAMPLES
+from tests.support.gate import Gate
+from tests.support.sounds import encode
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def recognizer() -> legato.Recognizer:
 
 @pytest.fixture(scope="module")
 def spoken() -> NDArray[np.float32]:
-    return legato.audio.read_audio(SAMPLES[0])
+    return read_audio(SAMPLES[0])
 
 
 @pytest.fixture
@@ -377,7 +377,7 @@ def test_samples_that_are_no_numbers(recognizer: legato.Recognizer, spoken: NDAr
 
 
 def test_many_streams_at_a_time_are_never_mixed_up(recognizer: legato.Recognizer) -> None:
-    clips = {path: legato.audio.read_audio(path) for path in SAMPLES}
+    clips = {path: read_audio(path) for path in SAMPLES}
     expected = {path: recognizer.transcribe(samples).text for path, samples in clips.items()}
     assert len(set(expected.values())) == len(SAMPLES)
 

@@ -19,12 +19,11 @@ from websockets.sync.connection import Connection
 from websockets.typing import Subprotocol
 
 import legato
-from legato.audio import SAMPLE_RATE, read_audio
-from legato.formats import WRITERS, event_as_dict
-from tests.live import alike
-from tests.server import Server
-
-SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
+from legato.audio.source import SAMPLE_RATE, read_audio
+from legato.text.formats import WRITERS, event_as_dict
+from tests.support.live import alike
+from tests.support.paths import SAMPLES
+from tests.support.server import Server
 
 
 @pytest.fixture(scope="module")

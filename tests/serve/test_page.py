@@ -14,13 +14,13 @@ from playwright.sync_api import Browser, Page
 from websockets.sync.client import connect
 
 import legato
-from legato.audio import SAMPLE_RATE, read_audio
-from legato.formats import WRITERS
-from tests.browser import Visit, chromium, write_wav
-from tests.live import alike
-from tests.server import Server
+from legato.audio.source import SAMPLE_RATE, read_audio
+from legato.text.formats import WRITERS
+from tests.support.browser import Visit, chromium, write_wav
+from tests.support.live import alike
+from tests.support.paths import SAMPLES
+from tests.support.server import Server
 
-SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
 LINES = ".take li p"
 
 

@@ -11,9 +11,9 @@ from openai import AsyncOpenAI, OpenAI
 
 import legato
 from legato.recognizer import Recognizer
-from legato.serve.wire import Wire
-from tests.live import NEVER, Reference, clip, g711, heard, pcm, pieces, silence
-from tests.server import Server
+from legato.serve.core.audio_format import Wire
+from tests.support.live import NEVER, Reference, clip, g711, heard, pcm, pieces, silence
+from tests.support.server import Server
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 TURNS = legato.Endpointing(after_speech=0.5, without_speech=math.inf, longest=math.inf)

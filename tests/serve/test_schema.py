@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,10 +13,10 @@ from schemathesis.checks import CheckFunction
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-import legato
-from tests.server import Server
+from tests.support.paths import SAMPLES
+from tests.support.server import Server
 
-SAMPLE = Path(legato.__file__).parent / "assets" / "samples" / "en.flac"
+SAMPLE = SAMPLES / "en.flac"
 
 _SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 #: Random bytes are no audio, and random names no languages: valid by the description, refused all the same.

@@ -22,9 +22,9 @@ from websockets.sync.client import connect as connect_plainly
 from websockets.sync.connection import Connection
 
 from legato.recognizer import Recognizer
-from legato.serve.wire import Wire
-from tests.live import LANGUAGES, clip, heard, metric, pcm, pieces, wait_for
-from tests.server import Server
+from legato.serve.core.audio_format import Wire
+from tests.support.live import LANGUAGES, clip, heard, metric, pcm, pieces, wait_for
+from tests.support.server import Server
 
 REALTIME = "/v1/realtime?intent=transcription"
 LISTEN = "/v1/listen?encoding=linear16&sample_rate=16000&endpointing=false"

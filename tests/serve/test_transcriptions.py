@@ -16,13 +16,15 @@ import pytest
 from openai.types.audio import TranscriptionVerbose
 
 import legato
-from legato.audio import read_audio
-from legato.formats import to_srt, to_txt, to_vtt
-from tests.server import Server
-from tests.sounds import encode, tone
+from legato.audio.source import read_audio
+from legato.text.formats import to_srt, to_txt, to_vtt
+from tests.support.paths import DATA
+from tests.support.paths import SAMPLES as PACKAGED
+from tests.support.server import Server
+from tests.support.sounds import encode, tone
 
-CLIPS = sorted((Path(__file__).parent / "data" / "numbers").glob("*.flac"))
-SAMPLES = sorted((Path(legato.__file__).parent / "assets" / "samples").glob("*.flac"))
+CLIPS = sorted((DATA / "numbers").glob("*.flac"))
+SAMPLES = sorted(PACKAGED.glob("*.flac"))
 
 
 @pytest.fixture(scope="module")

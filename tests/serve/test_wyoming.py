@@ -20,13 +20,13 @@ from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
 
 import legato
-from legato.audio import Samples, read_audio
-from tests.command import failed
-from tests.command import legato as run_legato
-from tests.live import alike
-from tests.server import Server
+from legato.audio.source import Samples, read_audio
+from tests.support.command import failed
+from tests.support.command import legato as run_legato
+from tests.support.live import alike
+from tests.support.paths import SAMPLES
+from tests.support.server import Server
 
-SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
 LANGUAGES = ("de", "en", "es", "fr", "hi", "it")
 PIECE = 6400  # bytes: 0.2 s
 

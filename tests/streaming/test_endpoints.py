@@ -18,12 +18,12 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.audio import read_audio
-from tests.command import failed
-from tests.command import legato as run
+from legato.audio.source import read_audio
 from tests.conftest import MakeBundle
-from tests.numbers import NUMBERS_MODEL, NUMBERS_SAMPLES
-from tests.sounds import encode
+from tests.support.command import failed
+from tests.support.command import legato as run
+from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES
+from tests.support.sounds import encode
 
 Samples = NDArray[np.float32]
 RATE = 16000

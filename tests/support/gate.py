@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from legato.encoder import Encoder, EncoderState
-from legato.features import Frames
+from legato.runtime.encoder import Encoder, EncoderState
+from legato.runtime.features import Frames
 
 
 class Gate:

@@ -12,15 +12,15 @@ import soxr
 from numpy.typing import NDArray
 
 import legato
-from legato.audio import Samples, read_audio
-from legato.evaluate.scoring import count_characters
+from legato.audio.source import Samples, read_audio
+from legato.lab.evaluate.scoring import count_characters
 from legato.recognizer import Recognizer
-from legato.serve.wire import Encoding, Wire, WireDecoder
-from legato.transcript import Event, Segment
-from tests.server import Server
-from tests.sounds import encode
+from legato.serve.core.audio_format import Encoding, Wire, WireDecoder
+from legato.types import Event, Segment
+from tests.support.paths import SAMPLES
+from tests.support.server import Server
+from tests.support.sounds import encode
 
-SAMPLES = Path(legato.__file__).parent / "assets" / "samples"
 LANGUAGES = ("en", "de", "fr", "es", "it", "hi")
 NEVER = legato.Endpointing(after_speech=math.inf, without_speech=math.inf, longest=math.inf)
 

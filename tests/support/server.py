@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any, Self
 
-from tests.command import environment
+from tests.support.command import environment
 
 
 class Server:

@@ -12,10 +12,10 @@ import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from legato.cues import columns, cues
-from legato.formats import WRITERS, to_json, to_srt, to_txt, to_vtt
-from legato.text import split_words
-from legato.transcript import Segment, Token, Transcript, Word
+from legato.text.formats import WRITERS, to_json, to_srt, to_txt, to_vtt
+from legato.text.pieces import split_words
+from legato.text.subtitles import columns, cues
+from legato.types import Segment, Token, Transcript, Word
 
 
 def spoken(text: str, step: float = 0.4, start: float = 0.0) -> Transcript:

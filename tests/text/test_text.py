@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legato.text import SPACE, TextBuilder, decode, join_texts, split_words
-from legato.transcript import Token
+from legato.text.pieces import SPACE, TextBuilder, decode, join_texts, split_words
+from legato.types import Token
 
 PIECES = ["▁", "▁the", "er", "n", "▁vingt▁et▁un", "世界", "こん", "สวัสดี", ",", "。", "<unk>", "<s>", "<0xE4>", "<0xB8>",
           "<0x96>", "ते", "▁नम"]  # fmt: skip

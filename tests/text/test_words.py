@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import legato
-from legato.audio import read_audio
-from legato.bundle import open_bundle
-from legato.text import SPACE, decode, split_words
-from legato.transcript import Token
-from tests.conftest import REFERENCES, MakeBundle
-from tests.numbers import NUMBERS_MODEL, NUMBERS_SAMPLES
-from tests.test_references import samples_of
+from legato.audio.source import read_audio
+from legato.model.bundle import open_bundle
+from legato.text.pieces import SPACE, decode, split_words
+from legato.types import Token
+from tests.conftest import MakeBundle
+from tests.runtime.test_recorded_frames import samples_of
+from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES
+from tests.support.paths import REFERENCES
 
 Measures = Literal["max_prob", "entropy"]
 COMBINE: dict[str, Callable[[list[float]], float]] = {

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-torch = pytest.importorskip("torch", reason="recipes/small/requirements.txt is not installed")
-pytest.importorskip("numba", reason="recipes/small/requirements.txt is not installed")
+torch = pytest.importorskip("torch", reason="training/small/requirements.txt is not installed")
+pytest.importorskip("numba", reason="training/small/requirements.txt is not installed")
 
-from recipes.common.alignment import letter_steps  # noqa: E402
-from recipes.common.band import WIDTH, band_index, band_loss, band_starts  # noqa: E402
-from recipes.common.losses import transducer_loss  # noqa: E402
+from training.common.alignment import letter_steps  # noqa: E402
+from training.common.band import WIDTH, band_index, band_loss, band_starts  # noqa: E402
+from training.common.losses import transducer_loss  # noqa: E402
 
 BLANK = 10
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from recipes.small.languages import LETTERS, TAGS, held_out, normalise
-from recipes.small.phones import phones_of_ipa, phones_of_kana
-from recipes.small.scoring import Score, letter_errors
+from training.small.languages import LETTERS, TAGS, held_out, normalise
+from training.small.phones import phones_of_ipa, phones_of_kana
+from training.small.scoring import Score, letter_errors
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import soxr
 
-from recipes.common.audio import SAMPLE_RATE, Audio
+from training.common.audio import SAMPLE_RATE, Audio
 
 KOKORO_RATE = 24000
 # First letter of a voice's name -> (language, espeak-ng voice).

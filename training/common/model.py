@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Nemotron3_5AsrConfig, Nemotron3_5AsrForRNNT
 
-from recipes.common.depthwise import depthwise_strided, depthwise_time
-from recipes.common.half import linear
+from training.common.depthwise import depthwise_strided, depthwise_time
+from training.common.half import linear
 
 LEFT_CONTEXT = 56
 MEL_MEAN = -8.0

@@ -4,7 +4,7 @@ import numpy as np
 import soxr
 from scipy.signal import fftconvolve, lfilter
 
-from recipes.common.audio import SAMPLE_RATE, Audio
+from training.common.audio import SAMPLE_RATE, Audio
 
 Generator = np.random.Generator
 

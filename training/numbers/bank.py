@@ -8,7 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
-from recipes.common.audio import Audio
+from training.common.audio import Audio
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Real English digits: the Free Spoken Digit Dataset (CC BY-SA 4.0) as a bank of isolated words.
 
-    python -m recipes.numbers.digits --data DATA --recordings FOLDER_OF_WAV_FILES
+    python -m training.numbers.digits --data DATA --recordings FOLDER_OF_WAV_FILES
 
 The files are named ``<digit>_<speaker>_<index>.wav`` (8 kHz). The held-out speaker is left out.
 """
@@ -13,9 +13,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from recipes.common.audio import SAMPLE_RATE, trim
-from recipes.numbers.bank import BankWriter
-from recipes.numbers.words import core_words
+from training.common.audio import SAMPLE_RATE, trim
+from training.numbers.bank import BankWriter
+from training.numbers.words import core_words
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Word error rate of a model folder over a manifest of clips.
 
-    python -m recipes.numbers.evaluate --model MODEL --manifest manifest.jsonl [--right 0 1 3 6 13]
+    python -m training.numbers.evaluate --model MODEL --manifest manifest.jsonl [--right 0 1 3 6 13]
 
 Each line of the manifest has ``audio_filepath`` (relative to it), ``text``, ``lang`` and, if the
 clip is to be counted under a group of its own, ``source``. Decodes offline with the chunked mask of
@@ -17,7 +17,7 @@ import soundfile
 import torch
 from transformers import AutoProcessor, Nemotron3_5AsrForRNNT
 
-from recipes.common.decode import greedy, split_tags, word_errors
+from training.common.decode import greedy, split_tags, word_errors
 
 
 class Evaluator:

@@ -1,6 +1,6 @@
 """Compose utterances from the banks, augment them, and store log-mel shards.
 
-    python -m recipes.numbers.features --data DATA --kind KIND --shards N
+    python -m training.numbers.features --data DATA --kind KIND --shards N
 
 Kinds:
 
@@ -30,10 +30,10 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from recipes.common.audio import SAMPLE_RATE, Audio
-from recipes.numbers import augment, words
-from recipes.numbers.bank import Bank, Clip
-from recipes.numbers.frontend import HOP, log_mel
+from training.common.audio import SAMPLE_RATE, Audio
+from training.numbers import augment, words
+from training.numbers.bank import Bank, Clip
+from training.numbers.frontend import HOP, log_mel
 
 FRAME = 8 * HOP
 IGNORE = -100

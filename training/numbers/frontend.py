@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import torch
 
-from recipes.common.audio import SAMPLE_RATE, Audio
+from training.common.audio import SAMPLE_RATE, Audio
 
 HOP = 160
 N_FFT = 512

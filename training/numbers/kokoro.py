@@ -1,6 +1,6 @@
 """Synthesise number phrases with Kokoro-82M: many voices, near real speech.
 
-    python -m recipes.numbers.kokoro --data DATA --model kokoro.onnx --vocabulary config.json --voices FOLDER
+    python -m training.numbers.kokoro --data DATA --model kokoro.onnx --vocabulary config.json --voices FOLDER
 
 Phonemes come from espeak-ng. Slow (1 to 2 times real time on one core), so phrases are few; the
 bank may be used before it is complete.
@@ -11,10 +11,10 @@ import random
 import tomllib
 from pathlib import Path
 
-from recipes.common.audio import trim
-from recipes.common.kokoro import LANGUAGE_OF, Kokoro
-from recipes.numbers import words
-from recipes.numbers.bank import BankWriter
+from training.common.audio import trim
+from training.common.kokoro import LANGUAGE_OF, Kokoro
+from training.numbers import words
+from training.numbers.bank import BankWriter
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Synthesise number phrases with SVOX Pico (py-nanotts), espeak-ng and flite.
 
-Usage: ``python -m recipes.numbers.synthesize --data DATA --engine pico|espeak|flite``
+Usage: ``python -m training.numbers.synthesize --data DATA --engine pico|espeak|flite``
 """
 
 import argparse
@@ -15,9 +15,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from recipes.common.audio import SAMPLE_RATE, Audio, trim
-from recipes.numbers import words
-from recipes.numbers.bank import BankWriter
+from training.common.audio import SAMPLE_RATE, Audio, trim
+from training.numbers import words
+from training.numbers.bank import BankWriter
 
 Speak = Callable[[str, str, random.Random, bool], tuple[Audio, str]]
 

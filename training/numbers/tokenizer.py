@@ -1,6 +1,6 @@
 """Train the BPE tokenizer so that a number word is one token, and write the processor files.
 
-    python -m recipes.numbers.tokenizer --data DATA --processor-config processor_config.json
+    python -m training.numbers.tokenizer --data DATA --processor-config processor_config.json
 
 ``processor_config.json`` is one of any checkpoint of this architecture: its 128-slot prompt
 dictionary is copied, not invented.
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from recipes.common.tokenizer import save_processor, train_bpe
-from recipes.numbers import words
+from training.common.tokenizer import save_processor, train_bpe
+from training.numbers import words
 
 # Letters of the six languages that no number word needs: the tokenizer can spell other text too.
 _LETTERS = (

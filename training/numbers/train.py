@@ -1,6 +1,6 @@
 """Train the model until a given time of day, by a schedule in wall-clock time.
 
-    python -m recipes.numbers.train --data DATA --minutes 85
+    python -m training.numbers.train --data DATA --minutes 85
 
 Writes ``checkpoints/step-N`` (ordinary model folders, averaged weights), the link
 ``checkpoints/latest``, and ``state.pt``, from which the same command goes on after a stop.
@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Nemotron3_5AsrForRNNT
 
-from recipes.common.decode import greedy, split_tags, word_errors
-from recipes.common.histories import Histories
-from recipes.common.learner import Learner, save_model, save_whole
-from recipes.common.losses import transducer_loss
-from recipes.common.model import MEL_MEAN, build_config, forward_features, initialise
-from recipes.numbers.features import WORD_CLASSES
-from recipes.numbers.shards import IGNORE, Batch, Shards, mask_bands
-from recipes.numbers.words import LANGUAGES
+from training.common.decode import greedy, split_tags, word_errors
+from training.common.histories import Histories
+from training.common.learner import Learner, save_model, save_whole
+from training.common.losses import transducer_loss
+from training.common.model import MEL_MEAN, build_config, forward_features, initialise
+from training.numbers.features import WORD_CLASSES
+from training.numbers.shards import IGNORE, Batch, Shards, mask_bands
+from training.numbers.words import LANGUAGES
 
 KINDS = ("short", "words", "joined", "phrases", "long", "compounds", "chains")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from legato.features import LOG_FLOOR
+from legato.runtime.features import LOG_FLOOR
 
 Mel = npt.NDArray[np.float32]
 Generator = np.random.Generator

@@ -10,10 +10,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from recipes.small.augment import BANDS, SILENCE, Piece, colour, pad, vary
-from recipes.small.languages import ALPHABET, TAGS
-from recipes.small.phones import CLASSES, PHONES
-from recipes.small.shards import Record, Shards
+from training.small.augment import BANDS, SILENCE, Piece, colour, pad, vary
+from training.small.languages import ALPHABET, TAGS
+from training.small.phones import CLASSES, PHONES
+from training.small.shards import Record, Shards
 
 KINDS = ("words", "sentences", "wide", "real")
 #: Classes of the helper heads; the last one is CTC's blank, and silence in the flat start.

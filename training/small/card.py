@@ -1,6 +1,6 @@
 """Print the tables of the model card from reports of `legato evaluate --split-by part`.
 
-    python -m recipes.small.card REPORT.json...
+    python -m training.small.card REPORT.json...
 
 A table for each mode: CER in % with its 95 % interval, a row for each language and part, a column for each chunk size
 and model. Then WER, the tags that were right with `auto`, and latency, at 320 ms.
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from legato.evaluate.report_markdown import table
+from legato.lab.evaluate.report_markdown import table
 
 Cell = dict[str, Any]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import soundfile
 
-from recipes.common.audio import SAMPLE_RATE, Audio
-from recipes.small.languages import TAGS
+from training.common.audio import SAMPLE_RATE, Audio
+from training.small.languages import TAGS
 
 
 def read_clips(folder: Path, language: str) -> list[dict[str, Any]]:

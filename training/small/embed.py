@@ -1,8 +1,8 @@
 """Put the trained model and clips of held-out sentences where the repository keeps them.
 
-    python -m recipes.small.embed --data DATA
+    python -m training.small.embed --data DATA
 
-Writes ``recipes/small/model`` (the checkpoint with weights in FP16), ``src/legato/assets/samples`` (a sentence a
+Writes ``training/small/model`` (the checkpoint with weights in FP16), ``src/legato/assets/samples`` (a sentence a
 language), ``src/legato/assets/small`` (the INT8 bundle, calibrated on the samples) and ``tests/data/speech`` (clips of
 the test part). A sample shows what the model can do: of the sentences that the training was watched with, the first
 that it makes fewest errors in. Test clips are chosen by their place and length alone.
@@ -22,11 +22,11 @@ from safetensors.torch import load_file, save_file
 
 import legato
 from legato.convert import convert
-from recipes.common.learner import HELPERS
-from recipes.small.clips import read_clips
-from recipes.small.languages import TAGS
-from recipes.small.manifest import TEST_PARTS, WATCHED
-from recipes.small.scoring import letter_errors
+from training.common.learner import HELPERS
+from training.small.clips import read_clips
+from training.small.languages import TAGS
+from training.small.manifest import TEST_PARTS, WATCHED
+from training.small.scoring import letter_errors
 
 ROOT = Path(__file__).parents[2]
 MODEL = Path(__file__).with_name("model")

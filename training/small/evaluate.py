@@ -1,6 +1,6 @@
 """Character error rate of a model folder on the test parts: held-out synthetic sentences, and real speech.
 
-    python -m recipes.small.evaluate --data DATA --model DATA/checkpoints/model [--right 0 3 13] [--prompt given auto]
+    python -m training.small.evaluate --data DATA --model DATA/checkpoints/model [--right 0 3 13] [--prompt given auto]
 
 Reads the stored features, and leaves out the held-out sentences that the training was watched with.
 Decodes with the chunked mask of each right context, which is what a streaming decoder of the same
@@ -17,12 +17,12 @@ import torch
 from tokenizers import Tokenizer
 from transformers import Nemotron3_5AsrForRNNT
 
-from recipes.common.decode import greedy
-from recipes.common.model import forward_features
-from recipes.small.batches import whole
-from recipes.small.languages import TAGS
-from recipes.small.manifest import TEST_PARTS
-from recipes.small.scoring import Score, letter_errors
+from training.common.decode import greedy
+from training.common.model import forward_features
+from training.small.batches import whole
+from training.small.languages import TAGS
+from training.small.manifest import TEST_PARTS
+from training.small.scoring import Score, letter_errors
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Speak sentences with Kokoro-82M: many voices, near real speech, in all languages but German and Japanese.
 
-    python -m recipes.small.kokoro --data DATA --model kokoro.onnx --vocabulary config.json --voices FOLDER --shards N
+    python -m training.small.kokoro --data DATA --model kokoro.onnx --vocabulary config.json --voices FOLDER --shards N
 
 Writes shards of the kind ``wide``, numbered from 50 on. Slow (1 to 2 times real time on one core), so
 shards are small; shards that exist are left alone.
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.common.audio import trim
-from recipes.common.kokoro import LANGUAGE_OF, Kokoro
-from recipes.small import texts
-from recipes.small.languages import TAGS
-from recipes.small.shards import ShardWriter
+from training.common.audio import trim
+from training.common.kokoro import LANGUAGE_OF, Kokoro
+from training.small import texts
+from training.small.languages import TAGS
+from training.small.shards import ShardWriter
 
 FIRST = 50
 

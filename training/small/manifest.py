@@ -1,6 +1,6 @@
 """Write one manifest of the test part for `legato evaluate --split-by part`.
 
-    python -m recipes.small.manifest --data DATA
+    python -m training.small.manifest --data DATA
 
 Writes ``test.jsonl``: the held-out synthesised sentences that the training was not watched with (``part`` is
 ``synthesised``), and the test recordings of Kathleen and Kerstin (``real``).
@@ -10,8 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
-from recipes.small.clips import read_clips
-from recipes.small.languages import TAGS
+from training.small.clips import read_clips
+from training.small.languages import TAGS
 
 #: Held-out sentences of each language that the training is watched with; the later ones are for the test.
 WATCHED = slice(0, 16)

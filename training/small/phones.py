@@ -1,6 +1,6 @@
 """Write how each stored utterance is pronounced, as a helper target that all languages share.
 
-    python -m recipes.small.phones --data DATA
+    python -m training.small.phones --data DATA
 
 Adds ``features/<shard>.phones.json`` to every shard that lacks it: a list of phones for each utterance, by
 eSpeak NG through ``phonemizer`` (stress and length dropped), for Japanese from the kana. The spelling of

@@ -1,6 +1,6 @@
 """Real speech: the CC0 voices Kathleen (English) and Kerstin (German), one speaker each.
 
-    python -m recipes.small.real --data DATA --kathleen FOLDER --kerstin FOLDER
+    python -m training.small.real --data DATA --kathleen FOLDER --kerstin FOLDER
 
 Writes the shards ``features/<language>-real-00`` (training), ``-real-dev-00`` (sentences kept out of
 training by their hash, to watch the training with) and ``-real-test-00``, whose audio and texts as they are go
@@ -19,10 +19,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from recipes.common.audio import SAMPLE_RATE, Audio, trim
-from recipes.small.clips import ClipFolder
-from recipes.small.languages import held_out, normalise
-from recipes.small.shards import ShardWriter
+from training.common.audio import SAMPLE_RATE, Audio, trim
+from training.small.clips import ClipFolder
+from training.small.languages import held_out, normalise
+from training.small.shards import ShardWriter
 
 
 @dataclass(frozen=True)

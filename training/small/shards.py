@@ -1,7 +1,7 @@
 """Shards: log-mel features of many utterances in one file, written once and read at random.
 
 ``<name>.npy`` holds all frames (float16 [frames, 128]) and ``<name>.json`` one record an utterance.
-Names are ``<language>-<kind>-<number>``. ``<name>.phones.json`` (:mod:`recipes.small.phones`) says how each
+Names are ``<language>-<kind>-<number>``. ``<name>.phones.json`` (:mod:`training.small.phones`) says how each
 utterance is pronounced.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from legato.features import LogMel, MelState
-from recipes.common.audio import SAMPLE_RATE, Audio
+from legato.runtime.features import LogMel, MelState
+from training.common.audio import SAMPLE_RATE, Audio
 
 Mel = npt.NDArray[np.float16]
 

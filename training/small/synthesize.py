@@ -1,6 +1,6 @@
 """Speak the sentences with SVOX Pico, espeak-ng (Hindi) and Open JTalk (Japanese), and store features.
 
-    python -m recipes.small.synthesize --data DATA --kind KIND --shards N [--languages en de ...]
+    python -m training.small.synthesize --data DATA --kind KIND --shards N [--languages en de ...]
 
 Kinds: ``words`` (pieces of one to three words, for the first steps), ``sentences``, ``wide`` (sentences
 by other voices, for later: flite and the British Pico voice, espeak-ng's variants for Spanish, Italian
@@ -24,12 +24,12 @@ import numpy as np
 import soundfile
 import soxr
 
-from recipes.common.audio import SAMPLE_RATE, Audio, trim
-from recipes.small import texts
-from recipes.small.clips import ClipFolder
-from recipes.small.languages import TAGS, normalise
-from recipes.small.shards import ShardWriter
-from recipes.small.texts import Sentence
+from training.common.audio import SAMPLE_RATE, Audio, trim
+from training.small import texts
+from training.small.clips import ClipFolder
+from training.small.languages import TAGS, normalise
+from training.small.shards import ShardWriter
+from training.small.texts import Sentence
 
 Speak = Callable[[str, str, random.Random], tuple[Audio, str]]
 

@@ -1,6 +1,6 @@
 """Collect the sentences, and choose the held-out ones before anything is made of them.
 
-    python -m recipes.small.texts --data DATA --common-voice FOLDER --rohan FILE --ita FILE \
+    python -m training.small.texts --data DATA --common-voice FOLDER --rohan FILE --ita FILE \
         --kathleen FOLDER --kerstin FOLDER [--test-manifest MANIFEST]
 
 Writes ``texts/<language>.jsonl`` and ``texts/<language>.held-out.jsonl``: one sentence a line, as
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipes.small.languages import TAGS, held_out, normalise
-from recipes.small.real import Recording, kathleen, kerstin
+from training.small.languages import TAGS, held_out, normalise
+from training.small.real import Recording, kathleen, kerstin
 
 _READING = re.compile(r"\(.*?\)")
 

@@ -1,6 +1,6 @@
 """Train the BPE tokenizer of all languages, and write the processor files.
 
-    python -m recipes.small.tokenizer --data DATA --processor-config processor_config.json
+    python -m training.small.tokenizer --data DATA --processor-config processor_config.json
 
 ``processor_config.json`` is one of any checkpoint of this architecture: its prompt dictionary is copied.
 """
@@ -10,9 +10,9 @@ import tomllib
 from itertools import cycle, islice
 from pathlib import Path
 
-from recipes.common.tokenizer import save_processor, train_bpe
-from recipes.small import texts
-from recipes.small.languages import ALPHABET, TAGS
+from training.common.tokenizer import save_processor, train_bpe
+from training.small import texts
+from training.small.languages import ALPHABET, TAGS
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
 """Train the model until a given time of day.
 
-    python -m recipes.small.train --data DATA --until 2026-01-31T18:00 [--workers 2]
+    python -m training.small.train --data DATA --until 2026-01-31T18:00 [--workers 2]
 
 Workers are processes that train the same weights, one thread each. Every few minutes, and at SIGTERM,
 the first writes ``checkpoints/state.pt``, from which the same command goes on after a stop, and
 ``checkpoints/model`` (an ordinary model folder, averaged weights). In the last minutes the learning
 rate falls to zero; ``checkpoints/state-before-decay.pt`` holds what was before, and is what a longer
-training should go on from (copy it over ``state.pt``). Without a state, ``--start recipes/small/model`` goes on
+training should go on from (copy it over ``state.pt``). Without a state, ``--start training/small/model`` goes on
 from the weights of a model folder; its tokenizer must then be that of the data.
 """
 
@@ -29,17 +29,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Nemotron3_5AsrForRNNT
 
-from recipes.common.alignment import letter_steps
-from recipes.common.band import band_index, band_loss, band_starts
-from recipes.common.decode import greedy
-from recipes.common.half import linear
-from recipes.common.histories import Histories
-from recipes.common.learner import HELPERS, Learner, save_model, save_whole
-from recipes.common.model import build_config, forward_features, forward_layers, fuse_prompt, initialise
-from recipes.small.batches import LETTER_BLANK, PARTS, PHONE_BLANK, Batch, Sampler, Stage, Target, whole
-from recipes.small.languages import ALPHABET, TAGS
-from recipes.small.manifest import WATCHED
-from recipes.small.scoring import Score, letter_errors
+from training.common.alignment import letter_steps
+from training.common.band import band_index, band_loss, band_starts
+from training.common.decode import greedy
+from training.common.half import linear
+from training.common.histories import Histories
+from training.common.learner import HELPERS, Learner, save_model, save_whole
+from training.common.model import build_config, forward_features, forward_layers, fuse_prompt, initialise
+from training.small.batches import LETTER_BLANK, PARTS, PHONE_BLANK, Batch, Sampler, Stage, Target, whole
+from training.small.languages import ALPHABET, TAGS
+from training.small.manifest import WATCHED
+from training.small.scoring import Score, letter_errors
 
 
 class Helpers(nn.Module):

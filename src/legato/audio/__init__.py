@@ -1,0 +1,1 @@
+"""Audio in: files, addresses, arrays, raw PCM and microphones become mono float32 at 16 kHz."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from legato.text import join_texts
-from legato.transcript import Transcript
+from legato.text.pieces import join_texts
+from legato.types import Transcript
 
 Channels = int | Literal["mix", "split"]
 """`mix` averages all channels, `split` gives each its own transcript, a number hears only that one."""

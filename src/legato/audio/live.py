@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from legato.audio import SAMPLE_RATE, Samples, is_url, open_audio, pcm_blocks
+from legato.audio.source import SAMPLE_RATE, Samples, is_url, open_audio, pcm_blocks
 from legato.errors import AudioError, LegatoError
 
 _BLOCK_SECONDS = 0.1

@@ -15,9 +15,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from legato.audio import SAMPLE_RATE, Samples
+from legato.audio.live import LiveSource
+from legato.audio.source import SAMPLE_RATE, Samples
 from legato.errors import MicrophoneError
-from legato.live_source import LiveSource
 
 logger = logging.getLogger("legato")
 

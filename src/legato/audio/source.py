@@ -18,7 +18,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from legato.containers import mp3_knows_length, ogg_is_ended, wav_shortfall
+from legato.audio.containers import mp3_knows_length, ogg_is_ended, wav_shortfall
 from legato.errors import AudioError
 
 SAMPLE_RATE = 16000

@@ -11,7 +11,7 @@ from legato.cli.options import ModelOption
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
-    from legato.benchmark import Measurement
+    from legato.lab.benchmark import Measurement
 
 _SEARCH = "search"
 
@@ -31,10 +31,10 @@ def bench(
     ] = None,
 ) -> None:
     """Measure speed and memory of a model on this machine."""
-    from legato.benchmark import Settings, run
-    from legato.bundle import open_bundle
-    from legato.models import resolve
-    from legato.sessions import available_cores
+    from legato.lab.benchmark import Settings, run
+    from legato.model.bundle import open_bundle
+    from legato.model.registry import resolve
+    from legato.runtime.session import available_cores
 
     cores = available_cores()
     chosen_threads = _numbers(threads, "--threads") if threads else sorted({1, min(cores, 4)})
@@ -73,7 +73,7 @@ def _machine(cores: int) -> dict[str, Any]:
 
     import onnxruntime
 
-    from legato import __version__
+    from legato.version import __version__
 
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

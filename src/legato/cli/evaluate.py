@@ -18,7 +18,7 @@ from legato.errors import LegatoError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from legato.evaluate.data import Data
+    from legato.lab.evaluate.data import Data
 
 #: Exit code when a language is significantly worse than in the baseline.
 WORSE = 1
@@ -91,12 +91,12 @@ def evaluate(
     conditions = [(chunk, mode) for chunk in _chunks(chunk_ms) for mode in _modes(language)]
     require("Evaluating", "evaluate")
     from legato.cli.output import make_folder
-    from legato.evaluate import baseline as gate
-    from legato.evaluate import report as reports
-    from legato.evaluate.data import finish
-    from legato.evaluate.normalise import Choice
-    from legato.evaluate.run import Condition, open_models, run
-    from legato.sessions import default_threads
+    from legato.lab.evaluate import baseline as gate
+    from legato.lab.evaluate import report as reports
+    from legato.lab.evaluate.data import finish
+    from legato.lab.evaluate.normalise import Choice
+    from legato.lab.evaluate.run import Condition, open_models, run
+    from legato.runtime.session import default_threads
 
     make_folder(output)
     models = open_models(model or [None])
@@ -132,7 +132,7 @@ def evaluate(
     report = reports.build(
         scored, outcome, models=models, conditions=chosen, choice=Choice(normalizer), read=read, settings=settings
     )
-    from legato.evaluate.files import write_reports
+    from legato.lab.evaluate.files import write_reports
 
     lines = [item.line() for item in scored]
     worse = []
@@ -171,14 +171,14 @@ def _read(
     default_language: str | None,
     split_by: str | None,
 ) -> "Data":
-    from legato.evaluate.data import Data, read_source
+    from legato.lab.evaluate.data import Data, read_source
 
     data = Data()
     for source in sources:
         data.add(read_source(source, language=default_language, split_by=split_by))
     languages = [name.strip() for name in (fleurs or "").split(",") if name.strip()]
     if languages:
-        from legato.evaluate.fleurs import read_fleurs
+        from legato.lab.evaluate.fleurs import read_fleurs
 
         data.add(read_fleurs(languages, audio=output / "audio", folder=fleurs_dir, split=split, limit=limit))
     return data
@@ -225,7 +225,7 @@ def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from legato.evaluate.report_markdown import resources
+    from legato.lab.evaluate.report_markdown import resources
 
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
@@ -252,8 +252,8 @@ def _rates_table(report: dict[str, Any], model: dict[str, Any], mode: str, *, in
     """Languages down, chunk sizes across: headline rates of one model in one mode; all rates of a single chunk size."""
     from rich.table import Table
 
-    from legato.evaluate.report import percent
-    from legato.evaluate.report_markdown import has_words, language_name, mode_name
+    from legato.lab.evaluate.report import percent
+    from legato.lab.evaluate.report_markdown import has_words, language_name, mode_name
 
     chunks = report["settings"]["chunk_ms"]
     kinds = ("wer", "cer", "raw_wer", "raw_cer") if len(chunks) == 1 else ()
@@ -280,8 +280,8 @@ def _conditions_table(report: dict[str, Any]) -> "Table":
     """Models and conditions down: what is said of all languages together."""
     from rich.table import Table
 
-    from legato.evaluate.report import ALL, percent
-    from legato.evaluate.report_markdown import mean_rate, mode_name, spread
+    from legato.lab.evaluate.report import ALL, percent
+    from legato.lab.evaluate.report_markdown import mean_rate, mode_name, spread
 
     table = Table(title="all languages together", title_justify="left")
     for column in ("model", "chunk", "language", "mean", "raw WER", "found", "first", "final", "RTF"):

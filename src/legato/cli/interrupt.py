@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
-from legato.audio import Samples
+from legato.audio.source import Samples
 
 
 class Interruptible:

@@ -13,8 +13,8 @@ from legato.cli.options import ChunkOption, LanguageOption, ModelOption, PhraseO
 from legato.cli.segmenting import EndpointOption, Vad, VadOption, rules_of
 
 if TYPE_CHECKING:
-    from legato.live_source import LiveSource
-    from legato.transcript import Event
+    from legato.audio.live import LiveSource
+    from legato.types import Event
 
 
 @guarded
@@ -57,11 +57,11 @@ def listen(
     if save_audio is not None and save_audio.suffix.lower() != ".wav":
         raise typer.BadParameter(f"{save_audio}: only WAV is written; call it .wav.", param_hint="--save-audio")
 
-    from legato import load
     from legato.cli.screen import open_screen
     from legato.errors import AudioError, OutputError
-    from legato.models import resolve
-    from legato.transcript import Final
+    from legato.model.registry import resolve
+    from legato.recognizer import load
+    from legato.types import Final
 
     rules = rules_of(endpoint, vad)
     resolved = resolve(model)
@@ -122,7 +122,7 @@ def listen(
 
 
 def _print_devices() -> None:
-    from legato.microphone import list_devices
+    from legato.audio.microphone import list_devices
 
     devices = list_devices()
     for device in devices:
@@ -134,10 +134,10 @@ def _print_devices() -> None:
 
 def _open_source(stack: ExitStack, source: str | None, device: str | None) -> "LiveSource":
     if source is not None:
-        from legato.live_source import PlayedSource
+        from legato.audio.live import PlayedSource
 
         return PlayedSource(source)
-    from legato.microphone import Microphone
+    from legato.audio.microphone import Microphone
 
     microphone = stack.enter_context(Microphone(device))
     say(f"Listening to {microphone.device.name}; Ctrl-C ends it.")

@@ -3,13 +3,13 @@
 import sys
 from typing import TYPE_CHECKING
 
-from legato.audio import pcm_blocks
+from legato.audio.source import pcm_blocks
 from legato.cli.interrupt import Interruptible
 from legato.cli.writing import put
-from legato.endpoint import with_segments
 from legato.errors import AudioError
-from legato.formats import event_as_dict, json_line
-from legato.transcript import Event, Final, Partial, Segment, Transcript
+from legato.streaming.endpointing import with_segments
+from legato.text.formats import event_as_dict, json_line
+from legato.types import Event, Final, Partial, Segment, Transcript
 
 if TYPE_CHECKING:
     from legato.recognizer import Options, Recognizer

@@ -9,7 +9,7 @@ import typer
 from legato.cli.errors import FAILED, guarded, say, say_error
 
 if TYPE_CHECKING:
-    from legato.models import ModelInfo
+    from legato.model.registry import ModelInfo
 
 models_app = typer.Typer(name="models", help="List, download and check models.", invoke_without_command=True)
 
@@ -31,7 +31,7 @@ def download(
 ) -> None:
     """Download a model. An interrupted download goes on where it stopped."""
     from legato.cli.progress import bytes_bar
-    from legato.models import download_model
+    from legato.model.registry import download_model
 
     if sys.stderr.isatty():
         with bytes_bar() as update:
@@ -47,7 +47,7 @@ def download(
 @guarded
 def path(name: Name) -> None:
     """Print the folder of a model."""
-    from legato.models import resolve
+    from legato.model.registry import resolve
 
     print(resolve(name).path.absolute())
 
@@ -56,7 +56,7 @@ def path(name: Name) -> None:
 @guarded
 def check(name: Name) -> None:
     """Check every file of a model."""
-    from legato.models import check_model
+    from legato.model.registry import check_model
 
     model = check_model(name)
     print(
@@ -66,7 +66,7 @@ def check(name: Name) -> None:
 
 @guarded
 def _list() -> None:
-    from legato.models import ALIASES, list_models
+    from legato.model.registry import ALIASES, list_models
 
     found = list_models()
     rows = [_row(model) for model in found]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from legato.phrases import Phrase
+    from legato.decode.phrases import Phrase
 
 ModelOption = Annotated[
     str | None, typer.Option(help="Name or folder of a model; see 'legato models'. Default: the best at hand.")
@@ -24,6 +24,6 @@ PhraseOption = Annotated[
 
 def weighted(given: Sequence[str] | None) -> "list[Phrase]":
     """Read each `TEXT` or `TEXT=WEIGHT`."""
-    from legato.phrases import read_weighted
+    from legato.decode.phrases import read_weighted
 
     return read_weighted(given or ())

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from legato.audio import is_url
+from legato.audio.source import is_url
 from legato.cli.writing import cannot_write, put
 from legato.errors import LegatoError
-from legato.formats import WRITERS, as_dict, json_line
-from legato.template import compile_template
-from legato.transcript import Transcript
+from legato.text.formats import WRITERS, as_dict, json_line
+from legato.text.template import compile_template
+from legato.types import Transcript
 
 
 def print_result(transcript: Transcript, kind: str, *, name: str, model: str, several: bool) -> None:

@@ -8,14 +8,14 @@ from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 
-from legato.audio import SAMPLE_RATE, Samples
+from legato.audio.source import SAMPLE_RATE, Samples
 from legato.cli.output import write_result
 from legato.cli.writing import cannot_write
-from legato.endpoint import with_segments
 from legato.errors import LegatoError
-from legato.formats import WRITERS
-from legato.stream import Stream
-from legato.transcript import Event, Final, Segment, Transcript
+from legato.streaming.endpointing import with_segments
+from legato.streaming.stream import Stream
+from legato.text.formats import WRITERS
+from legato.types import Event, Final, Segment, Transcript
 
 _REWRITE_SECONDS = 5.0
 

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from legato.cli.live import GrowingText
-from legato.transcript import Event, Final, Segment
+from legato.types import Event, Final, Segment
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*\s+|[。！？｡][」』”’）]*|[।॥؟۔]\s*")
 _PENDING_LINES = 3

@@ -65,9 +65,9 @@ def serve(
     if on_ray and wyoming_port is not None:
         raise typer.BadParameter("Ray carries HTTP and WebSockets only.", param_hint="--wyoming-port")
 
-    from legato import load
-    from legato.models import resolve
-    from legato.serve.application import create_app
+    from legato.model.registry import resolve
+    from legato.recognizer import load
+    from legato.serve.app import create_app
     from legato.serve.logs import configure_logs
     from legato.serve.server import address_of, listen, listen_wyoming, run
     from legato.serve.settings import Settings
@@ -91,7 +91,7 @@ def serve(
         say(f"Model: {resolved.name}; others: --model NAME, see 'legato models'")
     if on_ray:
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # read on import: lines of JSON are not to be summed up
-        from legato.serve.replicas import serve_on_ray
+        from legato.contrib.ray.serve import serve_on_ray
 
         del recognizer  # each replica has its own
         address = address_of(listener)

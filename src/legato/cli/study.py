@@ -12,8 +12,8 @@ from legato.cli.extras import require
 from legato.errors import LegatoError
 
 if TYPE_CHECKING:
-    from legato.study import Study
-    from legato.study.investigation import Progress
+    from legato.lab.study import Study
+    from legato.lab.study.investigation import Progress
 
 #: Columns of a terminal that hold the whole table, and one without character errors.
 _WIDE, _ROOMY = 140, 108
@@ -55,7 +55,7 @@ def study(
 ) -> None:
     """Find out what INT8 costs a model, and where the loss comes from."""
     require("A study", "convert", "evaluate")
-    from legato.study import DEFAULT_RECIPE, Plan, as_markdown, conclude, draw, investigate
+    from legato.lab.study import DEFAULT_RECIPE, Plan, as_markdown, conclude, draw, investigate
 
     plan = Plan(
         checkpoint=checkpoint,
@@ -126,7 +126,7 @@ def _print(found: "Study", conclusion: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from legato.study.report import LEGEND, tables
+    from legato.lab.study.report import LEGEND, tables
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     # What does not fit is in study.md: first the character errors go, then cells wrap.

@@ -17,11 +17,11 @@ from legato.cli.segmenting import EndpointOption, Vad, VadOption, rules_of
 from legato.errors import LegatoError, OutputError
 
 if TYPE_CHECKING:
-    from legato.audio import Samples
-    from legato.channels import Channels
-    from legato.models import ResolvedModel
+    from legato.audio.channels import Channels
+    from legato.audio.source import Samples
+    from legato.model.registry import ResolvedModel
     from legato.recognizer import Options, Recognizer
-    from legato.transcript import Transcript
+    from legato.types import Transcript
 
 _LONG_SECONDS = 10.0
 
@@ -93,9 +93,9 @@ def transcribe(
     ] = False,
 ) -> None:
     """Recognise speech in files, or live on standard input."""
-    from legato import load
     from legato.cli.output import make_folder, partial_path, print_result, result_paths, write_result, writer_of
-    from legato.models import resolve
+    from legato.model.registry import resolve
+    from legato.recognizer import load
 
     if on_ray:
         require("legato transcribe --ray", "ray")
@@ -148,11 +148,11 @@ def transcribe(
         _live(recognizer, name, targets[0], kinds, options)
         return
     if many:
-        from legato.cli.many import transcribe_many
+        from legato.cli.batch.local import transcribe_many
 
         run = None
         if on_ray:
-            from legato.cli.many_ray import RayData
+            from legato.contrib.ray.batch import RayData
 
             run = RayData(jobs, threads or 1)
         transcribe_many(
@@ -206,7 +206,7 @@ def _one(
     progress: Callable[[float], None] | None,
 ) -> tuple["Transcript", bool]:
     """Transcribe one file until its end or Ctrl-C; the flag says that it was Ctrl-C."""
-    from legato.audio import open_audio
+    from legato.audio.source import open_audio
     from legato.cli.interrupt import Interruptible
 
     with open_audio(file, channel=channel) as audio, Interruptible() as source:
@@ -234,7 +234,7 @@ def _live(recognizer: "Recognizer", model: str, paths: list[Path], kinds: list[s
     from legato.cli.live import transcribe_live
     from legato.cli.output import print_result, write_result
     from legato.cli.writing import put
-    from legato.formats import json_final
+    from legato.text.formats import json_final
 
     shown = kinds[0] if not paths and kinds[0] in {Format.TXT, Format.JSONL} else None
     transcript, interrupted = transcribe_live(recognizer, options, shown=shown)
@@ -279,7 +279,7 @@ def _progress(file: str) -> Iterator[Callable[[float], None] | None]:
 
 def _long(file: str) -> float | None:
     """Seconds of a long file; None of a short one, or when it does not say."""
-    from legato.audio import open_audio
+    from legato.audio.source import open_audio
 
     if not Path(file).is_file():  # a pipe can be opened only once
         return None

@@ -1,0 +1,1 @@
+"""Integrations with large frameworks, outside of the core."""

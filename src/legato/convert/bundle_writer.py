@@ -7,13 +7,13 @@ from typing import Any
 
 import onnx_ir as ir
 
-from legato.bundle import AUTO, file_sha256
 from legato.convert.architecture import SUBSAMPLING_FACTOR
 from legato.convert.checkpoint import Checkpoint
-from legato.convert.native import write_native_encoder
-from legato.convert.precision import Precision
-from legato.convert.reference import FRAMES, PRE_CACHE, RIGHT_CONTEXT, WINDOW, write_reference_encoder
-from legato.convert.transducer import write_decoder, write_joint
+from legato.convert.graph.decoder import write_decoder, write_joint
+from legato.convert.graph.native import write_native_encoder
+from legato.convert.graph.published import FRAMES, PRE_CACHE, RIGHT_CONTEXT, WINDOW, write_reference_encoder
+from legato.convert.quantize.precision import Precision
+from legato.model.bundle import AUTO, file_sha256
 
 Progress = Callable[[str, int, int], None]
 

@@ -49,8 +49,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: it is neither, it is broken or unsafe, or it holds another architecture.
     """
+    from legato.convert.hf import open_transformers  # noqa: PLC0415
     from legato.convert.nemo import open_nemo  # noqa: PLC0415  each reader needs its own libraries
-    from legato.convert.transformers import open_transformers  # noqa: PLC0415
 
     if path.is_dir():
         return open_transformers(path)

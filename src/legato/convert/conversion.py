@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from legato.bundle import open_bundle
 from legato.convert.architecture import Architecture
+from legato.convert.bundle_writer import write_bundle
 from legato.convert.checkpoint import Checkpoint, open_checkpoint
-from legato.convert.precision import DynamicInt8, Float16, Float32, Precision
-from legato.convert.recipes import DEFAULT_RECIPE, RECIPES
-from legato.convert.recipes.calibration import Clip, input_ranges, read_manifest, sample_clips
+from legato.convert.quantize import DEFAULT_RECIPE, RECIPES
+from legato.convert.quantize.calibration import Clip, input_ranges, read_manifest, sample_clips
+from legato.convert.quantize.precision import DynamicInt8, Float16, Float32, Precision
 from legato.convert.verify import Difference, check_runs, compare
-from legato.convert.writer import write_bundle
 from legato.errors import BundleError, ConversionError
+from legato.model.bundle import open_bundle
 
 PRECISIONS = ("fp32", "fp16", "int8")
 LAYOUTS = ("native", "reference")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from legato.audio import read_audio
-from legato.bundle import Bundle
+from legato.audio.source import read_audio
+from legato.decode.greedy import Emission, greedy_search, start_search
 from legato.errors import ConversionError
-from legato.features import Frames, Samples
+from legato.model.bundle import Bundle
 from legato.recognizer import load_bundle
-from legato.search import Emission, greedy_search, start_search
-from legato.sessions import default_threads
+from legato.runtime.features import Frames, Samples
+from legato.runtime.session import default_threads
 
 _CHUNK_MS = 320
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.confidence import Confidence
-from legato.ngram import Context, NGram
-from legato.phrases import PhraseTrie
-from legato.search import Emission, SearchState
-from legato.transducer import Floats, Transducer
+from legato.decode.confidence import Confidence
+from legato.decode.greedy import Emission, SearchState
+from legato.decode.ngram import Context, NGram
+from legato.decode.phrases import PhraseTrie
+from legato.runtime.transducer import Floats, Transducer
 
 #: Frames after which a token is given out at the latest (2 s).
 PATIENCE = 25

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from legato.beam import MAX_BEAM, BeamState, Hypothesis, beam_search, end_beam
-from legato.confidence import Confidence
-from legato.ngram import NGram
-from legato.phrases import PhraseTrie
-from legato.search import Emission, SearchState, greedy_search
-from legato.transducer import Floats, Transducer
+from legato.decode.beam import MAX_BEAM, BeamState, Hypothesis, beam_search, end_beam
+from legato.decode.confidence import Confidence
+from legato.decode.greedy import Emission, SearchState, greedy_search
+from legato.decode.ngram import NGram
+from legato.decode.phrases import PhraseTrie
+from legato.runtime.transducer import Floats, Transducer
 
 #: A stream's place in its search.
 Place = SearchState | BeamState

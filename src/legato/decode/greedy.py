@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.confidence import Confidence
-from legato.phrases import PhraseTrie
-from legato.transducer import Floats, Transducer
+from legato.decode.confidence import Confidence
+from legato.decode.phrases import PhraseTrie
+from legato.runtime.transducer import Floats, Transducer
 
 #: Frames that the joint sees at once: the tokens of speech stand closer than this, and frames behind one are wasted.
 BLOCK = 8

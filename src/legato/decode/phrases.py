@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.errors import PhraseError
-from legato.text import SPACE, is_unspaced
+from legato.text.pieces import SPACE, is_unspaced
 
 #: A phrase, or a phrase and its weight.
 Phrase = str | tuple[str, float]

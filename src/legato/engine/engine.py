@@ -19,14 +19,14 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, Unpack
 
-from legato.caches import Caches
-from legato.engine_streams import AsyncEngineStream, EngineStream
+from legato.engine.scheduler import Turns
+from legato.engine.slot import Lane
+from legato.engine.streams import AsyncEngineStream, EngineStream
 from legato.errors import BusyError, EngineError
-from legato.lane import Lane
 from legato.recognizer import Options, Recognizer
-from legato.stream import StreamState, advance, ending, feed, samples_for
-from legato.transcript import Event
-from legato.turns import Turns
+from legato.runtime.caches import Caches
+from legato.streaming.stream import StreamState, advance, ending, feed, samples_for
+from legato.types import Event
 
 logger = logging.getLogger("legato")
 

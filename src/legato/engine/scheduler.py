@@ -1,6 +1,6 @@
 """Whose chunk is computed next: streams with a chunk ready, in the order in which they became so."""
 
-from legato.lane import Lane
+from legato.engine.slot import Lane
 
 
 class Turns:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from legato.errors import EngineError
-from legato.features import Samples
-from legato.stream import StreamState
-from legato.transcript import Event, Final
+from legato.runtime.features import Samples
+from legato.streaming.stream import StreamState
+from legato.types import Event, Final
 
 if TYPE_CHECKING:
     from legato.recognizer import Recognizer

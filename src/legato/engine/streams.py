@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio import check_samples
-from legato.endpoint import Endpointing
+from legato.audio.source import check_samples
+from legato.decode.phrases import Phrases
+from legato.engine.slot import Lane, Mark
 from legato.errors import BusyError, EngineError
-from legato.features import Samples
-from legato.lane import Lane, Mark
-from legato.phrases import Phrases
-from legato.stream import StreamState, check_endpoint, check_phrases, commit, set_language, set_phrases
-from legato.transcript import Event
+from legato.runtime.features import Samples
+from legato.streaming.endpointing import Endpointing
+from legato.streaming.stream import StreamState, check_endpoint, check_phrases, commit, set_language, set_phrases
+from legato.types import Event
 
 if TYPE_CHECKING:
-    from legato.engine import Engine
+    from legato.engine.engine import Engine
     from legato.recognizer import Recognizer
 
 

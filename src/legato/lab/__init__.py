@@ -1,0 +1,1 @@
+"""The laboratory: evaluation, studies of quantization, benchmarks. Nothing else imports it."""

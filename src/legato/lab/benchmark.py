@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from legato.audio import read_audio
-from legato.engine import Engine, Step
-from legato.engine_streams import EngineStream
+from legato.audio.source import read_audio
+from legato.engine.engine import Engine, Step
+from legato.engine.streams import EngineStream
 from legato.errors import BusyError, LegatoError
-from legato.features import Samples
-from legato.memory import peak_rss
+from legato.lab.memory import peak_rss
 from legato.recognizer import Recognizer, load
-from legato.stream import samples_for
+from legato.runtime.features import Samples
+from legato.streaming.stream import samples_for
 
 #: Streams that the search for the largest number tries at most.
 MOST_STREAMS = 64
@@ -108,7 +108,7 @@ def run(settings: Settings) -> Measurement:
     Raises:
         LegatoError: what could not be measured and why.
     """
-    command = [sys.executable, "-m", "legato.benchmark", json.dumps(asdict(settings))]
+    command = [sys.executable, "-m", "legato.lab.benchmark", json.dumps(asdict(settings))]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     if child.returncode:
         said = child.stderr.strip().splitlines() or ["it said nothing"]

@@ -1,0 +1,1 @@
+"""Model folders: open and check them, find them by name, download them."""

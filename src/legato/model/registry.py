@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from legato.bundle import cache_home, open_bundle
-from legato.download import Progress, altered_file, download
 from legato.errors import BundleError, DownloadError
+from legato.model.bundle import cache_home, open_bundle
+from legato.model.hub import Progress, altered_file, download
 
 EMBEDDED = "embedded"
 """Name of the small model inside the package."""

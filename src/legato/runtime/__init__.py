@@ -1,0 +1,1 @@
+"""What runs a graph: front end, encoder, prediction net and joint, voice activity detector."""

@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.bundle import Bundle
-from legato.caches import Caches, batch_of
 from legato.errors import ChunkSizeError
-from legato.features import Frames
-from legato.sessions import open_session
+from legato.model.bundle import Bundle
+from legato.runtime.caches import Caches, batch_of
+from legato.runtime.features import Frames
+from legato.runtime.session import open_session
 
 #: Mel frames per encoder frame.
 FACTOR = 8
@@ -93,7 +93,7 @@ def encoder_frames(mel_frames: int) -> int:
 
 
 class NativeEncoder:
-    """Runs the native graph (see `legato.convert.native`)."""
+    """Runs the native graph (see `legato.convert.graph.native`)."""
 
     window_samples = 1
     #: Stands for the length of an utterance that has not ended.

@@ -5,8 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.bundle import Bundle
-from legato.sessions import open_session
+from legato.model.bundle import Bundle
+from legato.runtime.session import open_session
 
 Floats = NDArray[np.float32]
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime as ort
 
 from legato.errors import LegatoError
-from legato.features import Samples
-from legato.sessions import open_session
-from legato.tracks import Values
+from legato.runtime.features import Samples
+from legato.runtime.session import open_session
+from legato.streaming.frame_buffer import Values
 
 #: Samples of a window, and those before it that the model sees too.
 WINDOW = 512

@@ -9,33 +9,27 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from legato.engine import Engine
+from legato.engine.engine import Engine
 from legato.recognizer import Recognizer
-from legato.serve import (
-    deepgram,
-    deepgram_files,
-    docs,
-    health,
-    metrics,
-    models,
-    page,
-    plain,
-    plain_files,
-    realtime,
-    transcriptions,
-    writing,
-)
+from legato.serve import docs, health, metrics
 from legato.serve.auth import Guard
-from legato.serve.drain import Drain
+from legato.serve.core.admission import LiveStreams
+from legato.serve.core.drain import Drain
+from legato.serve.core.files import Files
+from legato.serve.core.service import Service
+from legato.serve.deepgram import files as deepgram_files
+from legato.serve.deepgram import live as deepgram
 from legato.serve.errors import add_error_handlers
-from legato.serve.files import Files
-from legato.serve.live import LiveStreams
 from legato.serve.logs import RequestLog
 from legato.serve.metrics import Metrics
+from legato.serve.native import files as plain_files
+from legato.serve.native import formats as writing
+from legato.serve.native import socket as plain
+from legato.serve.openai import models, realtime, transcriptions
 from legato.serve.openapi import describe
-from legato.serve.service import Service
 from legato.serve.settings import Settings
-from legato.serve.wyoming import serve_wyoming
+from legato.serve.web import page
+from legato.serve.wyoming.server import serve_wyoming
 
 
 def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socket | None = None) -> FastAPI:

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
-from legato.serve.service import service_of
+from legato.serve.core.service import service_of
 
 router = APIRouter(tags=["operation"])
 

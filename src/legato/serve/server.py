@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from legato.errors import LegatoError
 from legato.serve.connections import Determined, impatient
+from legato.serve.core.service import Service
 from legato.serve.logs import tell
-from legato.serve.service import Service
 from legato.serve.settings import Settings, is_loopback
 
 

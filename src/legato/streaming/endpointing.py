@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from legato.text import join_texts
-from legato.transcript import Reason, Segment, Transcript
+from legato.text.pieces import join_texts
+from legato.types import Reason, Segment, Transcript
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from legato.features import Frames
-from legato.tracks import Values
+from legato.runtime.features import Frames
+from legato.streaming.frame_buffer import Values
 
 #: Mean log-mel below which nothing is loud; white noise of -60 dBFS has -13.5.
 _LOUD = -12.5

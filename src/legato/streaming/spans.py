@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.decoding import Place, search_rows
-from legato.encoder import FACTOR
-from legato.endpoint import NEVER, EndpointState, next_stop
-from legato.features import Frames
-from legato.search import Emission
-from legato.transcript import Reason
-from legato.vad import WINDOW
+from legato.decode.dispatch import Place, search_rows
+from legato.decode.greedy import Emission
+from legato.runtime.encoder import FACTOR
+from legato.runtime.features import Frames
+from legato.runtime.vad import WINDOW
+from legato.streaming.endpointing import NEVER, EndpointState, next_stop
+from legato.types import Reason
 
 if TYPE_CHECKING:
     from legato.recognizer import Recognizer
-    from legato.stream import StreamState
+    from legato.streaming.stream import StreamState
 
 
 @dataclass(frozen=True)

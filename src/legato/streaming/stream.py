@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio import check_samples
-from legato.decoding import Decoding, Place, end_search
-from legato.encoder import FACTOR, EncoderState
-from legato.endpoint import NEVER, Endpointing, EndpointState, next_segment
+from legato.audio.source import check_samples
+from legato.decode.dispatch import Decoding, Place, end_search
+from legato.decode.greedy import Emission, SearchState
+from legato.decode.phrases import Phrases, PhraseTrie
 from legato.errors import LegatoError
-from legato.features import Frames, MelState, Samples
-from legato.guard import LIMIT_SECONDS, GuardState, levels
-from legato.phrases import Phrases, PhraseTrie
-from legato.search import Emission, SearchState
-from legato.segments import Stretch, search_stretches
-from legato.sentences import split_segments
-from legato.text import TextBuilder, split_words
-from legato.tracks import Track
-from legato.transcript import Event, Final, Partial, Reason, Segment, Token, Transcript
-from legato.vad import WINDOW, VadState, silero
+from legato.runtime.encoder import FACTOR, EncoderState
+from legato.runtime.features import Frames, MelState, Samples
+from legato.runtime.vad import WINDOW, VadState, silero
+from legato.streaming.endpointing import NEVER, Endpointing, EndpointState, next_segment
+from legato.streaming.frame_buffer import Track
+from legato.streaming.monitor import LIMIT_SECONDS, GuardState, levels
+from legato.streaming.spans import Stretch, search_stretches
+from legato.text.pieces import TextBuilder, split_words
+from legato.text.sentences import split_segments
+from legato.types import Event, Final, Partial, Reason, Segment, Token, Transcript
 
 if TYPE_CHECKING:
     from legato.recognizer import Recognizer

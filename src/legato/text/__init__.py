@@ -1,0 +1,1 @@
+"""From tokens to text, words, sentences, subtitles and result formats."""

@@ -10,8 +10,8 @@ from pathlib import PurePath
 
 import pysubs2
 
-from legato.cues import cues, label
-from legato.transcript import Partial, Segment, Transcript, Word
+from legato.text.subtitles import cues, label
+from legato.types import Partial, Segment, Transcript, Word
 
 _PROTECT = str.maketrans("\\{}", "\ufdd0\ufdd1\ufdd2")
 _UNPROTECT = str.maketrans("\ufdd0\ufdd1\ufdd2", "\\{}")

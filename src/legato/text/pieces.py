@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from legato.confidence import Confidence
-from legato.transcript import Token, Word
+from legato.decode.confidence import Confidence
+from legato.types import Token, Word
 
 SPACE = "\u2581"
 _BYTE = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")

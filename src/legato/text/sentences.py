@@ -5,8 +5,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from legato.confidence import Confidence
-from legato.transcript import Reason, Segment, Token, Word
+from legato.decode.confidence import Confidence
+from legato.types import Reason, Segment, Token, Word
 
 SENTENCE_ENDS = tuple(".!?。！？।؟…")
 PAUSE_SECONDS = 2.0

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from legato.sentences import SENTENCE_ENDS, spaced
-from legato.text import join_texts
-from legato.transcript import Transcript, Word
+from legato.text.pieces import join_texts
+from legato.text.sentences import SENTENCE_ENDS, spaced
+from legato.types import Transcript, Word
 
 MAX_COLUMNS = 42
 MAX_LINES = 2

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from string import Formatter
 
 from legato.errors import LegatoError
-from legato.transcript import Segment, Transcript
+from legato.types import Segment, Transcript
 
 FIELDS = (
     "text", "start", "end", "duration", "start_time", "end_time", "language", "confidence", "speaker", "index", "file",
@@ -19,7 +19,7 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 
 
 def compile_template(template: str) -> Callable[..., str]:
-    r"""Make a writer, as those in `legato.formats`, of a template; it gives a line for each segment.
+    r"""Make a writer, as those in `legato.text.formats`, of a template; it gives a line for each segment.
 
     Args:
         template: text with fields in braces, `{{` for a brace, and `\n`, `\t`, `\\`. `start`, `end` and `duration` are

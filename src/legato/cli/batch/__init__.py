@@ -1,0 +1,1 @@
+"""Many files in one run: the plan, the journal of results, and the executors."""

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from legato.audio import is_url
+from legato.audio.source import is_url
 from legato.cli.writing import cannot_write
 
 NAME = ".legato-results.jsonl"

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from legato.audio import channel_count, is_url, open_audio
-from legato.channels import Channels, merge
+from legato.audio.channels import Channels, merge
+from legato.audio.source import channel_count, is_url, open_audio
+from legato.cli.batch.journal import Ledger, Source, Standing, hash_of, source_of
 from legato.cli.errors import FAILED, INTERRUPTED, say, say_error
-from legato.cli.ledger import Ledger, Source, Standing, hash_of, source_of
 from legato.cli.output import make_folder, result_paths, write_result
-from legato.endpoint import with_segments
-from legato.engine import Engine
+from legato.engine.engine import Engine
 from legato.errors import AudioError, EngineError, LegatoError, OutputError
-from legato.transcript import Final, Segment, Transcript
+from legato.streaming.endpointing import with_segments
+from legato.types import Final, Segment, Transcript
 
 if TYPE_CHECKING:
     from legato.recognizer import Options, Recognizer

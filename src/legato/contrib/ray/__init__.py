@@ -1,0 +1,1 @@
+"""Legato on a Ray cluster: the server on every machine, and files in parallel."""

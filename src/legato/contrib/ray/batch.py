@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import ray
 import ray.data
 
-from legato.channels import Channels
+from legato.audio.channels import Channels
+from legato.cli.batch.local import Job, Outcome, Told, Write, reason_of, recognise
 from legato.cli.errors import say_error
-from legato.cli.many import Job, Outcome, Told, Write, reason_of, recognise
-from legato.cluster import start_ray
+from legato.contrib.ray.cluster import start_ray
 from legato.errors import LegatoError, OutputError
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ class _Worker:
     """Recognises files; made in a process of the cluster."""
 
     def __init__(self, model: Path, threads: int, options: bytes, channels: Channels, folder: Path) -> None:
-        from legato import load
-        from legato.engine import Engine
+        from legato.engine.engine import Engine
+        from legato.recognizer import load
 
         if folder.is_dir():
             os.chdir(folder)  # names mean what they mean to the user

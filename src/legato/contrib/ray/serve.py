@@ -14,7 +14,7 @@ import ray
 from fastapi import FastAPI
 from ray import serve
 
-from legato.cluster import start_ray
+from legato.contrib.ray.cluster import start_ray
 from legato.errors import LegatoError
 from legato.serve.settings import Settings
 
@@ -87,9 +87,9 @@ def _application(model: Path, settings: Settings, threads: int | None) -> serve.
     """Describe what runs on the cluster: this is carried to its machines, where `build` makes the application."""
 
     def build() -> FastAPI:
-        from legato import load  # noqa: PLC0415 - in the replica
-        from legato.serve.application import create_app  # noqa: PLC0415
-        from legato.serve.logs import configure_logs  # noqa: PLC0415
+        from legato.recognizer import load
+        from legato.serve.app import create_app
+        from legato.serve.logs import configure_logs
 
         configure_logs()
         return create_app(load(model, threads=threads), settings)

@@ -1,0 +1,1 @@
+"""Writers of the ONNX graphs: encoder in both layouts, prediction net, joint."""

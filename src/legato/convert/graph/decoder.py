@@ -7,8 +7,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from legato.convert.checkpoint import Checkpoint
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import Precision
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.precision import Precision
 
 
 def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str) -> ir.Model:

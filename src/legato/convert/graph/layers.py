@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from legato.convert.architecture import Architecture
 from legato.convert.checkpoint import Checkpoint
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import Precision, ReadMatrix
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.precision import Precision, ReadMatrix
 
 LAYER_NORM_EPSILON = 1e-5
 #: Added to the attention scores of keys that a query must not see. NeMo adds -10000 and then clears what is left.

@@ -2,7 +2,7 @@
 
 Every row of the batch says where it is in its own stream, so rows may join, leave and end at any call, and one call may
 hold several chunks: under the chunked mask a frame's result does not depend on how many frames are computed with it.
-With linear layers that treat every row by itself (see `legato.convert.recipes`) that holds to the last bit, as long as
+With linear layers that treat every row by itself (see `legato.convert.quantize`) that holds to the last bit, as long as
 left context and frames of a call make at most 128 keys, the block in which ONNX Runtime sums FP32 products.
 """
 
@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from legato.convert.checkpoint import Checkpoint
-from legato.convert.graph import GraphWriter
-from legato.convert.layers import MASKED, EncoderWriter, RelativePositions
-from legato.convert.precision import Precision
+from legato.convert.graph.layers import MASKED, EncoderWriter, RelativePositions
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.precision import Precision
 
 #: Columns of `RelativePositions.ones`: one vector register.
 _ONES = 16

@@ -4,9 +4,9 @@ import numpy as np
 import onnx_ir as ir
 
 from legato.convert.checkpoint import Checkpoint
-from legato.convert.graph import GraphWriter
-from legato.convert.layers import MASKED, EncoderWriter, RelativePositions
-from legato.convert.precision import Precision
+from legato.convert.graph.layers import MASKED, EncoderWriter, RelativePositions
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.precision import Precision
 
 RIGHT_CONTEXT = 3
 FRAMES = RIGHT_CONTEXT + 1

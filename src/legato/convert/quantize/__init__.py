@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.convert.precision import DynamicInt8, Precision
-from legato.convert.recipes.mixed import ByPlace
-from legato.convert.recipes.per_row import PerRow
-from legato.convert.recipes.places import Place
-from legato.convert.recipes.rotate import Rotated
-from legato.convert.recipes.smooth import NarrowSmoothPerRow, SmoothPerRow
-from legato.convert.recipes.two_term import TwoTerm
-from legato.convert.recipes.weight_only import WeightOnly
+from legato.convert.quantize.mixed import ByPlace
+from legato.convert.quantize.per_token import PerRow
+from legato.convert.quantize.precision import DynamicInt8, Precision
+from legato.convert.quantize.rotate import Rotated
+from legato.convert.quantize.sites import Place
+from legato.convert.quantize.smooth import NarrowSmoothPerRow, SmoothPerRow
+from legato.convert.quantize.two_term import TwoTerm
+from legato.convert.quantize.weight_only import WeightOnly
 
 #: Name of a weight -> the largest magnitude of every input channel on calibration audio, float32[inputs].
 Ranges = Mapping[str, NDArray[np.float32]]

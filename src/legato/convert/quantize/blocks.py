@@ -4,8 +4,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from legato.convert.graph import MICROSOFT, GraphWriter
-from legato.convert.precision import ReadMatrix
+from legato.convert.graph.writer import MICROSOFT, GraphWriter
+from legato.convert.quantize.precision import ReadMatrix
 
 BLOCK = 32
 #: Integer products with activations in INT8, a scale for every block of every row. Others are 45 times slower at 8 bit.

@@ -12,16 +12,16 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from legato.audio import read_audio
-from legato.bundle import AUTO
+from legato.audio.source import read_audio
 from legato.convert.checkpoint import Checkpoint
-from legato.convert.graph import GraphWriter
-from legato.convert.native import write_native_encoder
-from legato.convert.precision import Float32, ReadMatrix
-from legato.encoder import FACTOR, LEAD, encoder_frames
+from legato.convert.graph.native import write_native_encoder
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.precision import Float32, ReadMatrix
 from legato.errors import AudioError, ConversionError
-from legato.features import LogMel, MelState
-from legato.sessions import default_threads, open_session
+from legato.model.bundle import AUTO
+from legato.runtime.encoder import FACTOR, LEAD, encoder_frames
+from legato.runtime.features import LogMel, MelState
+from legato.runtime.session import default_threads, open_session
 
 logger = logging.getLogger("legato")
 

@@ -14,8 +14,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from legato.convert.graph import MICROSOFT, GraphWriter
-from legato.convert.precision import STEPS, ReadMatrix, column_scales, quantize_columns
+from legato.convert.graph.writer import MICROSOFT, GraphWriter
+from legato.convert.quantize.precision import STEPS, ReadMatrix, column_scales, quantize_columns
 
 #: Reads a small weight as float32[inputs].
 ReadVector = Callable[[], NDArray[np.float32]]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import Float32, Precision, ReadMatrix, Smoothing
-from legato.convert.recipes.places import Place, place_of
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.precision import Float32, Precision, ReadMatrix, Smoothing
+from legato.convert.quantize.sites import Place, place_of
 
 
 class ByPlace(Float32):

@@ -3,11 +3,11 @@
 import numpy as np
 import onnx_ir as ir
 
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import Float32, Precision, ReadMatrix
-from legato.convert.recipes.blocks import BLOCK, block_product
-from legato.convert.recipes.integer import integer_weight, lifted, one_sided, symmetric
-from legato.convert.recipes.places import place_of
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.blocks import BLOCK, block_product
+from legato.convert.quantize.integer import integer_weight, lifted, one_sided, symmetric
+from legato.convert.quantize.precision import Float32, Precision, ReadMatrix
+from legato.convert.quantize.sites import place_of
 
 #: The lowest value of SiLU is -0.27846454.
 SILU_DEPTH = np.float32(0.2784646)

@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from legato.convert.graph import GraphWriter
+from legato.convert.graph.writer import GraphWriter
 
 #: Integers to either side of zero in an INT8 weight.
 STEPS = 127

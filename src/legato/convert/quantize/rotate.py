@@ -4,10 +4,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import ReadMatrix
-from legato.convert.recipes.integer import integer_weight, symmetric
-from legato.convert.recipes.per_row import PerRow
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.integer import integer_weight, symmetric
+from legato.convert.quantize.per_token import PerRow
+from legato.convert.quantize.precision import ReadMatrix
 
 #: Channels that are mixed with each other, at most: a power of 2.
 BLOCK = 128

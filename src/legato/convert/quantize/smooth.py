@@ -6,11 +6,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import ReadMatrix, Smoothing
-from legato.convert.recipes.integer import integer_weight, lifted
-from legato.convert.recipes.per_row import SILU_DEPTH, PerRow
-from legato.convert.recipes.places import place_of
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.integer import integer_weight, lifted
+from legato.convert.quantize.per_token import SILU_DEPTH, PerRow
+from legato.convert.quantize.precision import ReadMatrix, Smoothing
+from legato.convert.quantize.sites import place_of
 
 
 class SmoothPerRow(PerRow):

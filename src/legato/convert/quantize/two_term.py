@@ -2,10 +2,10 @@
 
 import onnx_ir as ir
 
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import ReadMatrix
-from legato.convert.recipes.integer import ZERO, dequantize, integer_weight, largest_magnitude, product, quantize
-from legato.convert.recipes.per_row import PerRow
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.integer import ZERO, dequantize, integer_weight, largest_magnitude, product, quantize
+from legato.convert.quantize.per_token import PerRow
+from legato.convert.quantize.precision import ReadMatrix
 
 #: The residual of rounding to steps of 1/127 is at most half a step; 127 steps of its own divide it.
 _STEP = 1 / 127

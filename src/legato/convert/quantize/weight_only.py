@@ -2,10 +2,10 @@
 
 import onnx_ir as ir
 
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import Float32, Precision, ReadMatrix
-from legato.convert.recipes.blocks import BLOCK, block_product
-from legato.convert.recipes.per_row import SmallNets
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize.blocks import BLOCK, block_product
+from legato.convert.quantize.per_token import SmallNets
+from legato.convert.quantize.precision import Float32, Precision, ReadMatrix
 from legato.errors import ConversionError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from legato.errors import EvaluationError
-from legato.evaluate.bootstrap import Difference, holm, paired_difference, unpaired_difference
-from legato.evaluate.report import ALL
+from legato.lab.evaluate.bootstrap import Difference, holm, paired_difference, unpaired_difference
+from legato.lab.evaluate.report import ALL
 
 #: One-sided chance of an alarm without cause, in a whole run: that of lying above a 95 % interval.
 ALARM = 0.025

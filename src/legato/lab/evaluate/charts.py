@@ -10,8 +10,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from legato.evaluate.report import ALL
-from legato.evaluate.report_markdown import card_condition, column_titles, language_name, mode_name
+from legato.lab.evaluate.report import ALL
+from legato.lab.evaluate.report_markdown import card_condition, column_titles, language_name, mode_name
 
 #: Colours that stand for CSS variables until the SVG is written: text, lines of the grid, series.
 _INK, _RULE = "#010101", "#020202"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from legato.errors import EvaluationError
-from legato.evaluate.report_html import to_html
-from legato.evaluate.report_markdown import to_markdown
+from legato.lab.evaluate.report_html import to_html
+from legato.lab.evaluate.report_markdown import to_markdown
 
 
 def write_reports(folder: Path, report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> None:

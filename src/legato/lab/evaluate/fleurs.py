@@ -16,7 +16,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from legato.errors import EvaluationError
-from legato.evaluate.data import Data, Problem, Utterance, canonical
+from legato.lab.evaluate.data import Data, Problem, Utterance, canonical
 
 REPOSITORY = "google/fleurs"
 #: The branch on which the hub keeps a Parquet form of sets that have a loading script.

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from legato import __version__
-from legato.evaluate.bootstrap import RESAMPLES, interval
-from legato.evaluate.data import Problem
-from legato.evaluate.normalise import Choice, normalizer
-from legato.evaluate.run import Condition, Model, Outcome, Result
-from legato.evaluate.scoring import (
+from legato.lab.evaluate.bootstrap import RESAMPLES, interval
+from legato.lab.evaluate.data import Problem
+from legato.lab.evaluate.normalise import Choice, normalizer
+from legato.lab.evaluate.run import Condition, Model, Outcome, Result
+from legato.lab.evaluate.scoring import (
     CHARACTER_LANGUAGES,
     UNSPACED_LANGUAGES,
     Counts,
@@ -25,7 +24,8 @@ from legato.evaluate.scoring import (
     count_characters,
     count_words,
 )
-from legato.evaluate.worker import SPEECH_DB
+from legato.lab.evaluate.worker import SPEECH_DB
+from legato.version import __version__
 
 FORMAT = 1
 #: The language of the cell in which all languages are counted together.

@@ -7,10 +7,10 @@ from typing import Any
 
 import jinja2
 
-from legato.evaluate import report_markdown as tables
-from legato.evaluate.charts import by_chunk, by_precision, latency
-from legato.evaluate.report import headline, percent
-from legato.evaluate.scoring import Piece, align, base, characters, words
+from legato.lab.evaluate import report_markdown as tables
+from legato.lab.evaluate.charts import by_chunk, by_precision, latency
+from legato.lab.evaluate.report import headline, percent
+from legato.lab.evaluate.scoring import Piece, align, base, characters, words
 
 #: Worst utterances that are shown of each language.
 _WORST = 6
@@ -45,7 +45,7 @@ def to_html(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
         lines: as in utterances.jsonl.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("legato.evaluate", "templates"),
+        loader=jinja2.PackageLoader("legato.lab.evaluate", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -10,13 +10,13 @@ from typing import Any, Literal, TextIO
 
 import onnxruntime
 
-from legato import __version__
-from legato.bundle import AUTO, Bundle, file_sha256, open_bundle
 from legato.errors import ChunkSizeError, EvaluationError, LanguageError, LegatoError
-from legato.evaluate.data import Problem, Utterance
-from legato.evaluate.scoring import base
-from legato.evaluate.worker import Job, Recognition, Worker
-from legato.models import resolve
+from legato.lab.evaluate.data import Problem, Utterance
+from legato.lab.evaluate.scoring import base
+from legato.lab.evaluate.worker import Job, Recognition, Worker
+from legato.model.bundle import AUTO, Bundle, file_sha256, open_bundle
+from legato.model.registry import resolve
+from legato.version import __version__
 
 Mode = Literal["manifest", "auto"]
 #: Told what is done of how many recognitions, those of an earlier run included.

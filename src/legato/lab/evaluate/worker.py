@@ -18,12 +18,12 @@ from typing import Any, Self
 import numpy as np
 
 from legato import errors
-from legato.audio import open_audio
+from legato.audio.source import open_audio
 from legato.errors import AudioError, EvaluationError, LegatoError
-from legato.features import Samples
-from legato.memory import peak_rss
+from legato.lab.memory import peak_rss
 from legato.recognizer import Recognizer, load
-from legato.transcript import Final, Partial
+from legato.runtime.features import Samples
+from legato.types import Final, Partial
 
 #: Speech is where a frame of 20 ms is at most so many dB below the loudest one.
 SPEECH_DB = 35
@@ -85,7 +85,7 @@ class Worker:
         Raises:
             LegatoError: the model cannot be loaded.
         """
-        command = [sys.executable, "-m", "legato.evaluate.worker", str(model), str(threads)]
+        command = [sys.executable, "-m", "legato.lab.evaluate.worker", str(model), str(threads)]
         # A pipe could fill up.
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in close
         self._process = subprocess.Popen(

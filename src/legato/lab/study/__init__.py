@@ -3,13 +3,13 @@
 Needs the extras `legato[convert]` and `legato[evaluate]`.
 """
 
-from legato.convert.recipes import DEFAULT_RECIPE
-from legato.study.conclusion import conclude
-from legato.study.investigation import Plan, investigate
-from legato.study.plot import draw
-from legato.study.report import as_markdown, tables
-from legato.study.results import Outcome, Study
-from legato.study.score import Figures, Interval
+from legato.convert.quantize import DEFAULT_RECIPE
+from legato.lab.study.conclusion import conclude
+from legato.lab.study.investigation import Plan, investigate
+from legato.lab.study.plot import draw
+from legato.lab.study.report import as_markdown, tables
+from legato.lab.study.results import Outcome, Study
+from legato.lab.study.score import Figures, Interval
 
 __all__ = [
     "DEFAULT_RECIPE",

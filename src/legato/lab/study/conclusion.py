@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from legato.study.report import label
-from legato.study.results import Outcome, Study
-from legato.study.score import Figures, Interval
-from legato.study.variants import GROUPS
+from legato.lab.study.report import label
+from legato.lab.study.results import Outcome, Study
+from legato.lab.study.score import Figures, Interval
+from legato.lab.study.variants import GROUPS
 
 #: Parts that add up to the whole within this are taken for parts of it.
 _ADDS_UP = (0.8, 1.25)

@@ -14,24 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from legato.audio import read_audio
-from legato.bundle import file_sha256
+from legato.audio.source import read_audio
 from legato.convert.checkpoint import Checkpoint, open_checkpoint
-from legato.convert.recipes import DEFAULT_RECIPE
-from legato.convert.recipes.calibration import Clip, sample_clips
-from legato.convert.recipes.calibration import read_manifest as read_calibration
+from legato.convert.quantize import DEFAULT_RECIPE
+from legato.convert.quantize.calibration import Clip, sample_clips
+from legato.convert.quantize.calibration import read_manifest as read_calibration
+from legato.decode.greedy import Emission
 from legato.errors import AudioError, BundleError, ConversionError, LanguageError, StudyError
-from legato.features import Frames
+from legato.lab.study.manifest import Utterance, read_manifest, spread
+from legato.lab.study.measure import SearchPath, encoder_frames, search_path, text_of, tokens_of
+from legato.lab.study.results import Difference, Heard, Outcome, Study
+from legato.lab.study.score import edits, plain
+from legato.lab.study.variants import BY_TENSOR, WAYS, Variant, parts_of, whole_recipes
+from legato.lab.study.workshop import Workshop
+from legato.model.bundle import file_sha256
 from legato.recognizer import FRAME_MS, Recognizer
-from legato.search import Emission
-from legato.sessions import default_threads
-from legato.study.manifest import Utterance, read_manifest, spread
-from legato.study.measure import SearchPath, encoder_frames, search_path, text_of, tokens_of
-from legato.study.results import Difference, Heard, Outcome, Study
-from legato.study.score import edits, plain
-from legato.study.variants import BY_TENSOR, WAYS, Variant, parts_of, whole_recipes
-from legato.study.workshop import Workshop
-from legato.transducer import Transducer
+from legato.runtime.features import Frames
+from legato.runtime.session import default_threads
+from legato.runtime.transducer import Transducer
 
 FILE = "study.json"
 #: Start of the name of the folder for graphs and frames.
@@ -47,7 +47,7 @@ class Plan:
 
     Attributes:
         checkpoint: a `.nemo` archive or a transformers folder.
-        manifest: recordings with text (see `legato.study.manifest`).
+        manifest: recordings with text (see `legato.lab.study.manifest`).
         output: folder for `study.json`, and for the variants while they are at work.
         recipes: the recipes whose groups and layers are studied; by default `DEFAULT_RECIPE`.
         layers: encoder layers to study one by one; None for all of them.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from legato.bundle import AUTO
 from legato.errors import StudyError
+from legato.model.bundle import AUTO
 
 
 @dataclass(frozen=True)

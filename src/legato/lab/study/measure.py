@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.bundle import Bundle
-from legato.features import Frames, Samples
+from legato.decode.greedy import Emission, greedy_search, start_search
+from legato.model.bundle import Bundle
 from legato.recognizer import Recognizer
-from legato.search import Emission, greedy_search, start_search
-from legato.stream import blocks_of, encode, feed
-from legato.text import TextBuilder
-from legato.transducer import Transducer
+from legato.runtime.features import Frames, Samples
+from legato.runtime.transducer import Transducer
+from legato.streaming.stream import blocks_of, encode, feed
+from legato.text.pieces import TextBuilder
 
 Doubles = NDArray[np.float64]
 

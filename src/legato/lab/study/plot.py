@@ -7,8 +7,8 @@ from textwrap import fill
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from legato.study.report import label
-from legato.study.results import Outcome, Study
+from legato.lab.study.report import label
+from legato.lab.study.results import Outcome, Study
 
 
 def draw(study: Study, file: Path) -> None:

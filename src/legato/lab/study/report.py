@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from legato.study.results import Outcome, Study
-from legato.study.score import Interval
-from legato.study.variants import ENCODER_GROUPS, GROUPS, WAYS
+from legato.lab.study.results import Outcome, Study
+from legato.lab.study.score import Interval
+from legato.lab.study.variants import ENCODER_GROUPS, GROUPS, WAYS
 
 COLUMNS = (
     "error %",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from legato.errors import StudyError
-from legato.study.score import Figures, Numbers, paired_difference, rate
-from legato.study.variants import Variant
+from legato.lab.study.score import Figures, Numbers, paired_difference, rate
+from legato.lab.study.variants import Variant
 
 FORMAT = 1
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from legato.convert.graph import GraphWriter
-from legato.convert.precision import DynamicInt8, Float32, Precision, ReadMatrix
-from legato.convert.recipes import RECIPES, Place, Recipe
-from legato.convert.recipes.mixed import ByPlace
+from legato.convert.graph.writer import GraphWriter
+from legato.convert.quantize import RECIPES, Place, Recipe
+from legato.convert.quantize.mixed import ByPlace
+from legato.convert.quantize.precision import DynamicInt8, Float32, Precision, ReadMatrix
 
-#: Groups of the encoder's layers (see `legato.convert.recipes.places`) with their names in reports.
+#: Groups of the encoder's layers (see `legato.convert.quantize.sites`) with their names in reports.
 ENCODER_GROUPS = {
     "subsampling": "subsampling projection",
     "attention": "attention",

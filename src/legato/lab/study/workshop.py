@@ -7,19 +7,19 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from legato.bundle import Bundle, open_bundle
+from legato.convert.bundle_writer import save_graph, write_bundle
 from legato.convert.checkpoint import open_checkpoint
-from legato.convert.native import write_native_encoder
-from legato.convert.precision import Float32, Precision
-from legato.convert.recipes.calibration import Clip, input_ranges
-from legato.convert.recipes.weight_only import WeightOnly
-from legato.convert.transducer import write_decoder, write_joint
-from legato.convert.writer import save_graph, write_bundle
-from legato.encoder import NativeEncoder
-from legato.features import LogMel
+from legato.convert.graph.decoder import write_decoder, write_joint
+from legato.convert.graph.native import write_native_encoder
+from legato.convert.quantize.calibration import Clip, input_ranges
+from legato.convert.quantize.precision import Float32, Precision
+from legato.convert.quantize.weight_only import WeightOnly
+from legato.lab.study.variants import WAYS, Variant
+from legato.model.bundle import Bundle, open_bundle
 from legato.recognizer import Recognizer
-from legato.study.variants import WAYS, Variant
-from legato.transducer import OnnxTransducer, Transducer
+from legato.runtime.encoder import NativeEncoder
+from legato.runtime.features import LogMel
+from legato.runtime.transducer import OnnxTransducer, Transducer
 
 #: Checkpoints above this are run on the weights' pages in the file, without a second, rearranged copy in memory.
 _LARGE = 1 << 29

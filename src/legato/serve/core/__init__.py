@@ -1,0 +1,1 @@
+"""What all protocols share: admission, sessions, files, uploads and the orderly end."""

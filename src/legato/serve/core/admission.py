@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from legato.endpoint import NEVER
-from legato.engine import Engine
+from legato.engine.engine import Engine
 from legato.errors import BusyError, EngineError, LegatoError
 from legato.recognizer import Options
-from legato.serve.container import Container
-from legato.serve.drain import Drain
+from legato.serve.core.audio_format import Wire
+from legato.serve.core.container import Container
+from legato.serve.core.drain import Drain
+from legato.serve.core.session import Session
 from legato.serve.errors import ApiError, as_api_error, busy, shutting_down
 from legato.serve.logs import tell
 from legato.serve.metrics import Metrics
-from legato.serve.session import Session
 from legato.serve.settings import Settings
-from legato.serve.wire import Wire
+from legato.streaming.endpointing import NEVER
 
 
 class LiveStreams:

@@ -7,7 +7,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from legato.audio import SAMPLE_RATE, Samples
+from legato.audio.source import SAMPLE_RATE, Samples
 
 Encoding = Literal["pcm16", "float32", "mulaw", "alaw", "pcm8", "pcm24", "pcm32"]
 

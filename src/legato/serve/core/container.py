@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from legato.audio import Samples, open_audio_file
+from legato.audio.source import Samples, open_audio_file
 
 _MOST_BYTES = 64_000
 """What may wait to be decoded before the client is slowed down."""

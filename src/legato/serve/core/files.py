@@ -7,17 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import BinaryIO
 
-from legato.audio import SAMPLE_RATE, AudioFile, Samples, open_audio_file
-from legato.endpoint import with_segments
-from legato.engine import Engine
-from legato.engine_streams import AsyncEngineStream
+from legato.audio.source import SAMPLE_RATE, AudioFile, Samples, open_audio_file
+from legato.engine.engine import Engine
+from legato.engine.streams import AsyncEngineStream
 from legato.errors import EngineError
 from legato.recognizer import Options
-from legato.serve.drain import Drain
+from legato.serve.core.drain import Drain
 from legato.serve.errors import ApiError, busy
 from legato.serve.metrics import Metrics
 from legato.serve.settings import Settings
-from legato.transcript import Event, Final, Segment, Transcript
+from legato.streaming.endpointing import with_segments
+from legato.types import Event, Final, Segment, Transcript
 
 _BLOCK_SECONDS = 5.0
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
-from legato.engine import Engine
-from legato.serve.drain import Drain
-from legato.serve.files import Files
-from legato.serve.live import LiveStreams
+from legato.engine.engine import Engine
+from legato.serve.core.admission import LiveStreams
+from legato.serve.core.drain import Drain
+from legato.serve.core.files import Files
 from legato.serve.metrics import Metrics
 from legato.serve.settings import Settings
 

@@ -6,8 +6,8 @@ from collections.abc import Coroutine
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from legato.serve.core.session import Session
 from legato.serve.errors import ApiError
-from legato.serve.session import Session
 
 _PARTING_SECONDS = 2.0
 

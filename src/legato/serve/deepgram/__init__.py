@@ -1,0 +1,1 @@
+"""Deepgram's interfaces: live and recorded audio."""

@@ -12,12 +12,12 @@ from starlette.requests import Request
 
 from legato.errors import LegatoError
 from legato.recognizer import Options
-from legato.serve.deepgram_messages import Messages
-from legato.serve.deepgram_options import listen_options
+from legato.serve.core.service import Service, service_of
+from legato.serve.core.upload import read_body, unless_gone
+from legato.serve.deepgram.messages import Messages
+from legato.serve.deepgram.options import listen_options
 from legato.serve.errors import ApiError, as_api_error
 from legato.serve.logs import tell
-from legato.serve.service import Service, service_of
-from legato.serve.upload import read_body, unless_gone
 
 router = APIRouter(prefix="/v1", tags=["transcription"])
 

@@ -16,20 +16,20 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from legato.decode.phrases import PhraseTrie
 from legato.errors import EngineError, LegatoError
-from legato.phrases import PhraseTrie
 from legato.recognizer import Options, Recognizer
 from legato.serve.auth import subprotocol_for
-from legato.serve.container import Container
-from legato.serve.deepgram_messages import Messages
-from legato.serve.deepgram_options import ListenOptions, listen_options
+from legato.serve.core.audio_format import Wire
+from legato.serve.core.container import Container
+from legato.serve.core.service import Service, service_of
+from legato.serve.core.session import Session
+from legato.serve.core.sockets import converse, part, receive, send
+from legato.serve.deepgram.messages import Messages
+from legato.serve.deepgram.options import ListenOptions, listen_options
 from legato.serve.errors import ApiError, as_api_error
-from legato.serve.service import Service, service_of
-from legato.serve.session import Session
-from legato.serve.sockets import converse, part, receive, send
-from legato.serve.wire import Wire
-from legato.text import split_words
-from legato.transcript import Partial, Segment, Token
+from legato.text.pieces import split_words
+from legato.types import Partial, Segment, Token
 
 logger = logging.getLogger("legato.serve")
 router = APIRouter()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from legato.serve.errors import ApiError
-from legato.transcript import Transcript, Word
+from legato.types import Transcript, Word
 
 
 class Messages:

@@ -1,0 +1,1 @@
+"""Legato's own protocol: audio in, events as JSON out."""

@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import FormData, ImmutableMultiDict
 from starlette.requests import Request
 
+from legato.serve.core.holding import HoldingResponse
+from legato.serve.core.service import Service, service_of
+from legato.serve.core.upload import read_form, unless_gone
 from legato.serve.errors import ErrorBody, as_api_error, logger
-from legato.serve.holding import HoldingResponse
 from legato.serve.logs import tell
-from legato.serve.plain_messages import Asked, error_line, event_line, read_fields
-from legato.serve.service import Service, service_of
-from legato.serve.transcription_request import file_of
-from legato.serve.upload import read_form, unless_gone
-from legato.transcript import Event, Final, Transcript
+from legato.serve.native.messages import Asked, error_line, event_line, read_fields
+from legato.serve.openai.transcription_request import file_of
+from legato.types import Event, Final, Transcript
 
 router = APIRouter(prefix="/v1/stream", tags=["Legato"])
 

@@ -8,12 +8,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect, Request
 
-from legato.endpoint import join_segments
-from legato.formats import WRITERS
+from legato.serve.core.service import service_of
 from legato.serve.errors import ApiError, ErrorBody
-from legato.serve.plain_messages import checked
-from legato.serve.service import service_of
-from legato.transcript import Reason, Segment, Transcript, Word
+from legato.serve.native.messages import checked
+from legato.streaming.endpointing import join_segments
+from legato.text.formats import WRITERS
+from legato.types import Reason, Segment, Transcript, Word
 
 router = APIRouter(prefix="/v1/formats", tags=["Legato"])
 

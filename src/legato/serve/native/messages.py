@@ -6,14 +6,14 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import ImmutableMultiDict
 
-from legato.endpoint import Endpointing
-from legato.formats import event_as_dict, json_line
 from legato.recognizer import Options
+from legato.serve.core.audio_format import Encoding, Wire
 from legato.serve.errors import ApiError, as_api_error
 from legato.serve.settings import Settings
-from legato.serve.wire import Encoding, Wire
-from legato.text import join_texts
-from legato.transcript import Event, Final
+from legato.streaming.endpointing import Endpointing
+from legato.text.formats import event_as_dict, json_line
+from legato.text.pieces import join_texts
+from legato.types import Event, Final
 
 _ENCODINGS: dict[str, Encoding] = {"pcm_s16le": "pcm16", "pcm_f32le": "float32", "mulaw": "mulaw", "alaw": "alaw"}
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)

@@ -8,10 +8,12 @@ from starlette.requests import Request
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from legato.errors import AudioError, LanguageError
-from legato.formats import WRITERS, json_line
 from legato.serve.auth import subprotocol_for
+from legato.serve.core.service import Service, service_of
+from legato.serve.core.session import Session
+from legato.serve.core.sockets import converse, receive, send
 from legato.serve.errors import ApiError, as_api_error, logger
-from legato.serve.plain_messages import (
+from legato.serve.native.messages import (
     Commit,
     End,
     Start,
@@ -21,11 +23,9 @@ from legato.serve.plain_messages import (
     read_message,
     read_start,
 )
-from legato.serve.service import Service, service_of
-from legato.serve.session import Session
 from legato.serve.settings import Settings
-from legato.serve.sockets import converse, receive, send
-from legato.transcript import Segment
+from legato.text.formats import WRITERS, json_line
+from legato.types import Segment
 
 router = APIRouter(prefix="/v1/stream", tags=["Legato"])
 

@@ -1,0 +1,1 @@
+"""OpenAI's interfaces: transcriptions, models and Realtime."""

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 
+from legato.serve.core.service import service_of
 from legato.serve.errors import ApiError, ErrorBody
-from legato.serve.service import service_of
 from legato.serve.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["models"])

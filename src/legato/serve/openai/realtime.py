@@ -24,12 +24,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from legato.errors import EngineError, LegatoError
 from legato.recognizer import Options
 from legato.serve.auth import refuse, subprotocol_for
+from legato.serve.core.service import Service, service_of
+from legato.serve.core.session import Session
+from legato.serve.core.sockets import converse, part, receive, send
 from legato.serve.errors import ApiError, as_api_error, shutting_down
-from legato.serve.realtime_config import RealtimeConfig
-from legato.serve.service import Service, service_of
-from legato.serve.session import Session
-from legato.serve.sockets import converse, part, receive, send
-from legato.transcript import Partial, Segment
+from legato.serve.openai.realtime_config import RealtimeConfig
+from legato.types import Partial, Segment
 
 logger = logging.getLogger("legato.serve")
 router = APIRouter()

@@ -8,11 +8,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from legato.endpoint import NEVER, Endpointing
-from legato.phrases import Phrase, read_weighted
+from legato.decode.phrases import Phrase, read_weighted
+from legato.serve.core.audio_format import Encoding, Wire
 from legato.serve.errors import ApiError
-from legato.serve.phrases import split_prompt
-from legato.serve.wire import Encoding, Wire
+from legato.serve.openai.prompt import split_prompt
+from legato.streaming.endpointing import NEVER, Endpointing
 
 Json = Mapping[str, object]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from legato.bundle import Bundle
-from legato.formats import to_srt, to_txt, to_vtt
-from legato.serve.transcription_request import TranscriptionRequest
-from legato.transcript import Segment, Token, Transcript
+from legato.model.bundle import Bundle
+from legato.serve.openai.transcription_request import TranscriptionRequest
+from legato.text.formats import to_srt, to_txt, to_vtt
+from legato.types import Segment, Token, Transcript
 
 _LEAST = 1e-10
 """The probability of a token that had next to none."""

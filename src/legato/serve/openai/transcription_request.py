@@ -7,13 +7,13 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field
 from starlette.datastructures import FormData, UploadFile
 
-from legato.endpoint import Endpointing
-from legato.phrases import read_weighted
+from legato.decode.phrases import read_weighted
 from legato.recognizer import Options
 from legato.serve.errors import ApiError
-from legato.serve.models import check_model
-from legato.serve.phrases import split_prompt
+from legato.serve.openai.models import check_model
+from legato.serve.openai.prompt import split_prompt
 from legato.serve.settings import Settings
+from legato.streaming.endpointing import Endpointing
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["word", "segment"]

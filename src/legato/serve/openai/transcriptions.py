@@ -11,11 +11,12 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from legato.recognizer import Options
+from legato.serve.core.holding import HoldingResponse
+from legato.serve.core.service import Service, service_of
+from legato.serve.core.upload import read_form, unless_gone
 from legato.serve.errors import ApiError, ErrorBody, as_api_error, logger
-from legato.serve.holding import HoldingResponse
 from legato.serve.logs import tell
-from legato.serve.service import Service, service_of
-from legato.serve.transcription_format import (
+from legato.serve.openai.transcription_format import (
     LogProbs,
     Transcription,
     VerboseTranscription,
@@ -23,10 +24,9 @@ from legato.serve.transcription_format import (
     event,
     usage,
 )
-from legato.serve.transcription_request import TranscriptionForm, TranscriptionRequest, file_of, read_request
-from legato.serve.upload import read_form, unless_gone
-from legato.text import join_texts
-from legato.transcript import Event, Partial, Segment, Token, Transcript
+from legato.serve.openai.transcription_request import TranscriptionForm, TranscriptionRequest, file_of, read_request
+from legato.text.pieces import join_texts
+from legato.types import Event, Partial, Segment, Token, Transcript
 
 router = APIRouter(prefix="/v1/audio", tags=["transcription"])
 

@@ -1,0 +1,1 @@
+"""The web page with live captions and files."""

@@ -1,4 +1,4 @@
-"""The web page at `/`: live captions and files in a browser. Only what lies in `web/` is ever served."""
+"""The web page at `/`: live captions and files in a browser. Only what lies in `static/` is ever served."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from legato.serve.errors import ApiError
 
 router = APIRouter(include_in_schema=False)
 
-_FOLDER = Path(__file__).parent / "web"
+_FOLDER = Path(__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

@@ -7,8 +7,8 @@ from typing import Any, TypeGuard
 
 from wyoming.event import Event
 
+from legato.serve.core.audio_format import Encoding, Wire
 from legato.serve.errors import ApiError
-from legato.serve.wire import Encoding, Wire
 
 LINE_BYTES = 1 << 16
 """What the line of JSON that begins an event may take."""

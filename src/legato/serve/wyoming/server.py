@@ -20,17 +20,17 @@ from wyoming.event import Event, Eventable, async_write_event
 from wyoming.info import AsrModel, AsrProgram, Attribution, Info
 from wyoming.ping import Pong
 
-from legato.bundle import AUTO
-from legato.endpoint import with_segments
 from legato.errors import PhraseError
+from legato.model.bundle import AUTO
 from legato.recognizer import Options
+from legato.serve.core.audio_format import Wire
+from legato.serve.core.service import Service
+from legato.serve.core.session import Session
+from legato.serve.core.sockets import converse
 from legato.serve.errors import ApiError, as_api_error
-from legato.serve.service import Service
-from legato.serve.session import Session
-from legato.serve.sockets import converse
-from legato.serve.wire import Wire
-from legato.serve.wyoming_events import LINE_BYTES, read_event, wire_of
-from legato.transcript import Final, Partial, Segment
+from legato.serve.wyoming.events import LINE_BYTES, read_event, wire_of
+from legato.streaming.endpointing import with_segments
+from legato.types import Final, Partial, Segment
 
 logger = logging.getLogger("legato.serve")
 
