@@ -1,4 +1,4 @@
-"""The channels of a recording: one of them, all averaged, or each for itself, as in calls with a speaker on each."""
+"""The channels of a recording: read one, average all, or transcribe each, as in calls with one speaker per channel."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,11 +8,11 @@ from legato.text.pieces import join_texts
 from legato.types import Transcript
 
 Channels = int | Literal["mix", "split"]
-"""`mix` averages all channels, `split` gives each its own transcript, a number hears only that one."""
+"""`mix` averages all channels; `split` transcribes each channel; a number, from 0, reads only that channel."""
 
 
 def speaker_of(channel: int) -> str:
-    """Name a channel, counted from 0, as a speaker."""
+    """Return the name of the speaker on a channel, counted from 0."""
     return f"channel {channel}"
 
 
@@ -20,11 +20,11 @@ def merge(transcripts: Sequence[Transcript]) -> Transcript:
     """Join the transcripts of a recording's channels by time.
 
     Args:
-        transcripts: of channel 0, 1, ...
+        transcripts: those of channels 0, 1, ...
 
     Returns:
-        All segments in the order in which they start, each with its channel as speaker. Words, and with them the text,
-        are in the order of the segments, tokens in the order of their times.
+        All segments in the order of their starts, each with its channel as speaker. Words and text follow the order of
+        the segments; tokens follow the order of their times.
     """
     segments = sorted(
         (

@@ -1,6 +1,6 @@
-"""What audio containers say about their own length, as far as FFmpeg does not tell.
+"""What containers state about their length where FFmpeg does not report it.
 
-Each function reads a seekable binary file and leaves its position where it was.
+Each function reads a seekable binary file and restores its position.
 """
 
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 _UNKNOWN_WAV_SIZES = (0, 0x7FFFF000, 0x7FFFFFFF - 36, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF)
-"""Data sizes that programs leave in a WAV header when they do not know the length yet."""
+"""Data sizes that programs write into a WAV header while they do not know the length."""
 
-_OGG_TAIL = 65307  # the largest Ogg page
-_LAST_PAGE = 4
+_LARGEST_OGG_PAGE = 65307
+_LAST_PAGE_FLAG = 4
 
 
 def wav_shortfall(file: BinaryIO) -> int:
-    """Count the bytes of sound that a WAV file's header promises and the file lacks; 0 when none or not known."""
+    """Return the bytes of audio that a WAV header promises and the file lacks; 0 when none or not known."""
     with _from_start(file) as size:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
@@ -30,16 +30,16 @@ def wav_shortfall(file: BinaryIO) -> int:
 
 
 def ogg_is_ended(file: BinaryIO) -> bool:
-    """Whether an Ogg file's last page is marked as the end of its stream."""
+    """Return whether the last page of an Ogg file is marked as the end of its stream."""
     with _from_start(file) as size:
-        file.seek(max(0, size - _OGG_TAIL))
+        file.seek(max(0, size - _LARGEST_OGG_PAGE))
         tail = file.read()
     last = tail.rfind(b"OggS")
-    return last >= 0 and len(tail) > last + 5 and bool(tail[last + 5] & _LAST_PAGE)
+    return last >= 0 and len(tail) > last + 5 and bool(tail[last + 5] & _LAST_PAGE_FLAG)
 
 
-def mp3_knows_length(file: BinaryIO) -> bool:
-    """Whether an MP3 file begins with a frame that counts the others; else its length is a guess."""
+def mp3_states_length(file: BinaryIO) -> bool:
+    """Return whether an MP3 file begins with a frame that counts the others; otherwise its length is an estimate."""
     with _from_start(file):
         head = file.read(10)
         skip = 0
@@ -52,7 +52,7 @@ def mp3_knows_length(file: BinaryIO) -> bool:
 
 @contextmanager
 def _from_start(file: BinaryIO) -> Iterator[int]:
-    """Go to the file's start and afterwards back; gives its size in bytes."""
+    """Go to the start of the file, yield its size in bytes, and restore the position afterwards."""
     position = file.tell()
     size = file.seek(0, 2)
     file.seek(0)

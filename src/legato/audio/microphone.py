@@ -1,4 +1,4 @@
-"""The microphone: PortAudio's thread fills a queue, the recogniser's thread takes blocks out of it."""
+"""Microphones: PortAudio's thread fills a queue, and the recognizer's thread reads from it."""
 
 import contextlib
 import logging
@@ -12,44 +12,43 @@ from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from legato.audio.live import LiveSource
-from legato.audio.source import SAMPLE_RATE, Samples
+from legato.audio.resample import SAMPLE_RATE, Resampler, Samples
 from legato.errors import MicrophoneError
 
 logger = logging.getLogger("legato")
 
 _BLOCK_SECONDS = 0.05
 _CLOSE_SECONDS = 2.0
-_BEHIND_SECONDS = 300
-"""Audio that may wait to be heard, when the machine is too slow; what comes beyond it is lost, and told."""
+_BUFFER_SECONDS = 300
+"""Unread audio that is kept when the machine is too slow. Further audio is lost, with a warning."""
 
 
 class InputStream(Protocol):
-    """What we use of `sounddevice.InputStream`."""
+    """The part of `sounddevice.InputStream` that Legato uses."""
 
     def start(self) -> None:
-        """Begin to call back."""
+        """Start the callbacks."""
 
     def close(self, ignore_errors: bool = True) -> None:
-        """End it."""
+        """Stop and close the stream."""
 
 
 class Backend(Protocol):
-    """What we use of the module `sounddevice`."""
+    """The part of the module `sounddevice` that Legato uses."""
 
     @property
     def PortAudioError(self) -> type[Exception]:  # noqa: N802
-        """What it raises."""
+        """The class of its errors."""
 
     @property
     def InputStream(self) -> Callable[..., InputStream]:  # noqa: N802
-        """Opens a stream."""
+        """The class that opens a stream."""
 
     def query_devices(self) -> Sequence[Mapping[str, Any]]:
-        """Give all devices: name, index, max_input_channels, default_samplerate."""
+        """Return all devices: name, index, max_input_channels, default_samplerate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +56,11 @@ class Device:
     """An input device.
 
     Attributes:
-        number: PortAudio's index of it.
-        name: as the system calls it.
-        channels: that it records at most.
-        rate: samples a second that it likes best.
-        default: it is used when none is chosen.
+        number: its index in PortAudio.
+        name: its name in the system.
+        channels: the largest number of channels that it records.
+        rate: its preferred rate, in samples per second.
+        default: whether it is used when no device is chosen.
     """
 
     number: int
@@ -72,17 +71,18 @@ class Device:
 
 
 class Microphone(LiveSource):
-    """A microphone as blocks of float32[n], mono, 16 kHz: use `with`, and iterate.
+    """A microphone as blocks of float32[n], mono, 16 kHz. Use `with`, and iterate.
 
-    Another thread may call `stop`. When the device vanishes, what it sent is given first, then MicrophoneError raised.
+    Another thread may call `stop`. When the device disappears, all audio that it sent is returned before
+    MicrophoneError is raised.
 
     Args:
-        device: number, name or part of a name of an input device; None is the system's default.
-        backend: the module `sounddevice`, or what does the same.
-        patience: seconds without audio after which the device counts as gone.
+        device: number, name or part of the name of an input device; None is the system's default.
+        backend: the module `sounddevice`, or an object with the same interface.
+        patience: seconds without audio after which the device is considered lost.
 
     Raises:
-        MicrophoneError: no such device, it cannot be opened, or sounddevice or PortAudio is missing.
+        MicrophoneError: there is no such device, it cannot be opened, or sounddevice or PortAudio is missing.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class Microphone(LiveSource):
         super().__init__()
         self._backend = backend or load_backend()
         self._patience = patience
-        self._came = self._taken = 0  # samples; each is counted by one thread alone
+        self._received = self._taken = 0  # samples; each is changed by only one thread
         self._lost = 0
-        self._told = False
+        self._warned = False
         self._ended = False
         self.device = choose_device(list_devices(self._backend), device)
         self._stream, self._rate = self._open()
@@ -107,20 +107,20 @@ class Microphone(LiveSource):
         self.close()
 
     def close(self) -> None:
-        """Let the device go; harmless when it is gone."""
+        """Release the device. Closing it again does nothing."""
         self._stopped = True
-        # A driver whose device has vanished may never return; that must not hold the caller.
+        # The driver of a device that has disappeared may never return; the caller must not wait for it.
         closing = threading.Thread(target=self._stream.close, name="legato-microphone", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
 
     def __iter__(self) -> Iterator[Samples]:
-        """Start the device and give what it sends.
+        """Start the device and return its audio.
 
         Raises:
-            MicrophoneError: it cannot be started, or stopped sending.
+            MicrophoneError: the device cannot be started, or stopped sending.
         """
-        resampler = soxr.ResampleStream(self._rate, SAMPLE_RATE, 1, "float32") if self._rate != SAMPLE_RATE else None
+        resampler = Resampler(self._rate, self.device.name)
         try:
             self._stream.start()
         except self._backend.PortAudioError as error:
@@ -129,21 +129,22 @@ class Microphone(LiveSource):
             try:
                 block = self._next(self._patience)
             except Empty:
-                raise self._error(f"sent nothing for {self._patience:g} s: it is gone or muted by the system") from None
+                raise self._error(
+                    f"sent nothing for {self._patience:g} s. It is unplugged, or the system has muted it"
+                ) from None
             if block is None:
                 if self._ended and not self._stopped:
-                    raise self._error("stopped sending: it was unplugged or taken away")
+                    raise self._error("stopped sending: it was unplugged, or another program took it")
                 break
             self._taken += len(block)
-            self._tell_lost()
-            block = block if resampler is None else resampler.resample_chunk(block)
-            if len(block):
+            self._warn_of_loss()
+            if len(block := resampler.process(block)):
                 yield block
-        if resampler is not None and len(rest := resampler.resample_chunk(np.zeros(0, np.float32), last=True)):
+        if len(rest := resampler.finish()):
             yield rest
 
     def _open(self) -> tuple[InputStream, int]:
-        """Open the device at 16 kHz mono if it can, else at its own rate, else with its own channels too."""
+        """Open the device at 16 kHz mono, else at its preferred rate, else also with its own number of channels."""
         own, channels = round(self.device.rate), min(self.device.channels, 2)
         tries = dict.fromkeys([(SAMPLE_RATE, 1), (own, 1), (own, channels)])
         reasons = []
@@ -156,26 +157,28 @@ class Microphone(LiveSource):
                         device=self.device.number,
                         channels=count,
                         dtype="float32",
-                        callback=self._hear,
+                        callback=self._receive,
                         finished_callback=self._finished,
                     )
             except (self._backend.PortAudioError, ValueError) as error:
                 reasons.append(_reason(error))
                 continue
             return stream, rate
-        raise self._error(f"cannot be opened ({reasons[-1]}). Is another program using it, may this one?")
+        raise self._error(
+            f"cannot be opened ({reasons[-1]}). Close other programs that use it, and allow this one to use it"
+        )
 
-    def _hear(self, data: NDArray[np.float32], frames: int, _time: object, status: object) -> None:
-        """Take a block; PortAudio's thread calls this and must not wait."""
+    def _receive(self, data: NDArray[np.float32], frames: int, _time: object, status: object) -> None:
+        """Accept a block. PortAudio's thread calls this, so it must not wait."""
         if getattr(status, "input_overflow", False):
             self._lost += 1
         if self._stopped:
             return
-        if self._came - self._taken > _BEHIND_SECONDS * self._rate:
+        if self._received - self._taken > _BUFFER_SECONDS * self._rate:
             self._lost += 1
             return
-        self._came += frames
-        # A copy: PortAudio fills its buffer again. A driver's NaN would stop the recogniser.
+        self._received += frames
+        # A copy, because PortAudio reuses its buffer. A NaN from a driver would stop the recognizer.
         clean = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
         self._queue.put(np.clip(clean, -1, 1).mean(axis=1, dtype=np.float32))
 
@@ -183,23 +186,25 @@ class Microphone(LiveSource):
         self._ended = True
         self._queue.put(None)
 
-    def _tell_lost(self) -> None:
-        if self._lost and not self._told:
-            self._told = True
-            logger.warning("Some audio of %s was lost: this machine does not keep up.", self.device.name)
+    def _warn_of_loss(self) -> None:
+        if self._lost and not self._warned:
+            self._warned = True
+            logger.warning(
+                "Some audio of %s was lost: this machine is too slow to process it in time.", self.device.name
+            )
 
     def _error(self, what: str) -> MicrophoneError:
         return MicrophoneError(
             f"microphone {self.device.number} ({self.device.name}): {what}. "
-            "'legato listen --list-devices' shows what is there."
+            "'legato listen --list-devices' lists the microphones."
         )
 
 
 def load_backend() -> Backend:
-    """Import sounddevice.
+    """Import and return sounddevice.
 
     Raises:
-        MicrophoneError: it or PortAudio is not installed.
+        MicrophoneError: sounddevice or PortAudio is not installed or does not work.
     """
     try:
         with _quiet():
@@ -211,13 +216,13 @@ def load_backend() -> Backend:
             f"sounddevice cannot be used: {error}. Install PortAudio (Debian and Ubuntu: apt install libportaudio2; "
             "Fedora: dnf install portaudio; macOS and Windows: the package brings it)."
         ) from None
-    except Exception as error:  # sounddevice.PortAudioError: the sound system does not answer
+    except Exception as error:  # sounddevice.PortAudioError: the sound system does not respond
         raise MicrophoneError(f"the sound system does not work: {_reason(error)}.") from None
     return cast(Backend, sounddevice)
 
 
 def list_devices(backend: Backend | None = None) -> list[Device]:
-    """Give all input devices; none is no error.
+    """Return all input devices; the list may be empty.
 
     Raises:
         MicrophoneError: sounddevice or PortAudio is missing or does not work.
@@ -244,10 +249,10 @@ def list_devices(backend: Backend | None = None) -> list[Device]:
 
 
 def choose_device(devices: Sequence[Device], wanted: int | str | None) -> Device:
-    """Find a device by number, name or part of its name.
+    """Return the device with this number, name or part of a name.
 
     Raises:
-        MicrophoneError: there is none, or more than one.
+        MicrophoneError: no device matches, or more than one.
     """
     if not devices:
         raise MicrophoneError("there is no microphone. Plug one in, or allow this program to use it.")
@@ -264,12 +269,12 @@ def choose_device(devices: Sequence[Device], wanted: int | str | None) -> Device
         raise MicrophoneError(f"there is no microphone {wanted!r}. There are: {listed}.")
     if len(fitting) > 1:
         several = "; ".join(f"{device.number} {device.name}" for device in fitting)
-        raise MicrophoneError(f"{wanted!r} fits several microphones: {several}. Give the number.")
+        raise MicrophoneError(f"{wanted!r} matches several microphones: {several}. Give the number.")
     return fitting[0]
 
 
 def _default_number(backend: Backend) -> int | None:
-    """The system's default input device, if it has one."""
+    """Return the number of the system's default input device, if it has one."""
     device = getattr(getattr(backend, "default", None), "device", None)
     try:
         number = device[0] if device is not None else None
@@ -280,7 +285,7 @@ def _default_number(backend: Backend) -> int | None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what sound libraries write to standard error themselves away from the user: we say what matters."""
+    """Suppress what sound libraries write to standard error: Legato reports errors itself."""
     sys.stderr.flush()
     try:
         kept = os.dup(2)
