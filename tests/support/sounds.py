@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 
 def tone(seconds: float, rate: int, frequencies: tuple[float, ...] = (440.0,)) -> NDArray[np.float32]:
-    """float32[n, channels]: one sine a channel, amplitude 0.5."""
+    """Return float32[n, channels]: one sine per channel, amplitude 0.5."""
     time = np.arange(round(seconds * rate)) / rate
     return np.stack([0.5 * np.sin(2 * np.pi * f * time) for f in frequencies], axis=1).astype(np.float32)
 
 
 def encode(path: Path, samples: NDArray[np.float32], rate: int, codec: str, sample_format: str = "s16") -> Path:
-    """Write float32[n, channels] with any of FFmpeg's encoders; the container follows from the file's name."""
+    """Write float32[n, channels] with one of FFmpeg's encoders; the name of the file decides the container."""
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[samples.shape[1]]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
