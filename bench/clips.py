@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from legato.audio.source import SAMPLE_RATE, read_audio
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 MANIFEST = Path("tests/data/numbers/manifest.jsonl")
 #: The model that knows what is said in them.

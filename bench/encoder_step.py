@@ -13,7 +13,6 @@ import numpy as np
 
 import legato
 from legato.runtime.encoder import EncoderState
-from legato.streaming.stream import feed
 
 _CHUNK_MS = 320
 _FRAMES = 4
@@ -24,8 +23,8 @@ def start(recognizer: legato.Recognizer, streams: int, steps: int) -> list[Encod
     """States with audio (noise: what is said costs nothing) for so many steps."""
     samples = np.random.default_rng(0).normal(0, 0.1, 16 * _CHUNK_MS * (steps + 2)).astype(np.float32)
     state = recognizer.start(chunk_ms=_CHUNK_MS)
-    feed(recognizer, state, samples, last=False)
-    return [state.encoder] * streams
+    recognizer.pipeline.feed(state, samples)
+    return [state.audio.encoder] * streams
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
     for step in range(steps):
         for number, recognizer in enumerate(recognizers):
             before = time.perf_counter()
-            results = recognizer.encoder.step(states[number], _FRAMES)
+            results = recognizer.pipeline.encoder.step(states[number], _FRAMES)
             times[number, step] = 1000 * (time.perf_counter() - before)
             states[number] = [state for _, state in results]
     medians = np.median(times[:, _WARM_UP:], axis=1)

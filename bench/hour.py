@@ -18,7 +18,7 @@ from pathlib import Path
 import legato
 from legato.lab.benchmark import sample_audio
 from legato.lab.memory import rss
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 PIECE = 1600
 MINUTE = 60 * 16000
@@ -45,9 +45,9 @@ class Place:
 
 def step(stream: legato.Stream, piece: Samples, times: list[float]) -> list[legato.Event]:
     """Send a piece, and note the time if it completed a chunk."""
-    before, done = time.perf_counter(), stream.state.encoder.done
+    before, done = time.perf_counter(), stream.state.audio.encoder.done
     events = stream.accept(piece)
-    if stream.state.encoder.done != done:
+    if stream.state.audio.encoder.done != done:
         times.append(time.perf_counter() - before)
     return events
 
@@ -74,7 +74,7 @@ def place(
         chunk_ms=1000 * statistics.median(old_times),
         young_chunk_ms=1000 * statistics.median(young_times),
         rss_mb=(rss() or 0) / 1e6,
-        tokens=len(long.state.tokens),
+        tokens=len(long.state.segment.tokens),
     )
 
 

@@ -34,8 +34,7 @@ from bench.hour import MINUTE, PIECE, place, print_places, ratios_of
 from legato.audio.source import SAMPLE_RATE
 from legato.lab.evaluate.scoring import Counts, count
 from legato.lab.memory import rss
-from legato.runtime.features import Samples
-from legato.types import Event, Segment, Word
+from legato.types import Event, Samples, Segment, Word
 
 HOUR = 60 * MINUTE
 LATE_SECONDS = 0.9

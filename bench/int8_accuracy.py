@@ -85,8 +85,8 @@ def with_outliers(checkpoint: Checkpoint, layers: int, *, channels: int, seed: i
 
 def started(recognizer: Recognizer, samples: Array) -> EncoderState:
     """State of a stream with all its audio accepted."""
-    mel, _ = recognizer.front_end.accept(samples, MelState())
-    return recognizer.start(chunk_ms=CHUNK_MS).encoder.accept(mel)
+    mel, _ = recognizer.pipeline.front_end.accept(samples, MelState())
+    return recognizer.start(chunk_ms=CHUNK_MS).audio.encoder.accept(mel)
 
 
 def encoded(recognizer: Recognizer, streams: Sequence[Array], chunks: int) -> Array:
@@ -94,7 +94,7 @@ def encoded(recognizer: Recognizer, streams: Sequence[Array], chunks: int) -> Ar
     states = [started(recognizer, samples) for samples in streams]
     collected = []
     for _ in range(chunks):
-        results = recognizer.encoder.step(states, CHUNK)
+        results = recognizer.pipeline.encoder.step(states, CHUNK)
         states = [state for _, state in results]
         collected.append(np.stack([frames for frames, _ in results]))
     return np.concatenate(collected, axis=1)
@@ -133,7 +133,7 @@ def measure_times(recognizers: dict[str, Recognizer], samples: Array, rounds: in
     for _ in range(rounds):
         for name, recognizer in recognizers.items():
             begin = time.process_time()
-            recognizer.encoder.step(states[name], CHUNK)
+            recognizer.pipeline.encoder.step(states[name], CHUNK)
             times[name].append(time.process_time() - begin)
     return {name: float(np.median(values[1:])) * 1000 for name, values in times.items()}
 

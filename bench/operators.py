@@ -31,7 +31,7 @@ def run(recognizer: legato.Recognizer, states: Sequence[EncoderState], steps: in
     times = []
     for _ in range(_WARM_UP + steps):
         before = time.perf_counter()
-        states = [state for _, state in recognizer.encoder.step(states, _FRAMES)]
+        states = [state for _, state in recognizer.pipeline.encoder.step(states, _FRAMES)]
         times.append(1000 * (time.perf_counter() - before))
     return float(np.median(times[_WARM_UP:]))
 
@@ -46,7 +46,7 @@ def profile(model: Path, threads: int, streams: int, steps: int) -> tuple[float,
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = ort.InferenceSession(str(model / "encoder.onnx"), options, providers=["CPUExecutionProvider"])
-        recognizer.encoder._session = session  # type: ignore[attr-defined]
+        recognizer.pipeline.encoder._session = session  # type: ignore[attr-defined]
         run(recognizer, states, steps)
         events = json.loads(Path(session.end_profiling()).read_text())
     totals: dict[str, list[float]] = defaultdict(list)

@@ -27,7 +27,7 @@ import numpy as np
 import legato
 from bench.clips import MANIFEST, MODEL
 from legato.audio.source import read_audio
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 LISTS = ("none", "spoken", "mixed", "unspoken")
 

@@ -16,7 +16,7 @@ from bench.peers.driver import RATE, Outcome, Samples, Task, parse, read_wav, re
 from legato import Recognizer, __version__, load
 from legato.lab.benchmark import Load, largest, under_load
 from legato.runtime.encoder import Encoder, EncoderState
-from legato.runtime.features import Frames
+from legato.types import Frames
 
 _LIVE_SECONDS = 10
 
@@ -53,7 +53,7 @@ class LegatoPeer:
 
     def stream(self, pieces: Iterator[Samples]) -> Outcome:
         """See `Peer.stream`."""
-        self._recognizer.encoder = TimedEncoder(self._recognizer.encoder, self.parts["encoder"])
+        self._recognizer.pipeline.encoder = TimedEncoder(self._recognizer.pipeline.encoder, self.parts["encoder"])
         with self._recognizer.stream(language=self._task.language, chunk_ms=self._task.chunk_ms) as stream:
             for piece in pieces:
                 stream.accept(piece)

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from bench.peers.driver import Outcome, Samples, Task, parse, run
 from legato.model.bundle import open_bundle
-from legato.runtime.features import MelConfig, hann_window, mel_filters
+from legato.runtime.features import hann_window, mel_filters
+from legato.types import MelConfig
 
 Array = NDArray[np.float32]
 

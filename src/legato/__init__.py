@@ -1,8 +1,6 @@
-"""Legato: streaming multilingual speech recognition on an ordinary CPU."""
+"""Streaming multilingual speech recognition on an ordinary CPU."""
 
-from legato.decode.confidence import Confidence
-from legato.engine.engine import Engine
-from legato.engine.streams import AsyncEngineStream, EngineStream
+from legato.engine import AsyncEngineStream, Engine, EngineStream
 from legato.errors import (
     AudioError,
     BundleError,
@@ -18,10 +16,12 @@ from legato.errors import (
     NGramError,
     PhraseError,
 )
+from legato.options import Endpointing, StreamOptions
 from legato.recognizer import Recognizer, load
-from legato.streaming.endpointing import Endpointing, join_segments
+from legato.streaming.collect import join_segments
+from legato.streaming.controls import Commit, SetEndpoint, SetLanguage, SetPhrases
 from legato.streaming.stream import Stream
-from legato.types import Event, Final, Partial, Segment, Token, Transcript, Word
+from legato.types import Confidence, Event, Final, Partial, Segment, Token, Transcript, Word
 from legato.version import __version__
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "BusyError",
     "CheckpointError",
     "ChunkSizeError",
+    "Commit",
     "Confidence",
     "ConversionError",
     "DownloadError",
@@ -48,7 +49,11 @@ __all__ = [
     "PhraseError",
     "Recognizer",
     "Segment",
+    "SetEndpoint",
+    "SetLanguage",
+    "SetPhrases",
     "Stream",
+    "StreamOptions",
     "Token",
     "Transcript",
     "Word",

@@ -72,8 +72,8 @@ class StreamOptions:
         chunk_ms: milliseconds of audio that the model sees at once: 80, 160, 320, 560 or 1120. A larger chunk is more
             accurate and later.
         endpoint: when a segment ends; None for no endpoints. Needs greedy search.
-        phrases: phrases to recognize more readily: texts, or pairs of a text and its weight (nats per token, default 2),
-            or the result of `Recognizer.compile_phrases`.
+        phrases: phrases to recognize more readily: texts, or pairs of a text and its weight (nats per token, default
+            2), or the result of `Recognizer.compile_phrases`.
         beam: hypotheses that beam search keeps; 1 is greedy search, the fastest.
         lm: an n-gram language model over the model's pieces: an ARPA file, or the result of `Recognizer.open_ngram`.
             Meant for a beam of 4 or more.
@@ -122,6 +122,16 @@ class StreamOptions:
         if self.endpoint is not None and decoding.holds_back:
             raise LegatoError("Endpoints need greedy search: omit 'beam' and 'lm', or omit the endpoints.")
         return decoding
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether tokens are released late, because beam search or an n-gram decides."""
+        return self.beam > 1 or self.lm is not None
+
+    @property
+    def detects_voice(self) -> bool:
+        """Whether the stream needs a voice activity detector."""
+        return self.endpoint is not None and self.endpoint.vad != "none"
 
     @property
     def chunk_frames(self) -> int:

@@ -1,70 +1,55 @@
-"""The recogniser: a loaded model that makes streams and transcribes files."""
+"""The recognizer: a loaded model that opens streams and transcribes files."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio.channels import Channels, merge
-from legato.audio.source import channel_count, check_channel, check_samples, one_channel, open_audio
-from legato.decode.confidence import Confidence
-from legato.decode.dispatch import DEFAULT_NGRAM_WEIGHT, Decoding
-from legato.decode.greedy import start_search
+from legato.audio.arrays import blocks_of, check_channel, check_samples, one_channel
+from legato.audio.channels import Channels
+from legato.audio.source import channel_count, open_audio
+from legato.decode.dispatch import Decoder
 from legato.decode.ngram import NGram, open_ngram
-from legato.decode.phrases import Phrases, PhraseTrie, compile_phrases
-from legato.errors import AudioError, ChunkSizeError, LegatoError
+from legato.decode.phrase_trie import PhraseTrie
+from legato.decode.phrases import Phrases, compile_phrases
+from legato.decode.transducer import Transducer
+from legato.errors import AudioError
+from legato.framing import FRAME_MS
 from legato.model.bundle import AUTO, Bundle, open_bundle
 from legato.model.registry import resolve
-from legato.runtime.encoder import Encoder, open_encoder
-from legato.runtime.features import Frames, LogMel, MelState, Samples
+from legato.options import StreamKeywords, StreamOptions
+from legato.runtime.encoder import Encoder
+from legato.runtime.features import LogMel
+from legato.runtime.open import open_encoder
 from legato.runtime.session import default_threads
-from legato.runtime.transducer import OnnxTransducer, Transducer
-from legato.runtime.vad import VadState, silero
-from legato.streaming.endpointing import Endpointing, with_segments
-from legato.streaming.stream import (
-    Stream,
-    StreamState,
-    blocks_of,
-    conclude,
-    duration,
-    encode,
-    ending,
-    feed,
-    search,
-    transcript_of,
-)
-from legato.types import Event, Segment, Transcript
+from legato.runtime.transducer import OnnxTransducer
+from legato.streaming.collect import Collector, merge_channels
+from legato.streaming.pipeline import Pipeline
+from legato.streaming.state import StreamState
+from legato.streaming.stream import Stream
+from legato.types import Confidence, Frames, Samples, Transcript
 
 logger = logging.getLogger("legato")
 
-FRAME_MS = 80
-#: Encoder frames of a file that one call computes at most (1.28 s), in whole chunks. More are little faster, and take
+#: Encoder frames of a file that one call computes at most (1.28 s), in whole chunks. More are hardly faster, and take
 #: memory.
 FILE_FRAMES = 16
 
+#: Only until the server and the commands build `StreamOptions`.
+Options = StreamKeywords
 
-class Options(TypedDict, total=False):
-    """Keyword arguments of `Recognizer.stream` and of the engine's streams; `Recognizer.transcribe` explains them."""
-
-    language: str
-    chunk_ms: int
-    phrases: Phrases
-    beam: int
-    lm: str | Path | NGram | None
-    lm_weight: float
-    endpoint: Endpointing | None
+Audio = str | Path | NDArray[np.generic] | Iterator[Samples]
 
 
 class Recognizer:
     """A loaded model. It keeps no state between calls, so any number of threads may share it.
 
     Attributes:
-        bundle: the model folder it was loaded from.
-        front_end, encoder, transducer: the rooms that audio walks through.
-        confidence: which confidence tokens, words and segments get.
+        bundle: the model folder that it was loaded from.
+        pipeline: the way of the audio through the model.
     """
 
     def __init__(
@@ -76,16 +61,13 @@ class Recognizer:
         confidence: Confidence | None = None,
     ) -> None:
         self.bundle = bundle
-        self.front_end = front_end
-        self.encoder = encoder
-        self.transducer = transducer
-        self.confidence = confidence or Confidence()
-        self._start = start_search(transducer)
-        self._untrained_said: set[int] = set()
+        decoder = Decoder(transducer, bundle.sizes.max_symbols, confidence or Confidence())
+        self.pipeline = Pipeline(bundle, front_end, encoder, decoder)
+        self._warned: set[int] = set()
 
     @property
     def sample_rate(self) -> int:
-        """Samples a second that streams expect."""
+        """Sample rate in Hz that streams expect."""
         return self.bundle.mel.sample_rate
 
     @property
@@ -93,19 +75,20 @@ class Recognizer:
         """Names that `language` may have, `auto` included."""
         return tuple(sorted(self.bundle.prompts))
 
+    @property
+    def confidence(self) -> Confidence:
+        """How the confidence of tokens, words and segments is measured."""
+        return self.pipeline.decoder.confidence
+
     def transcribe(
         self,
-        audio: str | Path | NDArray[np.generic] | Iterator[Samples],
+        audio: Audio,
+        options: StreamOptions | None = None,
+        /,
         *,
-        language: str = AUTO,
-        chunk_ms: int = 320,
-        endpoint: Endpointing | None = None,
-        phrases: Phrases = (),
-        beam: int = 1,
-        lm: str | Path | NGram | None = None,
-        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
         channels: Channels = "mix",
         progress: Callable[[float], None] | None = None,
+        **keywords: Unpack[StreamKeywords],
     ) -> Transcript:
         """Transcribe a file of any format, a network address, or samples.
 
@@ -113,34 +96,23 @@ class Recognizer:
             audio: path of a file with an audio track, an address such as `https://...` as a string, or audio at the
                 model's sample rate: an array, float32 or int16, [n] or [n, channels], or an iterator over mono blocks,
                 float32[n].
-            language: a locale or language code that the model knows, or `auto`.
-            chunk_ms: 80, 160, 320, 560 or 1120: how far ahead the model may look.
-            endpoint: when a segment ends; without it the segments are sentences. It needs greedy search.
-            phrases: what is to be recognised more readily: texts, or texts with weights (nats a token, default 2); or
-                what `compile_phrases` made of them, once for many streams.
-            beam: hypotheses that are kept; 1 is greedy search, the quickest.
-            lm: an n-gram over the model's pieces: an ARPA file, or what `open_ngram` made of it. It is for a beam of 4
-                or more.
-            lm_weight: factor of the n-gram's logarithms.
-            channels: `mix` averages them; a number hears only that one, counted from 0; `split` transcribes each and
-                joins the segments by time, with the channel as speaker.
-            progress: is called with the seconds of audio done so far.
+            options: the options; by default those of `StreamOptions`. Without `endpoint` the segments are sentences.
+            channels: `mix` averages the channels; a number reads only that one, counted from 0; `split` transcribes
+                each and joins the segments by time, with the channel as speaker.
+            progress: called with the seconds of audio that are done.
+            keywords: fields of `StreamOptions`, which replace those of `options`.
 
         Raises:
             AudioError, LanguageError, ChunkSizeError, PhraseError, NGramError: what was wrong and what to do.
+            ValueError: a number out of range, or unknown `channels`.
         """
         if not isinstance(channels, int) and channels not in {"mix", "split"}:
             raise ValueError(f"channels must be 'mix', 'split' or a number, not {channels!r}")
-        options: Options = {
-            "language": language, "chunk_ms": chunk_ms, "endpoint": endpoint,
-            "phrases": self.compile_phrases(phrases), "beam": beam,
-            "lm": self.open_ngram(lm) if isinstance(lm, str | Path) else lm, "lm_weight": lm_weight,
-        }  # fmt: skip
+        chosen = StreamOptions.of(options, **keywords).compiled(self.bundle)
         if channels != "split":
-            channel = None if channels == "mix" else channels
-            return self._transcribe(audio, channel, progress, options)
+            return self._transcribe(audio, None if channels == "mix" else channels, progress, chosen)
         if isinstance(audio, Iterator):
-            raise AudioError("An iterator gives mono blocks: there are no channels to tell apart.")
+            raise AudioError("An iterator yields mono blocks, so there are no channels to split. Use channels='mix'.")
         transcripts: list[Transcript] = []
         count = channel_count(audio)
 
@@ -149,50 +121,29 @@ class Recognizer:
                 progress((sum(each.duration for each in transcripts) + seconds) / count)
 
         for channel in range(count):
-            transcript = self._transcribe(audio, channel, part, options)
+            transcript = self._transcribe(audio, channel, part, chosen)
             transcripts.append(transcript)
-        return merge(transcripts)
+        return merge_channels(transcripts)
 
-    def _transcribe(
-        self,
-        audio: str | Path | NDArray[np.generic] | Iterator[Samples],
-        channel: int | None,
-        progress: Callable[[float], None] | None,
-        options: Options,
-    ) -> Transcript:
-        """Transcribe one channel, or all averaged."""
-        state = self.start(**options)
-        events: list[Event] = []
-        if isinstance(audio, str | Path):
-            with open_audio(audio, channel=channel) as blocks:
-                self._run(state, blocks, progress, events)
-                if not channel:  # what is wrong with a file is the same for all its channels
-                    for warning in blocks.warnings:
-                        logger.warning("%s: %s", audio, warning)
-        elif isinstance(audio, Iterator):
-            if channel is not None:
-                check_channel(channel, 1, "audio")
-            self._run(state, audio, progress, events)
-        else:
-            samples = audio if channel is None else one_channel(audio, channel)
-            self._run(state, blocks_of(check_samples(samples), self.sample_rate), progress, events)
-        if state.rules is None:
-            return transcript_of(self, state)
-        segments = [event for event in (*events, *ending(self, state)) if isinstance(event, Segment)]
-        return with_segments(segments, transcript_of(self, state))
+    def stream(self, options: StreamOptions | None = None, /, **keywords: Unpack[StreamKeywords]) -> Stream:
+        """Open a live stream.
 
-    def stream(self, **options: Unpack[Options]) -> Stream:
-        """Open a live stream; arguments and errors as for `transcribe`.
-
-        Without `endpoint` only `commit` ends a segment.
-        """
-        return Stream(self, self.start(**options))
-
-    def compile_phrases(self, phrases: Phrases) -> PhraseTrie | None:
-        """Prepare phrases for many streams; what is prepared stays as it is.
+        Args:
+            options: the options; by default those of `StreamOptions`. Without `endpoint` only a commit ends a segment.
+            keywords: fields of `StreamOptions`, which replace those of `options`.
 
         Raises:
-            PhraseError: the model cannot spell one, or it is empty, or its weight is out of range.
+            LanguageError, ChunkSizeError, PhraseError, NGramError: what the model cannot do.
+            LegatoError: Silero VAD is requested and not installed, or endpoints together with beam search.
+            ValueError: a number out of range.
+        """
+        return Stream(self, self.start(options, **keywords))
+
+    def compile_phrases(self, phrases: Phrases) -> PhraseTrie | None:
+        """Prepare phrases for many streams; a compiled trie is returned as it is.
+
+        Raises:
+            PhraseError: a phrase is empty, cannot be spelled by the vocabulary, or its weight is out of range.
         """
         return compile_phrases(phrases, self.bundle.pieces)
 
@@ -200,104 +151,92 @@ class Recognizer:
         """Read an n-gram over the model's pieces for many streams.
 
         Raises:
-            NGramError: it cannot be read, or is of another vocabulary.
+            NGramError: it cannot be read, or belongs to another vocabulary.
         """
         return open_ngram(Path(path), self.bundle.pieces)
 
     def encode(self, samples: NDArray[np.generic], *, language: str = AUTO, chunk_ms: int = 320) -> Frames:
-        """Encoder frames behind the language prompt, as the joint gets them: float32[T, width], T a frame per 80 ms."""
-        state = self.start(language=language, chunk_ms=chunk_ms)
-        collected = [np.zeros((0, self.bundle.sizes.width), np.float32)]
-        self._run(state, blocks_of(check_samples(samples), self.sample_rate), None, [], collect=collected.append)
-        return np.concatenate(collected)
+        """Return the encoder frames after the language prompt, as the joint receives them: float32[T, width].
 
-    def start(
-        self,
-        *,
-        language: str = AUTO,
-        chunk_ms: int = 320,
-        endpoint: Endpointing | None = None,
-        phrases: Phrases = (),
-        beam: int = 1,
-        lm: str | Path | NGram | None = None,
-        lm_weight: float = DEFAULT_NGRAM_WEIGHT,
-    ) -> StreamState:
-        """State of a new stream; arguments and errors as for `transcribe`.
-
-        Raises:
-            LegatoError: Silero VAD is wanted and not installed, or endpoints with beam search.
+        Args:
+            samples: as for `transcribe`.
+            language, chunk_ms: as in `StreamOptions`; T is one frame per 80 ms.
         """
-        decoding = Decoding(
-            self.compile_phrases(phrases),
-            beam,
-            self.open_ngram(lm) if isinstance(lm, str | Path) else lm,
-            lm_weight,
-            frozenset(self.bundle.language_tags),
-        )
-        if endpoint is not None and decoding.holds_back:
-            raise LegatoError(
-                "Endpoints need a search that decides at once: leave out the beam and the n-gram, or the endpoints."
-            )
-        slot = self.bundle.prompt_slot(language)
-        chunk, rest = divmod(chunk_ms, FRAME_MS)
-        if rest or chunk < 1:
-            raise ChunkSizeError(f"A chunk of {chunk_ms} ms is impossible: give 80, 160, 320, 560 or 1120 ms.")
-        encoder = self.encoder.start(slot, chunk)
-        self._warn_untrained(chunk, chunk_ms)
-        voice = None
-        if endpoint is not None and endpoint.vad == "silero":
-            silero(self.sample_rate)  # tells here what is missing, not in the middle of the audio
-            voice = VadState()
-        place = decoding.begin(self._start)
-        return StreamState(language, MelState(), encoder, place, place, endpoint, decoding, voice=voice)
+        state = self.start(language=language, chunk_ms=chunk_ms)
+        frames = [np.zeros((0, self.bundle.sizes.width), np.float32)]
+        for _ in self._fed(state, blocks_of(check_samples(samples))):
+            while count := self.pipeline.ready(state, _file_step(state)):
+                frames.append(self.pipeline.encode(state, count))
+        return np.concatenate(frames)
 
-    def _warn_untrained(self, chunk: int, chunk_ms: int) -> None:
-        """Say once that the model was not trained with chunks of this size."""
-        if chunk - 1 not in self.bundle.right_contexts and chunk not in self._untrained_said:
-            self._untrained_said.add(chunk)
-            trained = ", ".join(str((right + 1) * FRAME_MS) for right in sorted(self.bundle.right_contexts))
-            logger.warning(
-                "The model %s was not trained with chunks of %d ms (but with %s ms): more errors are to be expected.",
-                self.bundle.name, chunk_ms, trained,
-            )  # fmt: skip
+    def start(self, options: StreamOptions | None = None, /, **keywords: Unpack[StreamKeywords]) -> StreamState:
+        """Return the state of a new stream; arguments and errors as for `stream`."""
+        state = self.pipeline.start(StreamOptions.of(options, **keywords))
+        self._warn_untrained(state.audio.encoder.chunk)
+        return state
+
+    def _transcribe(
+        self, audio: Audio, channel: int | None, progress: Callable[[float], None] | None, options: StreamOptions
+    ) -> Transcript:
+        """Transcribe one channel, or the average of all."""
+        state = self.start(options)
+        if isinstance(audio, str | Path):
+            with open_audio(audio, channel=channel) as file:
+                transcript = self._run(state, file, progress)
+                if not channel:  # what is wrong with a file is the same for all its channels
+                    for warning in file.warnings:
+                        logger.warning("%s: %s", audio, warning)
+                return transcript
+        if isinstance(audio, Iterator):
+            if channel is not None:
+                check_channel(channel, 1, "audio")
+            return self._run(state, audio, progress)
+        samples = audio if channel is None else one_channel(audio, channel)
+        return self._run(state, blocks_of(check_samples(samples)), progress)
 
     def _run(
-        self,
-        state: StreamState,
-        blocks: Iterable[Samples],
-        progress: Callable[[float], None] | None,
-        events: list[Event],
-        collect: Callable[[Frames], None] | None = None,
-    ) -> None:
-        """Take whole blocks through the model, many chunks a call; `events` gets the segments that end.
-
-        With `collect` the frames go there instead of to the search.
-        """
-        step = max(1, FILE_FRAMES // state.encoder.chunk) * state.encoder.chunk
-        for block in blocks:
-            feed(self, state, block, last=False)
-            while self.encoder.ready(state.encoder) >= step:
-                self._frames(state, step, events, collect)
-                if progress:
-                    progress(state.encoder.done * self.bundle.frame_seconds)
-        if not state.samples:
-            raise AudioError("The audio is empty: it holds no samples. Give a recording of at least 10 ms.")
-        feed(self, state, np.zeros(0, np.float32), last=True)
-        while frames := min(self.encoder.ready(state.encoder), step):
-            self._frames(state, frames, events, collect)
-        if not collect:
-            conclude(self, state)
+        self, state: StreamState, blocks: Iterable[Samples], progress: Callable[[float], None] | None
+    ) -> Transcript:
+        """Recognize whole blocks, many chunks per step."""
+        collector = Collector()
+        pipeline = self.pipeline
+        for _ in self._fed(state, blocks):
+            while count := pipeline.ready(state, _file_step(state)):
+                collector.add(pipeline.step([state], count)[0])
+                if progress and not state.audio.encoder.ended:
+                    progress(state.audio.encoder.done * self.bundle.frame_seconds)
+        collector.add(pipeline.conclude(state))
         if progress:
-            progress(duration(self, state))
+            progress(pipeline.labels.duration(state))
+        return collector.transcript
 
-    def _frames(
-        self, state: StreamState, frames: int, events: list[Event], collect: Callable[[Frames], None] | None
-    ) -> None:
-        encoded = encode(self, state, frames)
-        if collect:
-            collect(encoded)
-        else:
-            events += (event for event in search(self, state, encoded) if isinstance(event, Segment))
+    def _fed(self, state: StreamState, blocks: Iterable[Samples]) -> Iterator[None]:
+        """Feed block after block and then the end; yield after each."""
+        for block in blocks:
+            self.pipeline.feed(state, block)
+            yield
+        if not state.audio.samples:
+            raise AudioError("The audio is empty: it has no samples. Use a recording of at least 10 ms.")
+        self.pipeline.feed(state, np.zeros(0, np.float32), last=True)
+        yield
+
+    def _warn_untrained(self, chunk: int) -> None:
+        """Warn once that the model was not trained with chunks of this size."""
+        if chunk - 1 not in self.bundle.right_contexts and chunk not in self._warned:
+            self._warned.add(chunk)
+            trained = ", ".join(str((right + 1) * FRAME_MS) for right in sorted(self.bundle.right_contexts))
+            logger.warning(
+                "The model %s was trained with chunks of %s ms, not of %d ms: expect more errors.",
+                self.bundle.name,
+                trained,
+                chunk * FRAME_MS,
+            )
+
+
+def _file_step(state: StreamState) -> int:
+    """Return the encoder frames per step of a file: whole chunks."""
+    chunk = state.audio.encoder.chunk
+    return max(1, FILE_FRAMES // chunk) * chunk
 
 
 def load(
@@ -306,13 +245,14 @@ def load(
     """Load a model.
 
     Args:
-        name_or_path: a model folder, the name of a downloaded model, or None for the best model at hand: a downloaded
+        name_or_path: a model folder, the name of a downloaded model, or None for the best available one: a downloaded
             full model, else the small embedded one.
-        threads: threads for the encoder; by default the cores this process may use, at most 4.
+        threads: threads of the encoder; by default the cores that this process may use, at most 4.
         confidence: how the confidence of tokens, words and segments is measured; by default `max_prob` and `min`.
 
     Raises:
-        BundleError: no such model, or it is incomplete or altered.
+        BundleError: there is no such model, or it is incomplete or altered.
+        ValueError: `threads` is less than 1.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be 1 or more, not {threads}")

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 import legato as library
 from legato.audio.source import open_audio, read_audio
-from legato.decode.confidence import Confidence
 from legato.errors import AudioError, LegatoError
 from legato.text.formats import WRITERS
 from legato.text.sentences import split_segments
 from legato.text.subtitles import columns
 from legato.text.template import compile_template
-from legato.types import Segment, Token, Transcript, Word
+from legato.types import Confidence, Segment, Token, Transcript, Word
 from tests.support.command import failed, legato
 from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES
 from tests.support.sounds import encode, tone

@@ -47,14 +47,14 @@ RELU = "joint.joint_net.out.weight"
 
 def started(recognizer: legato.Recognizer, samples: Floats, chunk_ms: int, language: str = "auto") -> EncoderState:
     """State with audio accepted that goes on."""
-    mel, _ = recognizer.front_end.accept(samples, MelState())
-    return recognizer.start(language=language, chunk_ms=chunk_ms).encoder.accept(mel)
+    mel, _ = recognizer.pipeline.front_end.accept(samples, MelState())
+    return recognizer.start(language=language, chunk_ms=chunk_ms).audio.encoder.accept(mel)
 
 
 def alone(recognizer: legato.Recognizer, state: EncoderState, frames: int) -> Floats:
     collected = []
-    while ready := recognizer.encoder.ready(state):
-        [(encoded, state)] = recognizer.encoder.step([state], min(ready, frames))
+    while ready := recognizer.pipeline.encoder.ready(state):
+        [(encoded, state)] = recognizer.pipeline.encoder.step([state], min(ready, frames))
         collected.append(encoded)
     return np.concatenate(collected)
 
@@ -69,12 +69,12 @@ def among_others(recognizer: legato.Recognizer, speech: Floats, chunk_ms: int, r
         other = np.clip(np.roll(speech, 5000 * number) * generator.uniform(0.01, 9), -1, 1).astype(np.float32)
         state = started(recognizer, np.concatenate([other, other]), chunk_ms, languages[number % len(languages)])
         for _ in range(number % 5):
-            [(_, state)] = recognizer.encoder.step([state], chunk)
+            [(_, state)] = recognizer.pipeline.encoder.step([state], chunk)
         states.append(state)
     states[row] = started(recognizer, speech, chunk_ms)
     collected = []
     for _ in range(STEPS):
-        results = recognizer.encoder.step(states, chunk)
+        results = recognizer.pipeline.encoder.step(states, chunk)
         collected.append(results[row][0])
         states = [state for _, state in results]
     return np.concatenate(collected)

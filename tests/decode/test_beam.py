@@ -13,12 +13,13 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.decode.beam import PATIENCE, BeamState, beam_search, end_beam
+from legato.decode.beam import PATIENCE, beam_search, end_beam
+from legato.decode.beam_state import BeamState
 from legato.decode.dispatch import Decoding
 from legato.decode.greedy import Emission, greedy_search, start_search
 from legato.decode.ngram import NGram, open_ngram
-from legato.decode.phrases import PhraseTrie
-from legato.runtime.transducer import Floats
+from legato.decode.phrase_trie import PhraseTrie
+from legato.types import Floats
 from tests.conftest import MakeBundle
 
 TOKENS = 2
@@ -188,9 +189,12 @@ def test_a_beam_of_one_is_greedy_search_on_a_real_transducer(
 ) -> None:
     recognizer = legato.load(make_bundle("transformers-a"), threads=1)
     frames = recognizer.encode(speech[:160000], language="fr-FR")
-    start = start_search(recognizer.transducer)
-    [(greedy, _)] = greedy_search(recognizer.transducer, [frames], [start], 10)
-    [(found, _)] = beam_search(recognizer.transducer, [frames], [narrow(Decoding(beam=2).begin(start))], 10)
+    transducer = recognizer.pipeline.decoder.transducer
+    start = start_search(transducer)
+    [(greedy, _)] = greedy_search(transducer, [frames], [start], 10)
+    [(found, _)] = beam_search(
+        recognizer.pipeline.decoder.transducer, [frames], [narrow(Decoding(beam=2).begin(start))], 10
+    )
     assert found == greedy
     assert greedy
 
@@ -219,7 +223,9 @@ def test_tokens_are_given_out_in_good_time() -> None:
     toy = Toy(3)
     state = Decoding(beam=16).begin(start_search(toy))
     [(_, after)] = beam_search(toy, [frames_of(60)], [state], 1)  # type: ignore[list-item]
-    assert all(frame > 59 - PATIENCE for one in after.hypotheses for _, frame, _ in one.tokens)
+    assert all(
+        frame > 59 - PATIENCE for one in after.hypotheses for frame in (emission.frame for emission in one.tokens)
+    )
 
 
 def moved(emissions: Sequence[Emission], by: int) -> list[Emission]:

@@ -12,7 +12,7 @@ NAMES = ("nemo-r3", "transformers-a", "transformers-b")
 
 
 def textbook(recognizer: legato.Recognizer, frames: NDArray[np.float32], limit: int) -> list[Emission]:
-    transducer = recognizer.transducer
+    transducer = recognizer.pipeline.decoder.transducer
     h, c = transducer.initial(1)
     prediction, h, c = transducer.predict(np.array([transducer.blank]), h, c)
     emissions = []
@@ -31,8 +31,8 @@ def textbook(recognizer: legato.Recognizer, frames: NDArray[np.float32], limit: 
 def test_equals_the_textbook_loop(make_bundle: MakeBundle, speech: NDArray[np.float32], name: str, limit: int) -> None:
     recognizer = legato.load(make_bundle(name))
     frames = recognizer.encode(speech)
-    state = start_search(recognizer.transducer)
-    [(found, _)] = greedy_search(recognizer.transducer, [frames], [state], limit)
+    state = start_search(recognizer.pipeline.decoder.transducer)
+    [(found, _)] = greedy_search(recognizer.pipeline.decoder.transducer, [frames], [state], limit)
     assert found == textbook(recognizer, frames, limit)
     assert found
 
@@ -43,16 +43,19 @@ def test_state_carries_over_any_border(make_bundle: MakeBundle, speech: NDArray[
     frames = recognizer.encode(speech)
     whole = textbook(recognizer, frames, 10)
     for size in (1, 3, 4, 50):
-        state, found = start_search(recognizer.transducer), []
+        transducer = recognizer.pipeline.decoder.transducer
+        state, found = start_search(transducer), []
         for start in range(0, len(frames), size):
-            [(new, state)] = greedy_search(recognizer.transducer, [frames[start : start + size]], [state], 10)
+            [(new, state)] = greedy_search(
+                recognizer.pipeline.decoder.transducer, [frames[start : start + size]], [state], 10
+            )
             found += [Emission(e.token, start + e.frame) for e in new]
         assert found == whole
 
 
 def test_rows_of_a_batch_do_not_touch_each_other(make_bundle: MakeBundle, speech: NDArray[np.float32]) -> None:
     recognizer = legato.load(make_bundle("nemo-r3"))
-    transducer = recognizer.transducer
+    transducer = recognizer.pipeline.decoder.transducer
     frames = recognizer.encode(speech)
     rows = [frames[:7], frames[7:7], frames[30:70], frames[5:6]]
     start = start_search(transducer)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio.source import read_audio
-from legato.decode.phrases import Phrase, PhraseTrie, compile_phrases
+from legato.decode.phrase_trie import PhraseTrie
+from legato.decode.phrases import Phrase, compile_phrases
 from tests.support.command import failed
 from tests.support.command import legato as run
 from tests.support.numbers_model import NUMBERS, NUMBERS_MODEL

@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.engine.engine import Engine, Step
-from legato.engine.scheduler import Turns
-from legato.engine.slot import Lane
+from legato.engine import Engine, Step
+from legato.engine.mailbox import Mailbox
+from legato.engine.scheduler import Scheduler
+from legato.engine.slot import Slot
 from tests.conftest import MakeBundle
 from tests.support.gate import Gate
 
@@ -28,8 +29,8 @@ def recognizer(make_bundle: MakeBundle) -> legato.Recognizer:
 @pytest.fixture
 def gate(recognizer: legato.Recognizer) -> Iterator[Gate]:
     """Holds the recogniser's encoder; opened at the end, so that nothing waits for ever."""
-    held = Gate(recognizer.encoder)
-    recognizer.encoder = held
+    held = Gate(recognizer.pipeline.encoder)
+    recognizer.pipeline.encoder = held
     yield held
     held.open()
 
@@ -260,31 +261,34 @@ def test_a_stream_with_much_audio_takes_turns(recognizer: legato.Recognizer, spe
     assert set(order[12:]) == {slots[0]}
 
 
+def new_slot(recognizer: legato.Recognizer, chunk_ms: int) -> Slot:
+    return Slot(recognizer.start(chunk_ms=chunk_ms), Mailbox(16000, 5000, threading.Lock()))
+
+
 def test_no_chunk_size_starves(recognizer: legato.Recognizer) -> None:
-    turns = Turns()
-    lanes = {
-        name: Lane(recognizer.start(chunk_ms=size), 16000, 5000, threading.Lock())
-        for name, size in [("a", 80), ("b", 320), ("c", 80), ("d", 320), ("e", 80)]
+    scheduler = Scheduler()
+    slots = {
+        name: new_slot(recognizer, size) for name, size in [("a", 80), ("b", 320), ("c", 80), ("d", 320), ("e", 80)]
     }
-    for now, lane in enumerate(lanes.values()):
-        turns.add(lane, now)
-    assert turns.take(2) == [lanes["a"], lanes["c"]]
-    turns.add(lanes["a"], 9)
-    assert turns.take(2) == [lanes["b"], lanes["d"]]
-    assert turns.take(2) == [lanes["e"], lanes["a"]]
-    assert turns.take(2) == []
+    for now, slot in enumerate(slots.values()):
+        scheduler.add(slot, now)
+    assert scheduler.take(2) == [slots["a"], slots["c"]]
+    scheduler.add(slots["a"], 9)
+    assert scheduler.take(2) == [slots["b"], slots["d"]]
+    assert scheduler.take(2) == [slots["e"], slots["a"]]
+    assert scheduler.take(2) == []
 
 
 def test_waiting_for_company(recognizer: legato.Recognizer) -> None:
-    turns = Turns()
-    lanes = [Lane(recognizer.start(), 16000, 5000, threading.Lock()) for _ in range(3)]
-    assert turns.due_in(100, 5, {4: 3}, 16) is None
-    turns.add(lanes[0], 100)
-    assert turns.due_in(102, 5, {4: 3}, 16) == 3
-    assert turns.due_in(106, 5, {4: 3}, 16) == 0
-    assert turns.due_in(102, 5, {4: 1}, 16) == 0  # all open streams are ready
-    turns.add(lanes[1], 102)
-    assert turns.due_in(102, 5, {4: 3}, 2) == 0  # the batch is full
+    scheduler = Scheduler()
+    slots = [new_slot(recognizer, 320) for _ in range(3)]
+    assert scheduler.due_in(100, 5, {4: 3}, 16) is None
+    scheduler.add(slots[0], 100)
+    assert scheduler.due_in(102, 5, {4: 3}, 16) == 3
+    assert scheduler.due_in(106, 5, {4: 3}, 16) == 0
+    assert scheduler.due_in(102, 5, {4: 1}, 16) == 0  # all open streams are ready
+    scheduler.add(slots[1], 102)
+    assert scheduler.due_in(102, 5, {4: 3}, 2) == 0  # the batch is full
 
 
 def test_a_ready_chunk_waits_for_all_open_streams(recognizer: legato.Recognizer, speech: Samples) -> None:
@@ -476,7 +480,7 @@ def test_streams_keep_no_caches_but_their_own(recognizer: legato.Recognizer, spe
     """Streams that share a block of caches are parted when some of them go on or leave."""
 
     def rows(stream: legato.EngineStream) -> int:
-        arrays = stream._lane.state.encoder.caches.arrays
+        arrays = engine._registry._slots[stream._mailbox].state.audio.encoder.caches.arrays
         return arrays[0].shape[1] if arrays else 0
 
     with Engine(recognizer) as engine:

@@ -202,7 +202,7 @@ def test_what_is_in_int8() -> None:
 def test_divergence_along_the_path(make_bundle: MakeBundle, fox: NDArray[np.float32]) -> None:
     """Nothing against itself; against other frames what the full distributions say, less what lumping hides."""
     recognizer = legato.load(make_bundle("transformers-a"), threads=1)
-    frames, transducer = recognizer.encode(fox, language="fr-FR"), recognizer.transducer
+    frames, transducer = recognizer.encode(fox, language="fr-FR"), recognizer.pipeline.decoder.transducer
     emissions = tokens_of(transducer, frames, 4, 10)
     transcript = recognizer.transcribe(fox, language="fr-FR")
     assert [(e.token, e.frame) for e in emissions] == [(token.id, token.frame) for token in transcript.tokens]

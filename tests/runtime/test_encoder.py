@@ -14,14 +14,14 @@ Samples = NDArray[np.float32]
 
 def started(recognizer: legato.Recognizer, samples: Samples, chunk_ms: int, language: str) -> EncoderState:
     """State with a whole utterance accepted."""
-    mel, _ = recognizer.front_end.accept(samples, MelState(), last=True)
-    return recognizer.start(language=language, chunk_ms=chunk_ms).encoder.accept(mel, last=True)
+    mel, _ = recognizer.pipeline.front_end.accept(samples, MelState(), last=True)
+    return recognizer.start(language=language, chunk_ms=chunk_ms).audio.encoder.accept(mel, last=True)
 
 
 def alone(recognizer: legato.Recognizer, state: EncoderState, frames: int) -> NDArray[np.float32]:
     collected = []
-    while ready := recognizer.encoder.ready(state):
-        [(encoded, state)] = recognizer.encoder.step([state], min(ready, frames))
+    while ready := recognizer.pipeline.encoder.ready(state):
+        [(encoded, state)] = recognizer.pipeline.encoder.step([state], min(ready, frames))
         collected.append(encoded)
     return np.concatenate(collected)
 
@@ -47,12 +47,12 @@ def test_rows_join_and_leave(make_bundle: MakeBundle, speech: Samples, name: str
         state = started(recognizer, clip, chunk_ms, language)
         expected.append(alone(recognizer, state, 4)[age:])
         for _ in range(age // 4):
-            [(_, state)] = recognizer.encoder.step([state], 4)
+            [(_, state)] = recognizer.pipeline.encoder.step([state], 4)
         states.append(state)
     collected: list[list[NDArray[np.float32]]] = [[] for _ in ages]
     rows = list(range(len(ages)))
-    while rows := [row for row in rows if recognizer.encoder.ready(states[row])]:
-        results = recognizer.encoder.step([states[row] for row in rows], 4)
+    while rows := [row for row in rows if recognizer.pipeline.encoder.ready(states[row])]:
+        results = recognizer.pipeline.encoder.step([states[row] for row in rows], 4)
         for row, (encoded, state) in zip(rows, results, strict=True):
             states[row] = state
             collected[row].append(encoded)
@@ -71,8 +71,8 @@ def test_state_does_not_grow(make_bundle: MakeBundle, speech: Samples) -> None:
     stream = recognizer.stream()
 
     def size() -> int:
-        state = stream.state
-        return state.mel.pending.nbytes + state.encoder.mel.nbytes + sum(c.nbytes for c in state.encoder.caches)
+        state = stream.state.audio
+        return sum(array.nbytes for array in (state.mel.pending, state.encoder.mel, *state.encoder.caches))
 
     stream.accept(speech)
     sizes = set()

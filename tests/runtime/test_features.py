@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from legato.runtime.features import LogMel, MelConfig, MelState
+from legato.runtime.features import LogMel, MelState
+from legato.types import MelConfig
 
 FRONT_END = LogMel()
 

@@ -39,11 +39,11 @@ def spoken() -> NDArray[np.float32]:
 
 @pytest.fixture
 def gate(recognizer: legato.Recognizer) -> Iterator[Gate]:
-    held = Gate(recognizer.encoder)
-    recognizer.encoder = held
+    held = Gate(recognizer.pipeline.encoder)
+    recognizer.pipeline.encoder = held
     yield held
     held.open()
-    recognizer.encoder = held.encoder
+    recognizer.pipeline.encoder = held.encoder
 
 
 @asynccontextmanager

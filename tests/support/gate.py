@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from legato.runtime.encoder import Encoder, EncoderState
-from legato.runtime.features import Frames
+from legato.types import Frames
 
 
 class Gate:

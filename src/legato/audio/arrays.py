@@ -1,5 +1,6 @@
 """Turn arrays of samples into mono float32 at 16 kHz, and refuse arrays that are not audio."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,13 @@ def refuse_not_finite(samples: Samples, name: str, *, offset: int = 0, rate: int
     raise AudioError(
         f"{name}: sample {position} ({position / rate:.3f} s) is {kind}. Repair or export the audio again."
     )
+
+
+#: Seconds of a block: what waits in a stream's state is copied with every step, so it must not be hours.
+_BLOCK_SECONDS = 10
+
+
+def blocks_of(samples: Samples) -> Iterator[Samples]:
+    """Divide float32[n] at 16 kHz into blocks of at most 10 s."""
+    size = SAMPLE_RATE * _BLOCK_SECONDS
+    return (samples[start : start + size] for start in range(0, len(samples), size))

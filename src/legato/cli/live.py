@@ -7,7 +7,7 @@ from legato.audio.source import pcm_blocks
 from legato.cli.interrupt import Interruptible
 from legato.cli.writing import put
 from legato.errors import AudioError
-from legato.streaming.endpointing import with_segments
+from legato.streaming.collect import with_segments
 from legato.text.formats import event_as_dict, json_line
 from legato.types import Event, Final, Partial, Segment, Transcript
 

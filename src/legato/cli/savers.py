@@ -12,7 +12,7 @@ from legato.audio.source import SAMPLE_RATE, Samples
 from legato.cli.output import write_result
 from legato.cli.writing import cannot_write
 from legato.errors import LegatoError
-from legato.streaming.endpointing import with_segments
+from legato.streaming.collect import with_segments
 from legato.streaming.stream import Stream
 from legato.text.formats import WRITERS
 from legato.types import Event, Final, Segment, Transcript

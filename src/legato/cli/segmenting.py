@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from legato.streaming.endpointing import Endpointing
+    from legato.options import Endpointing
 
 
 class Vad(StrEnum):
@@ -29,7 +29,7 @@ def rules_of(endpoint: bool | None, vad: Vad) -> "Endpointing | None":
     Raises:
         typer.BadParameter: they contradict each other.
     """
-    from legato.streaming.endpointing import Endpointing
+    from legato.options import Endpointing
 
     if endpoint is False and vad is not Vad.NONE:
         raise typer.BadParameter("a detector places endpoints; leave out --no-endpoint or --vad.", param_hint="--vad")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from legato.runtime.features import MelConfig
+from legato.types import MelConfig
 
 #: Right contexts that every native bundle can be run with: 80, 160, 320, 560 and 1120 ms. A checkpoint may add others.
 STANDARD_RIGHT_CONTEXTS = (0, 1, 3, 6, 13)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from legato.convert.architecture import measure
 from legato.convert.checkpoint import Checkpoint, Weight, check_shapes, require
 from legato.errors import CheckpointError
-from legato.runtime.features import MelConfig
+from legato.types import MelConfig
 
 _MODEL_TYPE = "nemotron3_5_asr"
 

@@ -16,7 +16,8 @@ from legato.convert.architecture import Architecture, measure
 from legato.convert.checkpoint import Checkpoint, Weight, check_shapes, require
 from legato.convert.torch_archive import TorchArchive
 from legato.errors import CheckpointError
-from legato.runtime.features import MelConfig, hann_window, mel_filters
+from legato.runtime.features import hann_window, mel_filters
+from legato.types import MelConfig
 
 _CONFIG, _WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 

@@ -11,8 +11,8 @@ from legato.decode.greedy import Emission, greedy_search, start_search
 from legato.errors import ConversionError
 from legato.model.bundle import Bundle
 from legato.recognizer import load_bundle
-from legato.runtime.features import Frames, Samples
 from legato.runtime.session import default_threads
+from legato.types import Frames, Samples
 
 _CHUNK_MS = 320
 
@@ -82,7 +82,7 @@ def _run(bundle: Bundle, samples: Samples, *, prepack: bool = False) -> tuple[Fr
     frames = recognizer.encode(samples, language=language, chunk_ms=_CHUNK_MS)
     if not np.isfinite(frames).all():
         raise ConversionError("the encoder that was written gives NaN or infinite frames on speech.")
-    transducer = recognizer.transducer
+    transducer = recognizer.pipeline.decoder.transducer
     start = start_search(transducer)
     logits = transducer.join(frames[None, :1], start.prediction[None])
     if not np.isfinite(logits).all():

@@ -1,16 +1,16 @@
 """RNN-T beam search over the rows of a batch, frame by frame.
 
-Every hypothesis may emit up to `max_symbols` tokens on a frame, as in greedy search; hypotheses with the same tokens
-are merged, their probabilities added. With a beam of 1 and nothing else this is greedy search.
+Every hypothesis may emit up to `max_symbols` tokens per frame, as in greedy search. Hypotheses with the same tokens are
+merged, and their probabilities are added. With a beam of 1, no phrases and no n-gram this is greedy search.
 
-Phrases add their boost to the log-probability by which hypotheses are compared, at most as much as makes a token as
-likely as all tokens together: they have a say in which token comes, not in whether one comes. An n-gram shares out
-anew, among the likeliest tokens, the probability that the model gives to all of them together: blank keeps its own, so
+Phrases add their boost to the log-probability by which hypotheses are compared, but never more than makes a token as
+likely as all tokens together: they decide which token is emitted, not whether one is. An n-gram redistributes, among
+the likeliest tokens, the probability that the model gives to all of them together. Blank keeps its own probability, so
 a language model neither deletes nor inserts.
 
-A token is given out as soon as all hypotheses agree on it, frame by frame and not call by call, so the result does not
-depend on how the frames are cut into calls. A token on which they still differ after `PATIENCE` frames is decided by
-the best of them.
+A token is released as soon as all hypotheses agree on it, frame by frame and not call by call, so the result does not
+depend on how the frames are divided into calls. A token on which they still differ after `PATIENCE` frames is decided
+by the best hypothesis.
 """
 
 from collections.abc import Sequence
@@ -19,76 +19,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.decode.confidence import Confidence
-from legato.decode.greedy import Emission, SearchState
-from legato.decode.ngram import Context, NGram
-from legato.decode.phrases import PhraseTrie
-from legato.runtime.transducer import Floats, Transducer
+from legato.decode.beam_state import BeamState, Hypothesis
+from legato.decode.confidence import token_scores
+from legato.decode.greedy import Emission, GreedyState
+from legato.decode.numerics import log_softmax
+from legato.decode.transducer import Transducer
+from legato.types import Confidence, Floats
 
-#: Frames after which a token is given out at the latest (2 s).
+#: Frames after which a token is released at the latest (2 s).
 PATIENCE = 25
 MAX_BEAM = 64
-#: Tokens for each place in the beam among which an n-gram decides.
+#: Tokens per hypothesis of the beam among which an n-gram decides.
 _CANDIDATES = 4
 
 _CONFIDENCE = Confidence()
 _Scores = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """One way to continue what has been given out.
-
-    Attributes:
-        tokens: its tokens that are not given out yet, each with the frame of the stream that emitted it and how
-            sure the model was.
-        score: natural logarithm of its probability, with the n-gram's share.
-        bonus: boost that its phrases have earned, in nats.
-        open: the part of it that an unfinished phrase has earned.
-        place: the prediction net behind its last token.
-        node: its node in the phrase trie.
-        context: its last tokens for the n-gram.
-    """
-
-    tokens: tuple[tuple[int, int, float], ...]
-    score: float
-    bonus: float
-    place: SearchState
-    node: int = 0
-    context: Context = ()
-    open: float = 0.0
-
-    @property
-    def rank(self) -> float:
-        """By this hypotheses are compared."""
-        return self.score + self.bonus
-
-    @property
-    def key(self) -> tuple[int, ...]:
-        """Its tokens alone."""
-        return tuple(token for token, _, _ in self.tokens)
-
-
-@dataclass(frozen=True)
-class BeamState:
-    """One stream's place in the search.
-
-    Attributes:
-        hypotheses: the best first.
-        width: hypotheses that are kept.
-        phrases, ngram: what helps to choose.
-        ngram_weight: factor of the n-gram's logarithms.
-        tags: tokens that the n-gram does not judge: language tags.
-        frame: frames of the stream so far.
-    """
-
-    hypotheses: tuple[Hypothesis, ...]
-    width: int
-    phrases: PhraseTrie | None = None
-    ngram: NGram | None = None
-    ngram_weight: float = 0.0
-    tags: frozenset[int] = frozenset()
-    frame: int = 0
 
 
 def beam_search(
@@ -98,35 +43,38 @@ def beam_search(
     max_symbols: int,
     confidence: Confidence = _CONFIDENCE,
 ) -> list[tuple[list[Emission], BeamState]]:
-    """Search the next frames of several streams; arguments as for `greedy_search`.
+    """Decode the next frames of several streams; arguments as for `greedy_search`.
 
     Returns:
-        For every stream the emissions that became certain, in order, and its next state. An emission may lie before
-        this call: then its frame is negative.
+        Per stream the emissions that became certain, in order, and its next state. The frame of an emission from before
+        this call is negative.
     """
     emissions: list[list[Emission]] = [[] for _ in rows]
-    places = list(states)
+    current = list(states)
     for frame in range(max(map(len, rows), default=0)):
         here = [number for number, row in enumerate(rows) if frame < len(row)]
-        found = _frame(transducer, [rows[n][frame] for n in here], [places[n] for n in here], max_symbols, confidence)
+        found = _frame(transducer, [rows[n][frame] for n in here], [current[n] for n in here], max_symbols, confidence)
         for number, hypotheses in zip(here, found, strict=True):
-            given, places[number] = _give_out(replace(places[number], hypotheses=hypotheses))
-            start = states[number].frame
-            emissions[number] += [Emission(token, when - start, sure) for token, when, sure in given]
-            places[number] = replace(places[number], frame=places[number].frame + 1)
-    return list(zip(emissions, places, strict=True))
+            released, state = _release(replace(current[number], hypotheses=hypotheses))
+            emissions[number] += _relative(released, states[number].frame)
+            current[number] = replace(state, frame=state.frame + 1)
+    return list(zip(emissions, current, strict=True))
 
 
 def end_beam(state: BeamState) -> tuple[list[Emission], BeamState]:
-    """Decide for the best hypothesis: its open tokens, their frames counted from the next one (negative)."""
+    """Decide for the best hypothesis: return its open tokens, whose frames count from the next one (negative)."""
     best = max(state.hypotheses, key=lambda one: one.rank - one.open)
-    emissions = [Emission(token, frame - state.frame, sure) for token, frame, sure in best.tokens]
-    return emissions, replace(state, hypotheses=(replace(best, tokens=()),))
+    return _relative(best.tokens, state.frame), replace(state, hypotheses=(replace(best, tokens=()),))
+
+
+def _relative(emissions: Sequence[Emission], start: int) -> list[Emission]:
+    """Count the frames of emissions from frame `start` of the stream."""
+    return [replace(emission, frame=emission.frame - start) for emission in emissions]
 
 
 @dataclass(frozen=True)
 class _Extension:
-    """A hypothesis with one more token, before the prediction net has seen that."""
+    """A hypothesis with one more token, before the prediction net has processed that token."""
 
     parent: Hypothesis
     token: int
@@ -148,15 +96,15 @@ def _frame(
     max_symbols: int,
     confidence: Confidence,
 ) -> list[tuple[Hypothesis, ...]]:
-    """The hypotheses of every row behind one frame, the best first; frames float32[width] each."""
+    """Return the hypotheses of every row after one frame, the best first; frames float32[width] each."""
     active = [list(state.hypotheses) for state in states]
-    # Hypotheses that are done with this frame, by their tokens.
+    # Hypotheses that are done with this frame, by the ids of their tokens.
     done: list[dict[tuple[int, ...], Hypothesis]] = [{} for _ in states]
     for _ in range(max_symbols):
         flat = [(row, hypothesis) for row, many in enumerate(active) for hypothesis in many]
         if not flat:
             break
-        predictions = np.stack([hypothesis.place.prediction for _, hypothesis in flat])
+        predictions = np.stack([hypothesis.net.prediction for _, hypothesis in flat])
         logits = transducer.join(np.stack([frames[row] for row, _ in flat])[:, None], predictions)[:, 0]
         chosen: list[tuple[int, _Extension]] = []
         first = 0
@@ -166,7 +114,7 @@ def _frame(
                 continue
             extensions = []
             for hypothesis, values in zip(many, logits[first : first + len(many)], strict=True):
-                scores = _log_softmax(values)
+                scores = log_softmax(values)
                 _settle(done[row], replace(hypothesis, score=hypothesis.score + float(scores[transducer.blank])))
                 extensions += _extend(hypothesis, scores[: transducer.blank], values, state)
             first += len(many)
@@ -179,13 +127,13 @@ def _frame(
         for (row, _), hypothesis in zip(chosen, _predict(transducer, chosen, states, confidence), strict=True):
             active[row].append(hypothesis)
     for row, many in enumerate(active):
-        for hypothesis in many:  # these have emitted all that a frame may
+        for hypothesis in many:  # these have emitted as many tokens as a frame may
             _settle(done[row], hypothesis)
     return [tuple(sorted(row.values(), key=lambda one: -one.rank)) for row in done]
 
 
 def _settle(done: dict[tuple[int, ...], Hypothesis], new: Hypothesis) -> None:
-    """Note a hypothesis that is done with the frame, or add its probability to that of its equal."""
+    """Add a hypothesis that is done with the frame, or add its probability to that of its equal."""
     key = new.key
     known = done.get(key)
     if known is not None:
@@ -195,18 +143,18 @@ def _settle(done: dict[tuple[int, ...], Hypothesis], new: Hypothesis) -> None:
 
 
 def _extend(hypothesis: Hypothesis, scores: _Scores, logits: Floats, state: BeamState) -> list[_Extension]:
-    """The best extensions of a hypothesis.
+    """Return the best extensions of a hypothesis.
 
     Args:
-        hypothesis: what is extended.
-        scores: float64[vocabulary], logarithms of the model's probabilities.
-        logits: float32[vocabulary + 1], what they were made of.
-        state: the stream's.
+        hypothesis: the hypothesis to extend.
+        scores: float64[vocabulary], the model's log-probabilities.
+        logits: float32[vocabulary + 1], from which they were computed.
+        state: the state of its stream.
     """
     boosts = _boosts(hypothesis, scores, state)
     if state.ngram is not None:
         tokens = _best(scores + boosts, state.width * _CANDIDATES)
-        scores = _share_out(hypothesis, tokens, scores, state)
+        scores = _redistribute(hypothesis, tokens, scores, state)
         tokens = tokens[np.argsort(-(scores + boosts)[tokens], kind="stable")][: state.width]
     else:
         tokens = _best(scores + boosts, state.width)
@@ -222,28 +170,28 @@ def _extend(hypothesis: Hypothesis, scores: _Scores, logits: Floats, state: Beam
 
 
 def _boosts(hypothesis: Hypothesis, scores: _Scores, state: BeamState) -> _Scores:
-    """What each token earns, or gives back, by its phrases: float64[vocabulary], in nats."""
+    """Return what each token earns, or gives back, by its phrases: float64[vocabulary], in nats."""
     if state.phrases is None:
         return np.zeros(len(scores))
     boosts = state.phrases.scores(hypothesis.node).astype(float)
     room = np.logaddexp.reduce(scores) - scores
     owed = state.phrases.owed(hypothesis.node)
-    # What was earned under that limit is less than the trie thinks, so less is given back.
+    # Under that limit less was earned than the trie assumes, so less is given back.
     share = hypothesis.open / owed if owed else 0.0
     limited: _Scores = np.where(boosts > 0, np.minimum(boosts, room), boosts * share)
     return limited
 
 
 def _best(scores: _Scores, count: int) -> NDArray[np.int64]:
-    """Indices of the highest scores, the highest first, and the lower index among equals."""
+    """Return the indices of the highest scores, the highest first, and the lower index first among equals."""
     count = min(count, len(scores))
     threshold = np.partition(scores, -count)[-count]
     above = np.flatnonzero(scores >= threshold)
     return above[np.argsort(-scores[above], kind="stable")][:count]
 
 
-def _share_out(hypothesis: Hypothesis, tokens: NDArray[np.int64], scores: _Scores, state: BeamState) -> _Scores:
-    """Share the probability of the tokens out among them as the n-gram says."""
+def _redistribute(hypothesis: Hypothesis, tokens: NDArray[np.int64], scores: _Scores, state: BeamState) -> _Scores:
+    """Redistribute the probability of the tokens among them by the n-gram."""
     assert state.ngram is not None
     judged = np.array([token for token in tokens if int(token) not in state.tags], np.int64)
     if not len(judged):
@@ -261,34 +209,33 @@ def _predict(
     states: Sequence[BeamState],
     confidence: Confidence,
 ) -> list[Hypothesis]:
-    """Take the extensions that were kept through the prediction net."""
+    """Run the prediction net on the extensions that were kept."""
     if not chosen:
         return []
-    places = [extension.parent.place for _, extension in chosen]
+    nets = [extension.parent.net for _, extension in chosen]
     tokens = np.array([extension.token for _, extension in chosen], np.int64)
-    h, c = (np.stack([getattr(place, name) for place in places], axis=1) for name in ("h", "c"))
+    h, c = (np.stack([getattr(net, name) for net in nets], axis=1) for name in ("h", "c"))
     predictions, h, c = transducer.predict(tokens, h, c)
-    sure = confidence.of_tokens(np.stack([extension.logits for _, extension in chosen]), tokens)
+    certainties, logprobs = token_scores(confidence, np.stack([extension.logits for _, extension in chosen]), tokens)
     hypotheses = []
     for number, (row, extension) in enumerate(chosen):
         state, parent = states[row], extension.parent
         context = parent.context
         if state.ngram is not None and extension.token not in state.tags:
             context = state.ngram.advance(context, extension.token)
-        place = SearchState(predictions[number].copy(), h[:, number].copy(), c[:, number].copy())
-        tokens_so_far = (*parent.tokens, (extension.token, state.frame, sure[number]))
+        net = GreedyState(predictions[number].copy(), h[:, number].copy(), c[:, number].copy())
+        emission = Emission(extension.token, state.frame, certainties[number], logprobs[number])
+        emitted = (*parent.tokens, emission)
         hypotheses.append(
-            Hypothesis(
-                tokens_so_far, extension.score, extension.bonus, place, extension.node, context, extension.open
-            )
-        )  # fmt: skip
+            Hypothesis(emitted, extension.score, extension.bonus, net, extension.node, context, extension.open)
+        )
     return hypotheses
 
 
-def _give_out(state: BeamState) -> tuple[list[tuple[int, int, float]], BeamState]:
-    """Take out the tokens that are certain now, with the frames that the best hypothesis has for them."""
+def _release(state: BeamState) -> tuple[list[Emission], BeamState]:
+    """Remove the tokens that are certain now, and return them with the frames of the best hypothesis."""
     best, *others = state.hypotheses
-    late = sum(frame <= state.frame - PATIENCE for _, frame, _ in best.tokens)
+    late = sum(emission.frame <= state.frame - PATIENCE for emission in best.tokens)
     key = best.key
     others = [other for other in others if other.key[:late] == key[:late]]
     certain = len(key)
@@ -297,10 +244,3 @@ def _give_out(state: BeamState) -> tuple[list[tuple[int, int, float]], BeamState
         certain = next((n for n, (ours, theirs) in enumerate(same) if ours != theirs), min(certain, len(other.tokens)))
     kept = tuple(replace(one, tokens=one.tokens[certain:]) for one in (best, *others))
     return list(best.tokens[:certain]), replace(state, hypotheses=kept)
-
-
-def _log_softmax(logits: Floats) -> _Scores:
-    values = logits.astype(np.float64)
-    values -= values.max()
-    normalised: _Scores = values - np.log(np.exp(values).sum())
-    return normalised

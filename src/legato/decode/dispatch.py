@@ -1,32 +1,36 @@
-"""Which search a stream uses, and with what help; streams of one batch may differ in it."""
+"""Which search a stream uses, with which phrases and language model; streams of one batch may differ in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from legato.decode.beam import MAX_BEAM, BeamState, Hypothesis, beam_search, end_beam
-from legato.decode.confidence import Confidence
-from legato.decode.greedy import Emission, SearchState, greedy_search
+from legato.decode.beam import MAX_BEAM, beam_search, end_beam
+from legato.decode.beam_state import BeamState, Hypothesis
+from legato.decode.greedy import Emission, GreedyState, greedy_search, start_search
 from legato.decode.ngram import NGram
-from legato.decode.phrases import PhraseTrie
-from legato.runtime.transducer import Floats, Transducer
+from legato.decode.phrase_trie import PhraseTrie
+from legato.decode.transducer import Transducer
+from legato.types import Confidence, Floats
 
-#: A stream's place in its search.
-Place = SearchState | BeamState
+#: One stream's state of its search.
+DecoderState = GreedyState | BeamState
 
 DEFAULT_NGRAM_WEIGHT = 0.3
-_CONFIDENCE = Confidence()
+_MAX_NGRAM_WEIGHT = 2
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How a stream is searched.
+    """How a stream is decoded.
 
     Attributes:
-        phrases: what is to be recognised more readily.
+        phrases: phrases to recognize more readily.
         beam: hypotheses that are kept; 1 is greedy search.
-        ngram: a language model; it is asked by beam search, with a beam of 1 too.
-        ngram_weight: factor of its logarithms, 0 to 2.
-        tags: tokens that it does not judge.
+        ngram: a language model; it needs beam search, with a beam of 1 as well.
+        ngram_weight: factor of its log-probabilities, 0 to 2.
+        tags: tokens that it does not score: language tags.
+
+    Raises:
+        ValueError: `beam` or `ngram_weight` is out of range.
     """
 
     phrases: PhraseTrie | None = None
@@ -38,47 +42,69 @@ class Decoding:
     def __post_init__(self) -> None:
         if not 1 <= self.beam <= MAX_BEAM:
             raise ValueError(f"beam must be 1 to {MAX_BEAM}, not {self.beam}")
-        if not 0 <= self.ngram_weight <= 2:
-            raise ValueError(f"lm_weight must be 0 to 2, not {self.ngram_weight}")
+        if not 0 <= self.ngram_weight <= _MAX_NGRAM_WEIGHT:
+            raise ValueError(f"lm_weight must be 0 to {_MAX_NGRAM_WEIGHT}, not {self.ngram_weight}")
 
     @property
     def holds_back(self) -> bool:
-        """Whether tokens are given out only some time after the frame that emitted them."""
+        """Whether tokens are released only some time after the frame that emitted them."""
         return self.beam > 1 or self.ngram is not None
 
-    def begin(self, start: SearchState) -> Place:
-        """The place of a new stream, from what `start_search` returned."""
+    def begin(self, start: GreedyState) -> DecoderState:
+        """Return the state of a new stream, from that of `start_search`."""
         if not self.holds_back:
-            return start if self.phrases is None else SearchState(start.prediction, start.h, start.c, self.phrases)
+            return start if self.phrases is None else replace(start, phrases=self.phrases)
         context = self.ngram.start() if self.ngram is not None else ()
         first = Hypothesis((), 0.0, 0.0, start, context=context)
         return BeamState((first,), self.beam, self.phrases, self.ngram, self.ngram_weight, self.tags)
 
 
-def search_rows(
-    transducer: Transducer,
-    rows: Sequence[Floats],
-    places: Sequence[Place],
-    max_symbols: int,
-    confidence: Confidence = _CONFIDENCE,
-) -> list[tuple[list[Emission], Place]]:
-    """Search the next frames of several streams, each in its own way; arguments and result as of `greedy_search`."""
-    greedy = [(n, place) for n, place in enumerate(places) if isinstance(place, SearchState)]
-    beams = [(n, place) for n, place in enumerate(places) if isinstance(place, BeamState)]
-    found: dict[int, tuple[list[Emission], Place]] = {}
-    if greedy:
-        results = greedy_search(
-            transducer, [rows[n] for n, _ in greedy], [place for _, place in greedy], max_symbols, confidence
-        )
-        found.update(zip((n for n, _ in greedy), results, strict=True))
-    if beams:
-        wide = beam_search(
-            transducer, [rows[n] for n, _ in beams], [place for _, place in beams], max_symbols, confidence
-        )
-        found.update(zip((n for n, _ in beams), wide, strict=True))
-    return [found[n] for n in range(len(rows))]
+class Decoder:
+    """Decodes the frames of streams, each with its own search. It keeps no state between calls.
 
+    Attributes:
+        transducer: prediction net and joint.
+        max_symbols: largest number of tokens per frame.
+        confidence: how the confidence of tokens is measured.
+    """
 
-def end_search(place: Place) -> tuple[list[Emission], Place]:
-    """Give out what a search still holds back, at the end of a stream or segment."""
-    return end_beam(place) if isinstance(place, BeamState) else ([], place)
+    def __init__(self, transducer: Transducer, max_symbols: int, confidence: Confidence) -> None:
+        self.transducer = transducer
+        self.max_symbols = max_symbols
+        self.confidence = confidence
+        self._start = start_search(transducer)
+
+    def start(self, decoding: Decoding) -> DecoderState:
+        """Return the state of a new stream."""
+        return decoding.begin(self._start)
+
+    def decode(
+        self, rows: Sequence[Floats], states: Sequence[DecoderState]
+    ) -> list[tuple[list[Emission], DecoderState]]:
+        """Decode the next frames of several streams; arguments and result as of `greedy_search`."""
+        results: dict[int, tuple[list[Emission], DecoderState]] = {}
+        greedy = [(n, state) for n, state in enumerate(states) if isinstance(state, GreedyState)]
+        if greedy:
+            found = greedy_search(
+                self.transducer,
+                [rows[n] for n, _ in greedy],
+                [state for _, state in greedy],
+                self.max_symbols,
+                self.confidence,
+            )
+            results.update(zip((n for n, _ in greedy), found, strict=True))
+        beams = [(n, state) for n, state in enumerate(states) if isinstance(state, BeamState)]
+        if beams:
+            wide = beam_search(
+                self.transducer,
+                [rows[n] for n, _ in beams],
+                [state for _, state in beams],
+                self.max_symbols,
+                self.confidence,
+            )
+            results.update(zip((n for n, _ in beams), wide, strict=True))
+        return [results[n] for n in range(len(rows))]
+
+    def end(self, state: DecoderState) -> tuple[list[Emission], DecoderState]:
+        """Release the tokens that a search still holds back, at the end of a stream or segment."""
+        return end_beam(state) if isinstance(state, BeamState) else ([], state)

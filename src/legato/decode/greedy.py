@@ -1,8 +1,8 @@
-"""Greedy RNN-T search over the rows of a batch, label looping.
+"""Greedy RNN-T search over the rows of a batch, with label looping.
 
-The joint is evaluated for a block of frames at once with the prediction net's current output: all blanks before the
-next token are found in one call. The prediction net runs only after a token, for the rows that emitted one. The result
-is that of the frame-by-frame loop of NeMo's `GreedyBatchedRNNTInfer` with `max_symbols`.
+The joint is evaluated for a block of frames at once with the prediction net's current output, so one call finds all
+blanks before the next token. The prediction net runs only after a token, and only for the rows that emitted one. The
+result is that of the frame-by-frame loop of NeMo's `GreedyBatchedRNNTInfer` with `max_symbols`.
 """
 
 from collections.abc import Sequence
@@ -11,24 +11,25 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.decode.confidence import Confidence
-from legato.decode.phrases import PhraseTrie
-from legato.runtime.transducer import Floats, Transducer
+from legato.decode.confidence import token_scores
+from legato.decode.phrase_trie import PhraseTrie
+from legato.decode.transducer import Transducer
+from legato.types import Confidence, Floats
 
-#: Frames that the joint sees at once: the tokens of speech stand closer than this, and frames behind one are wasted.
+#: Frames per call of the joint. Tokens of speech are closer together than this, and frames after a token are wasted.
 BLOCK = 8
 _CONFIDENCE = Confidence()
 
 
 @dataclass(frozen=True)
-class SearchState:
-    """One stream's place in the search.
+class GreedyState:
+    """One stream's state of greedy search.
 
     Attributes:
         prediction: float32[hidden], the prediction net's output after the last token (blank at the start).
         h, c: float32[layers, hidden], its LSTM state.
-        phrases: what is to be recognised more readily.
-        node: the place in that trie.
+        phrases: phrases to recognize more readily.
+        node: the current node in that trie.
     """
 
     prediction: Floats
@@ -40,38 +41,45 @@ class SearchState:
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """A token, the frame of this call (0, 1, ...) that emitted it, and how sure the model was (not compared by ==)."""
+    """An emitted token.
+
+    Attributes:
+        token: its id.
+        frame: index of the emitting frame in the call (0, 1, ...); may be negative with beam search.
+        confidence, logprob: as in `legato.types.Token`; not compared by `==`.
+    """
 
     token: int
     frame: int
     confidence: float = field(default=1.0, compare=False)
+    logprob: float = field(default=0.0, compare=False)
 
 
-def start_search(transducer: Transducer) -> SearchState:
-    """State of a new stream: the prediction net primed with blank."""
+def start_search(transducer: Transducer) -> GreedyState:
+    """Return the state of a new stream: the prediction net primed with blank."""
     h, c = transducer.initial(1)
     prediction, h, c = transducer.predict(np.array([transducer.blank]), h, c)
-    return SearchState(prediction[0], h[:, 0], c[:, 0])
+    return GreedyState(prediction[0], h[:, 0], c[:, 0])
 
 
 def greedy_search(
     transducer: Transducer,
     rows: Sequence[Floats],
-    states: Sequence[SearchState],
+    states: Sequence[GreedyState],
     max_symbols: int,
     confidence: Confidence = _CONFIDENCE,
-) -> list[tuple[list[Emission], SearchState]]:
-    """Search the next frames of several streams.
+) -> list[tuple[list[Emission], GreedyState]]:
+    """Decode the next frames of several streams.
 
     Args:
         transducer: prediction net and joint.
-        rows: float32[n, width] for every stream; n may differ and may be 0.
-        states: what the call before returned for the stream, or `start_search`.
-        max_symbols: tokens that one frame may emit at most.
-        confidence: how to measure it; costs a softmax for every token, and nothing for blanks.
+        rows: float32[n, width] per stream; n may differ and may be 0.
+        states: per stream the state that the call before returned, or that of `start_search`.
+        max_symbols: largest number of tokens per frame.
+        confidence: how it is measured; costs a softmax per token and nothing for blanks.
 
     Returns:
-        For every stream its emissions in order, and its next state.
+        Per stream its emissions in order, and its next state.
     """
     count = len(rows)
     lengths = np.array([len(row) for row in rows])
@@ -93,7 +101,7 @@ def greedy_search(
         best = logits.argmax(axis=-1)
         first = _first_token(best, remaining, transducer.blank)
         found = first < remaining
-        # Rows with blanks only: the whole block is done.
+        # Rows with only blanks are done with the whole block.
         blank_rows = active[~found]
         position[blank_rows] += remaining[~found]
         symbols[blank_rows] = 0
@@ -104,15 +112,15 @@ def greedy_search(
         tokens = best[found, offsets]
         if any(trie is not None for trie in phrases):
             steps = logits[found, offsets]
-            # Where the model has decided for a token, its phrases have a say in which; blanks stay.
+            # Phrases decide which token is emitted, never whether one is: blanks stay.
             for i, (row, trie) in enumerate((row, phrases[row]) for row in emitting):
                 if trie is not None:
                     tokens[i], nodes[row] = trie.choose(steps[i], nodes[row])
         symbols[emitting] = np.where(offsets > 0, 0, symbols[emitting]) + 1
         position[emitting] += offsets
-        sure = confidence.of_tokens(logits[found, offsets], tokens)
-        for row, token, value in zip(emitting, tokens, sure, strict=True):
-            emissions[row].append(Emission(int(token), int(position[row]), value))
+        scores = zip(*token_scores(confidence, logits[found, offsets], tokens), strict=True)
+        for row, token, (certainty, logprob) in zip(emitting, tokens, scores, strict=True):
+            emissions[row].append(Emission(int(token), int(position[row]), certainty, logprob))
         predictions[emitting], h[:, emitting], c[:, emitting] = transducer.predict(
             tokens.astype(np.int64), h[:, emitting], c[:, emitting]
         )
@@ -122,13 +130,13 @@ def greedy_search(
     return [
         (
             emissions[row],
-            SearchState(predictions[row].copy(), h[:, row].copy(), c[:, row].copy(), phrases[row], nodes[row]),
+            GreedyState(predictions[row].copy(), h[:, row].copy(), c[:, row].copy(), phrases[row], nodes[row]),
         )
         for row in range(count)
     ]
 
 
 def _first_token(best: NDArray[np.int64], remaining: NDArray[np.int64], blank: int) -> NDArray[np.int64]:
-    """Index of the first token within each row's remaining frames, or the number of those where there is none."""
+    """Return the index of the first token within each row's remaining frames, or their number where there is none."""
     token = (best != blank) & (np.arange(best.shape[1]) < remaining[:, None])
     return np.where(token.any(axis=1), token.argmax(axis=1), remaining)

@@ -1,9 +1,9 @@
 """N-gram language models in the ARPA format, over the model's own pieces.
 
 The words of the n-gram must be pieces of the vocabulary: train it on text that the checkpoint's SentencePiece model has
-cut into pieces, for example `spm_encode --model tokenizer.model < text | lmplz -o 4 > pieces.arpa`. That way it applies
-to every script, and to a word's first piece before the word is whole. It is kept in plain dictionaries, about 250 bytes
-an entry: meant for a domain's n-gram of up to some million entries.
+cut into pieces, for example `spm_encode --model tokenizer.model < text | lmplz -o 4 > pieces.arpa`. It then applies to
+every script, and to the first piece of a word before the word is complete. It is kept in plain dictionaries, about 250
+bytes per entry, and is meant for an n-gram of a domain with up to a few million entries.
 """
 
 import gzip
@@ -14,25 +14,25 @@ from pathlib import Path
 
 from legato.errors import NGramError
 
-#: The pieces before the next one, the oldest first; negative numbers are marks that are no pieces.
+#: The pieces before the next one, the oldest first; negative numbers are symbols that are no pieces.
 Context = tuple[int, ...]
 
 _LN10 = math.log(10)
 _BEGIN, _END, _UNKNOWN = -1, -2, -3
-_MARKS = {"<s>": _BEGIN, "</s>": _END, "<unk>": _UNKNOWN}
+_SYMBOLS = {"<s>": _BEGIN, "</s>": _END, "<unk>": _UNKNOWN}
 _COUNT = re.compile(r"ngram (\d+) *= *(\d+)$")
 _SECTION = re.compile(r"\\(\d+)-grams:$")
 
 
 class NGram:
-    """A back-off n-gram over token ids. It never changes, so streams share it, and a copy is itself.
+    """A back-off n-gram over token ids. It never changes, so streams share it, and a copy of it is itself.
 
     Attributes:
-        order: tokens of its longest n-grams.
+        order: number of tokens in its longest n-grams.
     """
 
     def __init__(self, entries: dict[Context, tuple[float, float]], order: int) -> None:
-        """Take natural logarithms of probability and back-off weight by n-gram."""
+        """Build from the natural logarithms of probability and back-off weight of each n-gram."""
         self.order = order
         self._entries = entries
         floor = min(probability for gram, (probability, _) in entries.items() if len(gram) == 1)
@@ -42,11 +42,11 @@ class NGram:
         return self
 
     def start(self) -> Context:
-        """The context at the beginning of a stream."""
+        """Return the context at the beginning of a stream."""
         return (_BEGIN,) if self.order > 1 and (_BEGIN,) in self._entries else ()
 
     def score(self, context: Context, token: int) -> float:
-        """Natural logarithm of the probability of a token behind a context."""
+        """Return the natural logarithm of the probability of a token after a context."""
         backoff = 0.0
         while True:
             entry = self._entries.get((*context, token))
@@ -58,7 +58,7 @@ class NGram:
             context = context[1:]
 
     def advance(self, context: Context, token: int) -> Context:
-        """The context behind a token."""
+        """Return the context after a token."""
         return (*context, token)[-(self.order - 1) :] if self.order > 1 else ()
 
 
@@ -78,10 +78,11 @@ def open_ngram(path: Path, pieces: tuple[str, ...]) -> NGram:
         with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as file:
             return _read(path, enumerate((line.strip("\n\r ") for line in file), 1), pieces)
     except (OSError, EOFError) as error:
-        raise NGramError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise NGramError(f"{path}: cannot be read: {reason}. Check the path.") from error
     except UnicodeDecodeError as error:
         raise NGramError(
-            f"{path}: is not text in UTF-8. Give an n-gram in the ARPA format, not a binary one."
+            f"{path}: is not text in UTF-8. Use an n-gram in the ARPA format, not a binary one."
         ) from error
 
 
@@ -92,7 +93,7 @@ def _read(path: Path, lines: Iterator[tuple[int, str]], pieces: tuple[str, ...])
             break
     else:
         raise NGramError(f"{path}: is not an n-gram in the ARPA format: it has no line \\data\\.")
-    ids = {piece: number for number, piece in enumerate(pieces)} | _MARKS
+    ids = {piece: number for number, piece in enumerate(pieces)} | _SYMBOLS
     entries: dict[Context, tuple[float, float]] = {}
     foreign: list[str] = []
     order = 0
@@ -121,8 +122,8 @@ def _read(path: Path, lines: Iterator[tuple[int, str]], pieces: tuple[str, ...])
     if foreign:
         raise NGramError(
             f"{path}: {len(foreign)} of its {counts.get(1, len(foreign))} words are no pieces of the model, such as "
-            f"{', '.join(map(repr, foreign[:3]))}: it is an n-gram of another vocabulary. It must be trained on text "
-            "that the model's own SentencePiece model has cut into pieces."
+            f"{', '.join(map(repr, foreign[:3]))}: it is an n-gram of another vocabulary. Train it on text that "
+            "the model's own SentencePiece model has cut into pieces."
         )
     for size, expected in counts.items():
         found = sum(len(gram) == size for gram in entries)

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from legato.audio.source import read_audio
-from legato.engine.engine import Engine, Step
+from legato.engine import Engine, Step
 from legato.engine.streams import EngineStream
 from legato.errors import BusyError, LegatoError
 from legato.lab.memory import peak_rss
 from legato.recognizer import Recognizer, load
-from legato.runtime.features import Samples
-from legato.streaming.stream import samples_for
+from legato.types import Samples
 
 #: Streams that the search for the largest number tries at most.
 MOST_STREAMS = 64
@@ -175,7 +174,7 @@ def under_load(recognizer: Recognizer, samples: Samples, streams: int, chunk_ms:
             if done > seen[number]:
                 seen[number] = done
                 # A chunk can be ready some milliseconds before its last frame is over, hence the rounding up.
-                needed = samples_for(recognizer, math.ceil(done / recognizer.bundle.frame_seconds - 1e-6))
+                needed = recognizer.pipeline.samples_for(math.ceil(done / recognizer.bundle.frame_seconds - 1e-6))
                 lags.append(now - starts[number] - needed / recognizer.sample_rate)
 
     with Engine(recognizer, max_streams=streams, on_step=note) as engine:

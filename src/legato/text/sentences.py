@@ -5,8 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from legato.decode.confidence import Confidence
-from legato.types import Reason, Segment, Token, Word
+from legato.types import Confidence, Reason, Segment, Token, Word
 
 SENTENCE_ENDS = tuple(".!?。！？।؟…")
 PAUSE_SECONDS = 2.0
@@ -58,7 +57,7 @@ def split_segments(
                 tuple(tokens[begin:stop]),
                 mine,
                 reason,
-                confidence=round(confidence.of_all([each.confidence for each in mine]), 4),
+                confidence=round(confidence.aggregate([each.confidence for each in mine]), 4),
             )
         )
         first, begin = number + 1, stop

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from legato.audio.channels import Channels, merge
+from legato.audio.channels import Channels
 from legato.audio.source import channel_count, is_url, open_audio
 from legato.cli.batch.journal import Ledger, Source, Standing, hash_of, source_of
 from legato.cli.errors import FAILED, INTERRUPTED, say, say_error
 from legato.cli.output import make_folder, result_paths, write_result
 from legato.engine.engine import Engine
 from legato.errors import AudioError, EngineError, LegatoError, OutputError
-from legato.streaming.endpointing import with_segments
+from legato.streaming.collect import merge_channels as merge
+from legato.streaming.collect import with_segments
 from legato.types import Final, Segment, Transcript
 
 if TYPE_CHECKING:

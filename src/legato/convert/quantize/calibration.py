@@ -18,9 +18,10 @@ from legato.convert.graph.native import write_native_encoder
 from legato.convert.graph.writer import GraphWriter
 from legato.convert.quantize.precision import Float32, ReadMatrix
 from legato.errors import AudioError, ConversionError
+from legato.framing import SUBSAMPLING_FACTOR
 from legato.model.bundle import AUTO
-from legato.runtime.encoder import FACTOR, LEAD, encoder_frames
 from legato.runtime.features import LogMel, MelState
+from legato.runtime.native import LEAD, encoder_frames
 from legato.runtime.session import default_threads, open_session
 
 logger = logging.getLogger("legato")
@@ -154,15 +155,16 @@ class _Runner:
         mel, _ = LogMel(a.mel).accept(samples, MelState(), last=True)
         frames = encoder_frames(len(mel))
         calls = -(-frames // _FRAMES)
-        padded = np.zeros((LEAD + FACTOR * _FRAMES * calls + FACTOR, a.mel.mel_bins), np.float32)
+        length = LEAD + SUBSAMPLING_FACTOR * (_FRAMES * calls + 1)
+        padded = np.zeros((length, a.mel.mel_bins), np.float32)
         padded[LEAD : LEAD + len(mel)] = mel
         caches = self._empty_caches()
         for start in range(0, frames, _FRAMES):
             # Frames behind the end of the audio would be counted too, so the last call has no more than there are.
             count = min(_FRAMES, frames - start)
-            first = FACTOR * start
+            first = SUBSAMPLING_FACTOR * start
             feeds = caches | {
-                "mel": padded[None, first : first + FACTOR * count + LEAD - FACTOR + 1],
+                "mel": padded[None, first : first + SUBSAMPLING_FACTOR * count + LEAD - SUBSAMPLING_FACTOR + 1],
                 "start": np.array([start]),
                 "mel_length": np.array([len(mel)]),
                 "chunk": np.array([_CHUNK]),

@@ -22,8 +22,7 @@ from legato.audio.source import open_audio
 from legato.errors import AudioError, EvaluationError, LegatoError
 from legato.lab.memory import peak_rss
 from legato.recognizer import Recognizer, load
-from legato.runtime.features import Samples
-from legato.types import Final, Partial
+from legato.types import Final, Partial, Samples
 
 #: Speech is where a frame of 20 ms is at most so many dB below the loudest one.
 SPEECH_DB = 35

@@ -20,7 +20,9 @@ from legato.convert.quantize import DEFAULT_RECIPE
 from legato.convert.quantize.calibration import Clip, sample_clips
 from legato.convert.quantize.calibration import read_manifest as read_calibration
 from legato.decode.greedy import Emission
+from legato.decode.transducer import Transducer
 from legato.errors import AudioError, BundleError, ConversionError, LanguageError, StudyError
+from legato.framing import FRAME_MS
 from legato.lab.study.manifest import Utterance, read_manifest, spread
 from legato.lab.study.measure import SearchPath, encoder_frames, search_path, text_of, tokens_of
 from legato.lab.study.results import Difference, Heard, Outcome, Study
@@ -28,10 +30,9 @@ from legato.lab.study.score import edits, plain
 from legato.lab.study.variants import BY_TENSOR, WAYS, Variant, parts_of, whole_recipes
 from legato.lab.study.workshop import Workshop
 from legato.model.bundle import file_sha256
-from legato.recognizer import FRAME_MS, Recognizer
-from legato.runtime.features import Frames
+from legato.recognizer import Recognizer
 from legato.runtime.session import default_threads
-from legato.runtime.transducer import Transducer
+from legato.types import Frames
 
 FILE = "study.json"
 #: Start of the name of the folder for graphs and frames.
@@ -242,8 +243,8 @@ class _Work:
             except (AudioError, LanguageError) as error:
                 problems.append(f"{self._plan.manifest}, line {utterance.line}: {error}")
             else:
-                emissions = self._search(recognizer.transducer, frames)
-                path = search_path(recognizer.transducer, frames, emissions)
+                emissions = self._search(recognizer.pipeline.decoder.transducer, frames)
+                path = search_path(recognizer.pipeline.decoder.transducer, frames, emissions)
                 np.save(self._frames / f"fp32-{len(heard)}.npy", frames)
                 self._used.append((utterance, path))
                 heard.append(self._heard(utterance, frames, path))

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from legato.audio.arrays import blocks_of
 from legato.decode.greedy import Emission, greedy_search, start_search
+from legato.decode.numerics import log_softmax
+from legato.decode.transducer import Transducer
 from legato.model.bundle import Bundle
 from legato.recognizer import Recognizer
-from legato.runtime.features import Frames, Samples
-from legato.runtime.transducer import Transducer
-from legato.streaming.stream import blocks_of, encode, feed
 from legato.text.pieces import TextBuilder
+from legato.types import Frames, Samples
 
 Doubles = NDArray[np.float64]
 
@@ -72,16 +73,10 @@ def _distributions(transducer: Transducer, frames: Frames, emissions: Sequence[E
         end = len(frames) if emission is None else emission.frame + 1
         for begin in range(first, end, _BLOCK):
             block = frames[None, begin : min(begin + _BLOCK, end)]
-            yield _log_softmax(transducer.join(block, prediction)[0])
+            yield log_softmax(transducer.join(block, prediction)[0])
         if emission is not None:
             prediction, h, c = transducer.predict(np.array([emission.token]), h, c)
             first = emission.frame
-
-
-def _log_softmax(logits: NDArray[np.float32]) -> Doubles:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    logs: Doubles = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs
 
 
 def _lumped(logs: Doubles, kept: NDArray[np.int64]) -> Doubles:
@@ -102,10 +97,10 @@ def encoder_frames(recognizer: Recognizer, samples: Samples, language: str, chun
         return recognizer.encode(samples, language=language, chunk_ms=chunk_ms)
     state = recognizer.start(language=language, chunk_ms=chunk_ms)
     collected = []
-    for block in [*blocks_of(samples, recognizer.sample_rate), samples[:0]]:
-        feed(recognizer, state, block, last=not len(block))
-        while count := min(recognizer.encoder.ready(state.encoder), state.encoder.chunk):
-            collected.append(encode(recognizer, state, count))
+    for block in [*blocks_of(samples), samples[:0]]:
+        recognizer.pipeline.feed(state, block, last=not len(block))
+        while count := recognizer.pipeline.ready(state):
+            collected.append(recognizer.pipeline.encode(state, count))
     return np.concatenate(collected)
 
 

@@ -14,12 +14,13 @@ from legato.convert.graph.native import write_native_encoder
 from legato.convert.quantize.calibration import Clip, input_ranges
 from legato.convert.quantize.precision import Float32, Precision
 from legato.convert.quantize.weight_only import WeightOnly
+from legato.decode.transducer import Transducer
 from legato.lab.study.variants import WAYS, Variant
 from legato.model.bundle import Bundle, open_bundle
 from legato.recognizer import Recognizer
-from legato.runtime.encoder import NativeEncoder
 from legato.runtime.features import LogMel
-from legato.runtime.transducer import OnnxTransducer, Transducer
+from legato.runtime.native import NativeEncoder
+from legato.runtime.transducer import OnnxTransducer
 
 #: Checkpoints above this are run on the weights' pages in the file, without a second, rearranged copy in memory.
 _LARGE = 1 << 29
@@ -83,7 +84,7 @@ class Workshop:
         # Block-wise weights are 45 times slower where they are not rearranged.
         prepack = isinstance(self._precisions[variant.recipe], WeightOnly)
         recognizer = self._recognizer(folder, prepack=prepack)
-        return recognizer, recognizer.transducer
+        return recognizer, recognizer.pipeline.decoder.transducer
 
     def _write(self, variant: Variant, folder: Path, *, with_encoder: bool) -> None:
         recipe = self._precisions[variant.recipe]

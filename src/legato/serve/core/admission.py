@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from legato.engine.engine import Engine
 from legato.errors import BusyError, EngineError, LegatoError
+from legato.options import NEVER
 from legato.recognizer import Options
 from legato.serve.core.audio_format import Wire
 from legato.serve.core.container import Container
@@ -15,7 +16,6 @@ from legato.serve.errors import ApiError, as_api_error, busy, shutting_down
 from legato.serve.logs import tell
 from legato.serve.metrics import Metrics
 from legato.serve.settings import Settings
-from legato.streaming.endpointing import NEVER
 
 
 class LiveStreams:

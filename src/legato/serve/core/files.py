@@ -16,7 +16,7 @@ from legato.serve.core.drain import Drain
 from legato.serve.errors import ApiError, busy
 from legato.serve.metrics import Metrics
 from legato.serve.settings import Settings
-from legato.streaming.endpointing import with_segments
+from legato.streaming.collect import with_segments
 from legato.types import Event, Final, Segment, Transcript
 
 _BLOCK_SECONDS = 5.0

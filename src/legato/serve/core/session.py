@@ -11,13 +11,13 @@ from legato.audio.source import SAMPLE_RATE, Samples
 from legato.decode.phrases import Phrases
 from legato.engine.streams import AsyncEngineStream
 from legato.errors import BusyError, EngineError
+from legato.options import Endpointing
 from legato.serve.core.audio_format import Wire, WireDecoder
 from legato.serve.core.container import Container, ContainerReader
 from legato.serve.errors import ApiError
 from legato.serve.logs import tell
 from legato.serve.metrics import Metrics
 from legato.serve.settings import Settings
-from legato.streaming.endpointing import Endpointing
 from legato.types import Event, Final, Partial, Segment
 
 logger = logging.getLogger("legato.serve")

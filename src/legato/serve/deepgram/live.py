@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from legato.decode.phrases import PhraseTrie
+from legato.decode.phrase_trie import PhraseTrie
 from legato.errors import EngineError, LegatoError
 from legato.recognizer import Options, Recognizer
 from legato.serve.auth import subprotocol_for
@@ -249,7 +249,7 @@ class _Channel:
         self._speaking = True
         if self._options.interim:
             words = split_words(self._tokens, bundle.frame_seconds, confidence)
-            sure = round(confidence.of_all([word.confidence for word in words]), 4) if words else 0.0
+            sure = round(confidence.aggregate([word.confidence for word in words]), 4) if words else 0.0
             texts.append(self._messages.results(self.number, event.text, words, sure, self._border, event.time))
         return texts
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from starlette.datastructures import QueryParams
 
 from legato.decode.phrases import Phrase
+from legato.options import Endpointing
 from legato.serve.core.audio_format import Encoding, Wire
 from legato.serve.errors import ApiError
-from legato.streaming.endpointing import Endpointing
 
 _ENCODINGS: dict[str, Encoding] = {"linear16": "pcm16", "mulaw": "mulaw", "alaw": "alaw"}
 _CONTAINERS = frozenset({"ogg-opus", "flac"})

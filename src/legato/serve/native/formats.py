@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from legato.serve.core.service import service_of
 from legato.serve.errors import ApiError, ErrorBody
 from legato.serve.native.messages import checked
-from legato.streaming.endpointing import join_segments
+from legato.streaming.collect import join_segments
 from legato.text.formats import WRITERS
 from legato.types import Reason, Segment, Transcript, Word
 

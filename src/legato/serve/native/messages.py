@@ -6,11 +6,11 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import ImmutableMultiDict
 
+from legato.options import Endpointing
 from legato.recognizer import Options
 from legato.serve.core.audio_format import Encoding, Wire
 from legato.serve.errors import ApiError, as_api_error
 from legato.serve.settings import Settings
-from legato.streaming.endpointing import Endpointing
 from legato.text.formats import event_as_dict, json_line
 from legato.text.pieces import join_texts
 from legato.types import Event, Final

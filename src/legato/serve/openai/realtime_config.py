@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from legato.decode.phrases import Phrase, read_weighted
+from legato.options import NEVER, Endpointing
 from legato.serve.core.audio_format import Encoding, Wire
 from legato.serve.errors import ApiError
 from legato.serve.openai.prompt import split_prompt
-from legato.streaming.endpointing import NEVER, Endpointing
 
 Json = Mapping[str, object]
 

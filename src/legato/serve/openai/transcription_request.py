@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import FormData, UploadFile
 
 from legato.decode.phrases import read_weighted
+from legato.options import Endpointing
 from legato.recognizer import Options
 from legato.serve.errors import ApiError
 from legato.serve.openai.models import check_model
 from legato.serve.openai.prompt import split_prompt
 from legato.serve.settings import Settings
-from legato.streaming.endpointing import Endpointing
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["word", "segment"]

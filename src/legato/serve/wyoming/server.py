@@ -29,7 +29,7 @@ from legato.serve.core.session import Session
 from legato.serve.core.sockets import converse
 from legato.serve.errors import ApiError, as_api_error
 from legato.serve.wyoming.events import LINE_BYTES, read_event, wire_of
-from legato.streaming.endpointing import with_segments
+from legato.streaming.collect import with_segments
 from legato.types import Final, Partial, Segment
 
 logger = logging.getLogger("legato.serve")

@@ -1,0 +1,106 @@
+"""The open streams of an engine and their news: how callers' threads and the worker meet."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from legato.engine.mailbox import Mailbox
+from legato.engine.slot import Slot
+from legato.errors import BusyError, EngineError
+
+
+class Registry:
+    """The streams of an engine, guarded by one lock that is held only briefly, never during a step.
+
+    Args:
+        max_streams: streams that may be open at a time.
+    """
+
+    def __init__(self, max_streams: int) -> None:
+        self.lock = threading.Lock()
+        self.max_streams = max_streams
+        self._arrived = threading.Condition(self.lock)
+        self._slots: dict[Mailbox, Slot] = {}
+        self._news: dict[Mailbox, None] = {}
+        self._closing = False
+
+    @property
+    def closing(self) -> bool:
+        """Whether the engine is being closed."""
+        return self._closing
+
+    @property
+    def open_streams(self) -> int:
+        """Number of streams that are open now."""
+        with self.lock:
+            return sum(not mailbox.closed for mailbox in self._slots)
+
+    def admit(self, slot: Slot) -> None:
+        """Add a stream.
+
+        Raises:
+            BusyError: `max_streams` are open.
+            EngineError: the engine is closed.
+        """
+        with self.lock:
+            if self._closing:
+                raise EngineError("The engine is closed.")
+            self._slots = {mailbox: known for mailbox, known in self._slots.items() if not mailbox.closed}
+            if len(self._slots) >= self.max_streams:
+                raise BusyError(f"The engine has {self.max_streams} streams open already, the most that it admits.")
+            self._slots[slot.mailbox] = slot
+
+    def notify(self, mailbox: Mailbox) -> None:
+        """Tell the worker that a mailbox has audio or a control, or was ended or closed; the caller holds `lock`."""
+        self._news[mailbox] = None
+        self._arrived.notify_all()
+
+    def close(self, *, cancel: bool) -> None:
+        """End all streams where they are, or fail them, and admit no more."""
+        with self.lock:
+            self._closing = True
+            for mailbox in self._slots:
+                if cancel:
+                    mailbox.stop(EngineError("The engine was closed."))
+                mailbox.ended = True
+                self._news[mailbox] = None
+            self._arrived.notify_all()
+
+    # For the worker
+
+    def wait(self, due_in: Callable[[], float | None]) -> list[Slot] | None:
+        """Wait for work.
+
+        Args:
+            due_in: returns the seconds until the next batch should be computed, or None if no chunk is ready.
+
+        Returns:
+            The streams with news; none if a batch is due; None if the engine is closed and all streams are done.
+        """
+        with self.lock:
+            while not self._news and (seconds := due_in()) != 0:
+                if self._closing and all(mailbox.closed for mailbox in self._slots):
+                    return None
+                self._arrived.wait(seconds)
+            arrived = [self._slots[mailbox] for mailbox in self._news if mailbox in self._slots]
+            self._news.clear()
+            return arrived
+
+    def requeue(self, slots: Iterable[Slot]) -> None:
+        """Put streams after all that have news now."""
+        with self.lock:
+            for slot in slots:
+                self._news.pop(slot.mailbox, None)
+                self._news[slot.mailbox] = None
+
+    def open_by_chunk(self) -> Counter[int]:
+        """Return the number of open streams by chunk size in frames."""
+        return Counter(slot.chunk for mailbox, slot in list(self._slots.items()) if not mailbox.closed)
+
+    def abandon(self) -> None:
+        """Fail the streams that are still open when the worker ends; in good order there are none."""
+        with self.lock:
+            self._closing = True
+            for mailbox in self._slots:
+                if not mailbox.closed:
+                    mailbox.stop(EngineError("The engine failed; its log says why."))

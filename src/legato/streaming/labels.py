@@ -1,0 +1,98 @@
+"""From emissions to tokens, transcripts and segments: what the decoded ids of a stream mean."""
+
+from collections.abc import Sequence
+
+from legato.decode.greedy import Emission
+from legato.model.bundle import AUTO, Bundle
+from legato.streaming.state import SegmentState, StreamState
+from legato.text.pieces import split_words
+from legato.text.sentences import split_segments
+from legato.types import Confidence, Reason, Segment, Token, Transcript
+
+
+class Labels:
+    """The vocabulary of a model applied to streams.
+
+    Attributes:
+        bundle: pieces, language tags and the length of a frame.
+        confidence: how tokens are aggregated to words and segments.
+    """
+
+    def __init__(self, bundle: Bundle, confidence: Confidence) -> None:
+        self.bundle = bundle
+        self.confidence = confidence
+
+    def add(self, segment: SegmentState, emissions: Sequence[Emission], first: int) -> list[Token]:
+        """Add emissions to the open segment.
+
+        Args:
+            segment: is changed.
+            emissions: their frames count from encoder frame `first` of the stream.
+            first: see `emissions`.
+
+        Returns:
+            The new tokens.
+        """
+        new = [self._token(emission, first) for emission in emissions]
+        for token in new:
+            if tag := self.bundle.language_tags.get(token.id):
+                segment.language = tag
+            else:
+                segment.text.add(token.piece)
+        segment.tokens += new
+        return new
+
+    def transcript(self, state: StreamState) -> Transcript:
+        """Return the transcript of the open segment; without endpoints, of the stream so far."""
+        bundle, segment = self.bundle, state.segment
+        requested = None if state.language == AUTO else state.language
+        spoken = [token for token in segment.tokens if token.id not in bundle.language_tags]
+        words = split_words(spoken, bundle.frame_seconds, self.confidence)
+        fallback = requested or state.closed_language
+        return Transcript(
+            text=segment.text.text,
+            language=segment.language or fallback,
+            tokens=tuple(segment.tokens),
+            words=words,
+            duration=round(self.duration(state), 3),
+            segments=split_segments(
+                segment.text.text, segment.tokens, words, bundle.language_tags, fallback, self.confidence
+            ),
+            mostly_blank=state.monitor.suspicious,
+        )
+
+    def close(self, state: StreamState, end: float, reason: Reason) -> Segment:
+        """Close the open segment at `end` seconds and open the next; return the closed one."""
+        content = self.transcript(state)
+        start, end = round(state.segment.start, 3), round(max(state.segment.start, end), 3)
+        words = content.words
+        segment = Segment(
+            text=content.text,
+            start=start,
+            end=end,
+            language=content.language,
+            tokens=content.tokens,
+            words=words,
+            reason=reason,
+            mostly_blank=content.mostly_blank,
+            confidence=self.confidence.aggregate([word.confidence for word in words]) if words else 1.0,
+        )
+        state.segment = SegmentState(start=end)
+        state.closed += 1
+        state.closed_language = content.language
+        return segment
+
+    def duration(self, state: StreamState) -> float:
+        """Return the seconds of audio that a stream has accepted."""
+        return state.audio.samples / self.bundle.mel.sample_rate
+
+    def _token(self, emission: Emission, first: int) -> Token:
+        frame = first + emission.frame
+        return Token(
+            id=emission.token,
+            piece=self.bundle.pieces[emission.token],
+            time=round(frame * self.bundle.frame_seconds, 3),
+            frame=frame,
+            confidence=round(emission.confidence, 4),
+            logprob=round(emission.logprob, 4),
+        )
