@@ -43,7 +43,7 @@ _RANGES = (
 """First and last code points.
 
 The source is Unicode's `ScriptExtensions.txt`: characters that belong to these scripts only, and the middle dots of
-Katakana, the digits of Myanmar and the sign of the baht. Punctuation that these scripts share with others, such as `。`,
+Katakana, the digits of Myanmar and the sign of the baht. Punctuation that these scripts share with others, as `。`,
 is not in the table: see `is_wide_punctuation`. Full-width Latin letters and half-width Hangul have scripts with spaces.
 """
 
