@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper
 
-from legato.model.bundle import file_sha256
+from legato.files import sha256_of
 
 _PRE_CACHE = 9
 
@@ -60,7 +60,7 @@ def publish(export: Path, reference: Path, out: Path) -> None:
     onnx.save(exported, out / "encoder.onnx", save_as_external_data=True, location="encoder.onnx.data")
     config = json.loads((out / "config.json").read_text())
     config["legato"]["files"] = {
-        file.name: {"size": file.stat().st_size, "sha256": file_sha256(file)}
+        file.name: {"size": file.stat().st_size, "sha256": sha256_of(file)}
         for file in sorted(out.iterdir())
         if file.name != "config.json"
     }

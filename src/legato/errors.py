@@ -1,26 +1,26 @@
 """Errors that Legato raises on purpose.
 
-Every message says what was wrong and what to do about it, so that a program can show it to its user as it is.
+Every message says what was wrong and what to do about it. A program can show it to its user unchanged.
 """
 
 
 class LegatoError(Exception):
-    """Base class: catch this to catch everything that Legato raises on purpose."""
+    """Base class of all errors that Legato raises on purpose."""
 
 
 class AudioError(LegatoError):
-    """Audio that cannot be read or is not usable: not audio, empty, no audio track, NaN samples."""
+    """Audio that cannot be read or used: not audio, empty, without an audio track, with NaN samples."""
 
 
 class MicrophoneError(AudioError):
-    """A microphone that is not there, cannot be opened, or stopped sending."""
+    """A microphone that does not exist, cannot be opened, or stopped sending."""
 
 
 class OutputError(LegatoError):
     """A result that cannot be written.
 
     Attributes:
-        no_room: the disk is full, so nothing else can be written either.
+        no_room: the disk is full, so no other result can be written either.
     """
 
     def __init__(self, message: str, *, no_room: bool = False) -> None:
@@ -29,7 +29,7 @@ class OutputError(LegatoError):
 
 
 class LanguageError(LegatoError):
-    """A language that the model has no prompt for."""
+    """A language for which the model has no prompt."""
 
 
 class ChunkSizeError(LegatoError):
@@ -41,11 +41,11 @@ class PhraseError(LegatoError):
 
 
 class NGramError(LegatoError):
-    """An n-gram that cannot be used: unreadable, broken, or of another vocabulary."""
+    """An n-gram model that cannot be used: unreadable, broken, or of another vocabulary."""
 
 
 class BundleError(LegatoError):
-    """A model folder that is missing, incomplete, altered or not a bundle."""
+    """A model folder that is missing, incomplete, altered, not a bundle, or made by a newer Legato."""
 
 
 class CheckpointError(LegatoError):
@@ -53,7 +53,7 @@ class CheckpointError(LegatoError):
 
 
 class ConversionError(LegatoError):
-    """A conversion that failed after its checkpoint was read: no room, failed check, existing output."""
+    """A conversion that failed after its checkpoint was read: disk full, check failed, output exists."""
 
 
 class StudyError(LegatoError):
@@ -61,22 +61,22 @@ class StudyError(LegatoError):
 
 
 class DownloadError(LegatoError):
-    """A model that could not be downloaded, or arrived altered."""
+    """A model that could not be downloaded, or that was altered on the way."""
 
 
 class EvaluationError(LegatoError):
-    """An evaluation that cannot be made: data or an earlier report that cannot be read, nothing to score."""
+    """An evaluation that cannot be made: unreadable data, an unreadable earlier report, or nothing to score."""
 
 
 class EngineError(LegatoError):
-    """A stream of an engine that cannot go on: closed, or its engine is closed."""
+    """An engine's stream that cannot continue, because it or its engine is closed."""
 
 
 class BusyError(EngineError):
-    """The engine has no room now: for another stream, or for more audio of this one. Try again later.
+    """The engine has no room at present: for another stream, or for more audio of this one. Try again later.
 
     Attributes:
-        accepted: samples of the refused piece that were taken all the same, from its start.
+        accepted: number of samples, from the start of the refused piece, that were accepted nevertheless.
     """
 
     def __init__(self, message: str, accepted: int = 0) -> None:

@@ -10,7 +10,8 @@ from legato.decode.ngram import NGram, open_ngram
 from legato.decode.phrases import Phrases, compile_phrases
 from legato.errors import ChunkSizeError, LegatoError
 from legato.framing import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS, FRAME_MS, listing
-from legato.model.bundle import AUTO, Bundle
+from legato.model.bundle import Bundle
+from legato.model.languages import AUTO
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from legato.decode.phrases import Phrases, compile_phrases
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError
 from legato.framing import FRAME_MS
-from legato.model.bundle import AUTO, Bundle, open_bundle
+from legato.model.bundle import Bundle, open_bundle
+from legato.model.languages import AUTO
 from legato.model.registry import resolve
 from legato.options import StreamKeywords, StreamOptions
 from legato.runtime.encoder import Encoder

@@ -20,8 +20,8 @@ from legato.audio.source import open_audio, read_audio
 from legato.errors import AudioError, LegatoError
 from legato.text.formats import WRITERS
 from legato.text.sentences import split_segments
-from legato.text.subtitles import columns
 from legato.text.template import compile_template
+from legato.text.units import columns
 from legato.types import Confidence, Segment, Token, Transcript, Word
 from tests.support.command import failed, legato
 from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES

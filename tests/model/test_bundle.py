@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 import legato
-from legato.model.bundle import open_bundle
+from legato.model.bundle import FORMAT, open_bundle
 from tests.conftest import MakeBundle
 
 FILES = (
@@ -85,6 +87,40 @@ def test_a_config_of_something_else(bundle: Path, change: Callable[[dict[str, An
         legato.load(bundle)
 
 
+def changed(bundle: Path, **ours: object) -> Path:
+    """The bundle, with other values under the key `legato` of its configuration."""
+    config = json.loads((bundle / "config.json").read_text())
+    config["legato"].update(ours)
+    (bundle / "config.json").write_text(json.dumps(config))
+    return bundle
+
+
+def test_a_bundle_of_a_newer_format(bundle: Path) -> None:
+    with pytest.raises(legato.BundleError, match=rf"format {FORMAT + 1}.*up to {FORMAT}\. Update Legato"):
+        open_bundle(changed(bundle, format=FORMAT + 1))
+    with pytest.raises(legato.BundleError, match=r"config\.json"):
+        open_bundle(changed(bundle, format="new"))
+    open_bundle(changed(bundle, format=FORMAT))
+
+
+@pytest.mark.parametrize(("written", "layout"), [("native", "native"), ("reference", "published"), ("published",) * 2])
+def test_layouts_have_one_name(bundle: Path, written: str, layout: str) -> None:
+    assert open_bundle(changed(bundle, layout=written)).layout == layout
+
+
+def test_a_bundle_that_says_nothing_of_its_layout_is_a_published_one(bundle: Path) -> None:
+    config = json.loads((bundle / "config.json").read_text())
+    del config["legato"]
+    (bundle / "config.json").write_text(json.dumps(config))
+    opened = open_bundle(bundle)
+    assert (opened.layout, opened.precision, opened.reduce_range) == ("published", "unknown", False)
+
+
+def test_weights_of_a_reduced_range(bundle: Path) -> None:
+    assert not open_bundle(bundle).reduce_range
+    assert open_bundle(changed(bundle, narrowWeights=True)).reduce_range
+
+
 def test_a_graph_that_is_no_graph_in_a_published_bundle(bundle: Path) -> None:
     config = json.loads((bundle / "config.json").read_text())
     del config["legato"]
@@ -111,12 +147,8 @@ def test_an_unwritable_cache_is_no_error(bundle: Path, tmp_path: Path) -> None:
     legato.load(bundle)
 
 
-def test_a_bare_code_is_that_of_its_locales_if_they_agree(bundle: Path) -> None:
-    opened = open_bundle(bundle)
-    assert "ja" not in opened.prompts
-    assert opened.prompt_slot("JA") == opened.prompts["ja-JP"] == opened.prompts["ja-JA"]
-    assert opened.prompts["zh-CN"] != opened.prompts["zh-TW"]
-    with pytest.raises(legato.LanguageError, match="zh-CN, zh-TW"):
-        opened.prompt_slot("zh")
-    with pytest.raises(legato.LanguageError, match="ja-JP"):
-        opened.prompt_slot("ja-XX")
+def test_importing_legato_loads_no_hub() -> None:
+    script = "import sys, legato; print('huggingface_hub' in sys.modules, 'legato.model.registry' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == (
+        "False True\n"
+    )

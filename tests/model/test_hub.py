@@ -72,7 +72,7 @@ def test_a_model_is_downloaded_listed_and_checked(tmp_path: Path, hub: Hub) -> N
     assert {r.token for r in hub.requests if r.path.startswith("/store")} == {None}
 
     listed = legato("models", home=tmp_path).stdout.decode()
-    assert re.search(rf"{REPO}\t3\.\d MB\tunknown\treference\t", listed)
+    assert re.search(rf"{REPO}\t3\.\d MB\tunknown\tpublished\t", listed)
     assert legato("models", "path", REPO, home=tmp_path).stdout.decode().strip() == str(folder)
     assert legato("models", "check", REPO, home=tmp_path).returncode == 0
 

@@ -17,7 +17,8 @@ from openai.types.audio import TranscriptionVerbose
 
 import legato
 from legato.audio.source import read_audio
-from legato.text.formats import to_srt, to_txt, to_vtt
+from legato.text.formats import to_txt
+from legato.text.subtitles import to_srt, to_vtt
 from tests.support.paths import DATA
 from tests.support.paths import SAMPLES as PACKAGED
 from tests.support.server import Server

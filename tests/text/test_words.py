@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 import legato
 from legato.audio.source import read_audio
 from legato.model.bundle import open_bundle
-from legato.text.pieces import SPACE, decode, split_words
+from legato.text.pieces import SPACE, decode
+from legato.text.words import split_words
 from legato.types import Token
 from tests.conftest import MakeBundle
 from tests.runtime.test_recorded_frames import samples_of

@@ -13,7 +13,8 @@ from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.graph.published import FRAMES, PRE_CACHE, RIGHT_CONTEXT, WINDOW, write_reference_encoder
 from legato.convert.quantize.precision import Precision
-from legato.model.bundle import AUTO, file_sha256
+from legato.files import sha256_of
+from legato.model.languages import AUTO
 
 Progress = Callable[[str, int, int], None]
 
@@ -38,7 +39,7 @@ def write_bundle(
     save_graph(write_joint(checkpoint, small, batch, frames), folder, "joint", progress)
     _write_json(folder / "vocab.json", {str(number): piece for number, piece in enumerate(checkpoint.pieces)})
     _write_json(folder / "languages.json", _languages(checkpoint))
-    files = {file.name: {"size": file.stat().st_size, "sha256": file_sha256(file)} for file in sorted(folder.iterdir())}
+    files = {file.name: {"size": file.stat().st_size, "sha256": sha256_of(file)} for file in sorted(folder.iterdir())}
     _write_json(folder / "config.json", _config(checkpoint, precision.name, layout, name) | {"legato": {
         "format": FORMAT,
         "name": name,

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from legato.decode.phrase_trie import PhraseTrie
 from legato.errors import PhraseError
-from legato.text.pieces import SPACE, is_unspaced
+from legato.text.pieces import SPACE
+from legato.text.scripts import is_unspaced
 
 #: A phrase, or a phrase and its weight.
 Phrase = str | tuple[str, float]

@@ -1,4 +1,4 @@
-"""The models at hand: the one in the package, downloaded ones, and folders anywhere; and how to get more."""
+"""The installed models: the one in the package, downloaded ones, and folders anywhere. How to download more."""
 
 import difflib
 import re
@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from legato.errors import BundleError, DownloadError
-from legato.model.bundle import cache_home, open_bundle
-from legato.model.hub import Progress, altered_file, download
+from legato.files import Progress
+from legato.model.bundle import open_bundle
+from legato.model.integrity import altered_file, cache_home
 
 EMBEDDED = "embedded"
 """Name of the small model inside the package."""
 
 _PUBLISHED = "soniqo/Nemotron-3.5-ASR-Streaming-Multilingual-0.6B-ONNX-"
 ALIASES = {"nemotron-3.5-int8": _PUBLISHED + "INT8", "nemotron-3.5-fp16": _PUBLISHED + "FP16"}
-"""Short names -> repositories on the hub, in the order in which we prefer them."""
+"""Repositories on the hub by their short names, in order of preference."""
 
 _PRECISIONS = {ALIASES["nemotron-3.5-int8"]: "int8", ALIASES["nemotron-3.5-fp16"]: "fp16"}
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
@@ -31,7 +32,7 @@ class ResolvedModel:
     Attributes:
         path: its folder.
         name: its short name if it has one, else repository or path.
-        source: what kind of place that is.
+        source: whether a path was given, or the model was downloaded, or is part of the package.
     """
 
     path: Path
@@ -41,12 +42,12 @@ class ResolvedModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model at hand, for a list.
+    """An installed model, for a list.
 
     Attributes:
         name, path, source: as in ResolvedModel.
         size: bytes of its files.
-        precision, layout: as in its bundle; both `broken` when it cannot be opened.
+        precision, layout: as in its bundle; both are `broken` if it cannot be opened.
         problem: why it cannot be opened, or None.
     """
 
@@ -60,41 +61,41 @@ class ModelInfo:
 
 
 def models_folder() -> Path:
-    """Folder of the downloaded models."""
+    """Return the folder of the downloaded models."""
     return cache_home() / "models"
 
 
 def repository(name: str) -> str:
-    """Repository of a short name, or `owner/name` as it is.
+    """Return the repository of a short name; `owner/name` is returned unchanged.
 
     Raises:
-        DownloadError: neither of the two.
+        DownloadError: the name is neither of the two.
     """
     if name in ALIASES:
         return ALIASES[name]
     if name == EMBEDDED:
         raise DownloadError(f"The model {EMBEDDED!r} is part of the package. Choose one of: {', '.join(ALIASES)}.")
     if not _REPO.fullmatch(name) or ".." in name:
-        raise DownloadError(f"Unknown model {name!r}. Give owner/name of a repository, or one of: {_choices()}.")
+        raise DownloadError(f"Unknown model {name!r}. Give the owner/name of a repository, or one of: {_choices()}.")
     return name
 
 
 def resolve(name_or_path: str | Path | None) -> ResolvedModel:
-    """Find a model that is at hand; nothing is downloaded or opened.
+    """Find an installed model. Nothing is downloaded or opened.
 
     Args:
-        name_or_path: a folder, a short name, or `owner/name` of a downloaded repository. None is the best at hand: a
+        name_or_path: a folder, a short name, or `owner/name` of a downloaded repository. None is the best one: a
             downloaded full model, int8 first, else the embedded one.
 
     Raises:
-        BundleError: there is no such model here; the message says how to get it.
+        BundleError: there is no such model; the message says how to get it.
     """
     if name_or_path is None:
         return _default()
     if name_or_path == EMBEDDED:
         path = embedded_path()
         if path is None:
-            raise BundleError("This installation has no embedded model. 'legato models download NAME' gets one.")
+            raise BundleError("This installation has no embedded model. Get another with: legato models download NAME")
         return ResolvedModel(path, EMBEDDED, "embedded")
     name = str(name_or_path)
     if isinstance(name_or_path, str) and name in ALIASES:
@@ -111,11 +112,11 @@ def resolve(name_or_path: str | Path | None) -> ResolvedModel:
         raise BundleError(f"{name}: no such folder, and not downloaded. Get it with: legato models download {name}")
     near = difflib.get_close_matches(name, [*ALIASES, EMBEDDED], n=1)
     hint = f" Did you mean {near[0]}?" if near else f" Names are: {EMBEDDED}, {_choices()}."
-    raise BundleError(f"{name}: no such model folder or name.{hint} 'legato models' lists what is at hand.")
+    raise BundleError(f"{name}: no such model folder or name.{hint} Run 'legato models' to list the installed models.")
 
 
 def list_models() -> list[ModelInfo]:
-    """List the downloaded models, preferred ones first, then the embedded one."""
+    """Return the downloaded models, preferred ones first, then the embedded one."""
     found = [ResolvedModel(_folder(repo), _short(repo), "downloaded") for repo in _downloaded()]
     embedded = embedded_path()
     if embedded is not None:
@@ -124,25 +125,28 @@ def list_models() -> list[ModelInfo]:
 
 
 def download_model(name: str, *, progress: Progress | None = None, force: bool = False) -> ResolvedModel:
-    """Download a model into the cache, unless it is there and whole.
+    """Download a model into the cache, unless it is there and complete.
 
     Args:
         name: a short name or `owner/name`.
-        progress: told about every piece that arrives.
-        force: fetch the newest version even if there is one.
+        progress: called for every piece that arrives.
+        force: download the newest version even if there is one.
 
     Raises:
         DownloadError: cause and remedy.
     """
     repo = repository(name)
     target = _folder(repo)
-    if force or not _is_whole(target):
+    if force or not _is_complete(target):
+        # Loads huggingface_hub, which takes half a second and is needed here only.
+        from legato.model.download import download  # noqa: PLC0415
+
         download(repo, target, check=open_bundle, progress=progress)
     return ResolvedModel(target, _short(repo), "downloaded")
 
 
 def check_model(name_or_path: str | Path | None) -> ModelInfo:
-    """Check every file of a model, by hash where hashes are known.
+    """Check every file of a model, by its hash if that is known.
 
     Raises:
         BundleError: names the file, what is wrong with it, and what to do.
@@ -159,7 +163,7 @@ def check_model(name_or_path: str | Path | None) -> ModelInfo:
 
 
 def embedded_path() -> Path | None:
-    """Folder of the model inside the package; None in an installation without it."""
+    """Return the folder of the model inside the package; None in an installation without it."""
     folder = resources.files("legato") / "assets" / "small"
     return folder if isinstance(folder, Path) and folder.is_dir() else None
 
@@ -170,7 +174,7 @@ def _default() -> ResolvedModel:
     path = embedded_path()
     if path is None:
         first = next(iter(ALIASES))
-        raise BundleError(f"There is no model at hand. Get one with: legato models download {first}")
+        raise BundleError(f"No model is installed. Get one with: legato models download {first}")
     return ResolvedModel(path, EMBEDDED, "embedded")
 
 
@@ -187,7 +191,7 @@ def _describe(model: ResolvedModel) -> ModelInfo:
 
 
 def _downloaded() -> list[str]:
-    """Repositories that are downloaded, those with a short name first and in its order."""
+    """Return the downloaded repositories, those with a short name first, in the order of `ALIASES`."""
     folder = models_folder()
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     repos = sorted(name.replace("--", "/", 1) for name in names if "--" in name and not name.startswith("."))
@@ -195,7 +199,7 @@ def _downloaded() -> list[str]:
     return preferred + [repo for repo in repos if repo not in preferred]
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     try:

@@ -35,7 +35,9 @@ class NativeEncoder:
     _OPEN = 1 << 40
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack, reduce_range=bundle.narrow)
+        self._session = open_session(
+            bundle.path / "encoder.onnx", threads, prepack=prepack, reduce_range=bundle.reduce_range
+        )
         self._inputs = [value.name for value in self._session.get_inputs()][5:]
         self._mel_bins = bundle.mel.mel_bins
         s = bundle.sizes

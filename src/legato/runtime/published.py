@@ -20,7 +20,9 @@ class PublishedEncoder:
     _FRAMES = 4
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._session = open_session(bundle.path / "encoder.onnx", threads, prepack=prepack, reduce_range=bundle.narrow)
+        self._session = open_session(
+            bundle.path / "encoder.onnx", threads, prepack=prepack, reduce_range=bundle.reduce_range
+        )
         self.window_samples = self._WINDOW * bundle.mel.hop_length
         self._mel_bins, self._prompts = bundle.mel.mel_bins, bundle.sizes.prompts
         s = bundle.sizes

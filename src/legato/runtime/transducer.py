@@ -16,8 +16,12 @@ class OnnxTransducer:
     """
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._decoder = open_session(bundle.path / "decoder.onnx", threads, prepack=prepack, reduce_range=bundle.narrow)
-        self._joint = open_session(bundle.path / "joint.onnx", threads, prepack=prepack, reduce_range=bundle.narrow)
+        self._decoder = open_session(
+            bundle.path / "decoder.onnx", threads, prepack=prepack, reduce_range=bundle.reduce_range
+        )
+        self._joint = open_session(
+            bundle.path / "joint.onnx", threads, prepack=prepack, reduce_range=bundle.reduce_range
+        )
         self._decoder_inputs = [value.name for value in self._decoder.get_inputs()]
         self._joint_inputs = [value.name for value in self._joint.get_inputs()]
         self._fixed = not isinstance(self._joint.get_inputs()[0].shape[1], str)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from legato.audio.channels import speaker_of
-from legato.text.pieces import join_texts
+from legato.text.words import join_texts
 from legato.types import Event, Final, Segment, Transcript
 
 

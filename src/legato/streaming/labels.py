@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from legato.decode.greedy import Emission
-from legato.model.bundle import AUTO, Bundle
+from legato.model.bundle import Bundle
+from legato.model.languages import AUTO
 from legato.streaming.state import SegmentState, StreamState
-from legato.text.pieces import split_words
 from legato.text.sentences import split_segments
+from legato.text.words import split_words
 from legato.types import Confidence, Reason, Segment, Token, Transcript
 
 

@@ -1,27 +1,22 @@
-"""A transcript as text, JSON, subtitles or tables.
+"""A transcript as text, JSON, a table or a list of words, and the table of all formats.
 
-Writers are pure: transcript in, text out. `WRITERS` names them. Where the speakers are known, every format says them.
+A writer is a pure function from a transcript to a text; `WRITERS` holds all of them, subtitles included. Every format
+names the speakers if they are known.
 """
 
-import html
 import json
 from collections.abc import Callable
 from pathlib import PurePath
 
-import pysubs2
-
-from legato.text.subtitles import cues, label
+from legato.text.cues import label
+from legato.text.subtitles import to_srt, to_vtt
 from legato.types import Partial, Segment, Transcript, Word
-
-_PROTECT = str.maketrans("\\{}", "\ufdd0\ufdd1\ufdd2")
-_UNPROTECT = str.maketrans("\ufdd0\ufdd1\ufdd2", "\\{}")
-"""Characters that are commands to pysubs2, and the noncharacters that stand for them inside it."""
 
 
 def to_txt(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give the plain text and a line end; with endpoints or several speakers, a line a segment.
+    """Return the plain text and a line end; with endpoints or several speakers, one line per segment.
 
-    `model` and `file` are not in it.
+    Neither `model` nor `file` is part of it.
     """
     if transcript.segments and (transcript.endpointed or _speakers(transcript)):
         return "".join(f"{label(segment.speaker)}{segment.text}\n" for segment in transcript.segments)
@@ -29,10 +24,10 @@ def to_txt(transcript: Transcript, *, model: str | None = None, file: str | None
 
 
 def to_json(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give everything the transcript holds, as one indented JSON object.
+    """Return everything that the transcript holds, as one indented JSON object.
 
     Args:
-        transcript: what was recognised.
+        transcript: what was recognized.
         model: name of the model, for the field `model`.
         file: name of the audio, for the field `file`.
     """
@@ -40,19 +35,19 @@ def to_json(transcript: Transcript, *, model: str | None = None, file: str | Non
 
 
 def to_jsonl(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give events, a JSON object a line: a `segment` for each, and at the end a `final` with the whole text."""
+    """Return one JSON object per line: a `segment` for each segment, then a `final` with the whole text."""
     segments = (json_line(event_as_dict(each, file=file)) for each in transcript.segments)
     return "".join(segments) + json_final(transcript, model=model, file=file)
 
 
 def json_final(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give the last line of `to_jsonl`."""
+    """Return the last line of `to_jsonl`."""
     whole = {key: value for key, value in as_dict(transcript, model=model, file=file).items() if key not in _PARTS}
     return json_line({"type": "final", **whole})
 
 
 def to_tsv(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give a table with a head: start and end in milliseconds, the speaker if there are any, and text, by segment."""
+    """Return a table with a header and one row per segment: start and end in ms, the speaker if known, the text."""
     named = _speakers(transcript)
     rows = [("start", "end", *(["speaker"] if named else []), "text")]
     for each in transcript.segments:
@@ -62,13 +57,14 @@ def to_tsv(transcript: Transcript, *, model: str | None = None, file: str | None
 
 
 def to_ctm(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give NIST's CTM, a word a line: file, channel, start, duration in seconds, word, confidence.
+    """Return NIST's CTM, one line per word: file, channel, start and duration in seconds, word, confidence.
 
-    The file is its name without folder and extension, with `_` for spaces; the channel is 1, or counts the speakers.
+    The file is its name without folder and extension, with `_` for spaces. The channel is the number of the speaker
+    from 1, in order of names; 1 if the speakers are not known.
     """
     name = "_".join(PurePath(file or "-").stem.split()) or "-"
-    speakers = _speakers(transcript) or [None]
-    if speakers == [None]:
+    speakers = _speakers(transcript)
+    if not speakers:
         said = [(1, word) for word in transcript.words]
     else:
         said = [(speakers.index(each.speaker) + 1, word) for each in transcript.segments for word in each.words]
@@ -80,18 +76,8 @@ def to_ctm(transcript: Transcript, *, model: str | None = None, file: str | None
 
 
 def to_words(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give a word a line and nothing else."""
+    """Return one word per line and nothing else."""
     return "".join(word.text + "\n" for word in transcript.words)
-
-
-def to_srt(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give SubRip subtitles; `model` and `file` are not in them."""
-    return _subtitles(transcript, "srt", escape=str)
-
-
-def to_vtt(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Give WebVTT subtitles; `model` and `file` are not in them."""
-    return _subtitles(transcript, "vtt", escape=lambda line: html.escape(line, quote=False))
 
 
 WRITERS: dict[str, Callable[..., str]] = {
@@ -104,15 +90,15 @@ WRITERS: dict[str, Callable[..., str]] = {
     "ctm": to_ctm,
     "words": to_words,
 }
-"""Name of a format (also its file name extension) -> its writer."""
+"""Writers by the name of their format, which is also the extension of its files."""
 
 _PARTS = ("segments", "words", "tokens")
 
 
 def as_dict(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> dict[str, object]:
-    """Give the transcript as plain values: times in seconds, tokens with id, piece, time and confidence.
+    """Return the transcript as plain values: times in seconds, tokens with id, piece, time and confidence.
 
-    `mostly_blank` is there when it is true.
+    The key `mostly_blank` is present only if it is true.
     """
     values: dict[str, object] = {
         "file": file,
@@ -133,7 +119,7 @@ def as_dict(transcript: Transcript, *, model: str | None = None, file: str | Non
 
 
 def event_as_dict(event: Partial | Segment, *, file: str | None = None) -> dict[str, object]:
-    """Give an event of a live stream as plain values; a segment names the file."""
+    """Return an event of a live stream as plain values. A segment holds its words and names the file."""
     if isinstance(event, Segment):
         return {"type": "segment", "file": file, **_segment(event, words=True)}
     tokens = [{"id": token.id, "piece": token.piece, "time": token.time} for token in event.tokens]
@@ -141,7 +127,7 @@ def event_as_dict(event: Partial | Segment, *, file: str | None = None) -> dict[
 
 
 def json_line(values: dict[str, object]) -> str:
-    """Give an object as JSON on one line."""
+    """Return an object as JSON on one line, line end included."""
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
@@ -155,7 +141,7 @@ def _word(word: Word) -> dict[str, object]:
 
 
 def _segment(segment: Segment, *, words: bool = False) -> dict[str, object]:
-    """Give a segment as plain values; with its words where speakers are known, as only it knows whose they are."""
+    """Return a segment as plain values, with its words if asked or if it has a speaker: the other lists name none."""
     values: dict[str, object] = {
         "text": segment.text,
         "start": round(segment.start, 3),
@@ -172,20 +158,6 @@ def _segment(segment: Segment, *, words: bool = False) -> dict[str, object]:
 
 
 def _speakers(transcript: Transcript) -> list[str | None]:
-    """Give the speakers in the order of their names; none when they are not known."""
+    """Return the speakers in order of their names; empty if they are not known."""
     named = sorted({segment.speaker for segment in transcript.segments if segment.speaker is not None})
     return [*named]
-
-
-def _subtitles(transcript: Transcript, kind: str, escape: Callable[[str], str]) -> str:
-    file = pysubs2.SSAFile()
-    for cue in cues(transcript):
-        lines = [escape(line) for line in cue.lines]
-        if cue.speaker and kind == "vtt":
-            lines[0] = f"<v {escape(cue.speaker)}>{lines[0]}"
-        else:
-            lines[0] = label(cue.speaker) + lines[0]
-        text = r"\N".join(line.translate(_PROTECT) for line in lines)
-        file.append(pysubs2.SSAEvent(start=cue.start, end=cue.end, text=text))
-    text = file.to_string(kind, keep_ssa_tags=True).translate(_UNPROTECT).rstrip("\n")
-    return text + "\n" if text else ""

@@ -1,10 +1,10 @@
-"""From words to segments: sentences, cut further at pauses and where they grow too long."""
+"""From words to segments: sentences, which are cut again at pauses and where they are too long."""
 
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 
+from legato.text.words import word_spans
 from legato.types import Confidence, Reason, Segment, Token, Word
 
 SENTENCE_ENDS = tuple(".!?。！？।؟…")
@@ -12,7 +12,7 @@ PAUSE_SECONDS = 2.0
 MAX_SECONDS = 30.0
 
 _ABBREVIATION = 2  # letters at most
-_QUOTES = "\"'”’»)]}」』）"
+_QUOTES = "\"'”’»)]}」』”）"
 
 
 def split_segments(
@@ -20,25 +20,25 @@ def split_segments(
     tokens: Sequence[Token],
     words: Sequence[Word],
     tags: Mapping[int, str],
-    asked: str | None,
+    language: str | None,
     confidence: Confidence,
 ) -> tuple[Segment, ...]:
     """Cut a transcript into segments.
 
     Args:
         text: the transcript's text.
-        tokens: all its tokens.
+        tokens: all its tokens, language tags included.
         words: all its words.
-        tags: language tags by token.
-        asked: the language of the words when no tag came at all.
-        confidence: how words make the segment's confidence.
+        tags: languages by the id of their tag.
+        language: of the segments if the tokens have no tag.
+        confidence: how the confidences of words make that of a segment.
 
     Returns:
-        Segments in order; their texts in a row, with the spaces between them, are `text`.
+        Segments in order. Their texts in a row, with the spaces between them, are `text`.
     """
     spans = list(word_spans(text, words))
     times = [token.time for token in tokens]
-    told = [(token.time, tags[token.id]) for token in tokens if token.id in tags]
+    tagged = [(token.time, tags[token.id]) for token in tokens if token.id in tags]
     result = []
     first = begin = 0
     for number, word in enumerate(words):
@@ -47,41 +47,25 @@ def split_segments(
         if reason is None:
             continue
         stop = bisect_left(times, following.start, begin) if following else len(tokens)
-        mine = tuple(words[first : number + 1])
+        own = tuple(words[first : number + 1])
         result.append(
             Segment(
                 text[spans[first][0] : spans[number][1]],
-                mine[0].start,
-                mine[-1].end,
-                _language(mine[-1].end, told) or asked,
+                own[0].start,
+                own[-1].end,
+                _language(own[-1].end, tagged) or language,
                 tuple(tokens[begin:stop]),
-                mine,
+                own,
                 reason,
-                confidence=round(confidence.aggregate([each.confidence for each in mine]), 4),
+                confidence=confidence.aggregate([each.confidence for each in own]),
             )
         )
         first, begin = number + 1, stop
     return tuple(result)
 
 
-def word_spans(text: str, words: Sequence[Word]) -> Iterator[tuple[int, int]]:
-    """Find where each word begins and ends in the text that it is from."""
-    position = 0
-    for word in words:
-        found = text.find(word.text, position)
-        begin = position if found < 0 else found
-        position = min(len(text), begin + len(word.text))
-        yield begin, position
-
-
-def spaced(text: str, words: Sequence[Word]) -> list[bool]:
-    """Tell for each word whether a space stands before it in the text."""
-    spans = list(word_spans(text, words))
-    return [True] * bool(spans) + [begin > end for (_, end), (begin, _) in pairwise(spans)]
-
-
 def _reason(first: Word, word: Word, following: Word | None) -> Reason | None:
-    """Why a segment that began with `first` ends between two words; None when it goes on."""
+    """Return why a segment that began with `first` ends between two words; None if it goes on."""
     if following is None:
         return "end"
     if following.start - word.end > PAUSE_SECONDS:
@@ -97,11 +81,11 @@ def _reason(first: Word, word: Word, following: Word | None) -> Reason | None:
 
 
 def _is_abbreviation(name: str) -> bool:
-    """Whether a full stop behind it need not end a sentence: Mr, U.S, e.g, and the ordinal numbers of German dates."""
+    """Return whether a full stop after `name` need not end a sentence: Mr, U.S, e.g, the ordinals of German dates."""
     return "." in name or (len(name) <= _ABBREVIATION and (name[:1].isupper() or name.isdigit()))
 
 
 def _language(end: float, tags: Sequence[tuple[float, str]]) -> str | None:
-    """Give the tag that closes a segment: the first from its last word on, else the last one before."""
+    """Return the language that closes a segment: of the first tag from its last word on, else of the last tag."""
     after = bisect_left(tags, end - 0.1, key=lambda tag: tag[0])
     return tags[min(after, len(tags) - 1)][1] if tags else None

@@ -1,6 +1,7 @@
-"""A user's own line for each segment: `--output-template "{start:.2f} {text}"`.
+"""A line per segment in a form that the user gives: `--output-template "{start:.2f} {text}"`.
 
-Only the fields below and plain numbers or widths behind a colon are allowed: a template reaches nothing else.
+A template may hold the fields below with a width, an alignment and a number of digits, and nothing else: no attribute,
+index or conversion.
 """
 
 import re
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from string import Formatter
 
 from legato.errors import LegatoError
+from legato.text.subtitles import timestamp
 from legato.types import Segment, Transcript
 
 FIELDS = (
@@ -19,29 +21,28 @@ _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
 
 
 def compile_template(template: str) -> Callable[..., str]:
-    r"""Make a writer, as those in `legato.text.formats`, of a template; it gives a line for each segment.
+    r"""Return a writer, as in `legato.text.formats`, that writes a line for each segment.
 
     Args:
         template: text with fields in braces, `{{` for a brace, and `\n`, `\t`, `\\`. `start`, `end` and `duration` are
-            seconds, `start_time` and `end_time` are as 00:01:02.345, `index` counts from 1.
+            in seconds, `start_time` and `end_time` look like 00:01:02.345, `index` counts from 1.
 
     Raises:
-        LegatoError: an unknown field, or a format that its value cannot have.
+        LegatoError: the template has no field, an unknown field, or a format that does not suit the field.
     """
     plain = re.sub(r"\\[nt\\]", lambda match: _ESCAPES[match[0]], template)
     try:
         parts = [part for part in Formatter().parse(plain) if part[1] is not None]
         for _, field, spec, conversion in parts:
             if field not in FIELDS:
-                raise LegatoError(f"--output-template: no field {{{field}}}. There are: {', '.join(FIELDS)}.")
+                raise LegatoError(f"--output-template: there is no field {{{field}}}. Use one of: {', '.join(FIELDS)}.")
             if conversion or not _SPEC.fullmatch(spec or ""):
-                raise LegatoError(
-                    f"--output-template: {{{field}}} has a format that is not allowed; try {{{field}:.2f}}."
-                )
+                raise LegatoError(f"--output-template: the format of {{{field}}} is not allowed. Try {{{field}:.2f}}.")
         plain.format(**_values(Segment("", 0.0, 0.0, None, (), ()), 1, None, None))
         if not parts:
             raise LegatoError(
-                f"--output-template: no field in it. Try '{{start:.2f}} {{text}}'; there are: {', '.join(FIELDS)}."
+                "--output-template: the template has no field. Try '{start:.2f} {text}', with any of: "
+                f"{', '.join(FIELDS)}."
             )
     except ValueError as error:
         raise LegatoError(f"--output-template: {error}. Write fields as {{text}}, and a brace as {{{{.") from None
@@ -61,8 +62,8 @@ def _values(segment: Segment, index: int, file: str | None, model: str | None) -
         "start": segment.start,
         "end": segment.end,
         "duration": round(segment.end - segment.start, 3),
-        "start_time": _clock(segment.start),
-        "end_time": _clock(segment.end),
+        "start_time": timestamp(round(segment.start * 1000)),
+        "end_time": timestamp(round(segment.end * 1000)),
         "language": segment.language or "",
         "confidence": segment.confidence,
         "speaker": segment.speaker or "",
@@ -70,8 +71,3 @@ def _values(segment: Segment, index: int, file: str | None, model: str | None) -
         "file": file or "",
         "model": model or "",
     }
-
-
-def _clock(seconds: float) -> str:
-    total = round(seconds * 1000)
-    return f"{total // 3_600_000:02}:{total // 60_000 % 60:02}:{total // 1000 % 60:02}.{total % 1000:03}"

@@ -19,7 +19,7 @@ from legato.convert.graph.writer import GraphWriter
 from legato.convert.quantize.precision import Float32, ReadMatrix
 from legato.errors import AudioError, ConversionError
 from legato.framing import SUBSAMPLING_FACTOR
-from legato.model.bundle import AUTO
+from legato.model.languages import AUTO
 from legato.runtime.features import LogMel, MelState
 from legato.runtime.native import LEAD, encoder_frames
 from legato.runtime.session import default_threads, open_session

@@ -11,10 +11,12 @@ from typing import Any, Literal, TextIO
 import onnxruntime
 
 from legato.errors import ChunkSizeError, EvaluationError, LanguageError, LegatoError
+from legato.files import sha256_of
 from legato.lab.evaluate.data import Problem, Utterance
 from legato.lab.evaluate.scoring import base
 from legato.lab.evaluate.worker import Job, Recognition, Worker
-from legato.model.bundle import AUTO, Bundle, file_sha256, open_bundle
+from legato.model.bundle import Bundle, open_bundle
+from legato.model.languages import AUTO
 from legato.model.registry import resolve
 from legato.version import __version__
 
@@ -280,5 +282,5 @@ def _fingerprint(files: Sequence[Path], config: dict[str, Any]) -> str:
     digest = hashlib.sha256()
     for file in files:
         known = recorded.get(file.name) or {}
-        digest.update(f"{file.name} {known.get('sha256') or file_sha256(file)}\n".encode())
+        digest.update(f"{file.name} {known.get('sha256') or sha256_of(file)}\n".encode())
     return digest.hexdigest()

@@ -22,6 +22,7 @@ from legato.convert.quantize.calibration import read_manifest as read_calibratio
 from legato.decode.greedy import Emission
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError, BundleError, ConversionError, LanguageError, StudyError
+from legato.files import sha256_of
 from legato.framing import FRAME_MS
 from legato.lab.study.manifest import Utterance, read_manifest, spread
 from legato.lab.study.measure import SearchPath, encoder_frames, search_path, text_of, tokens_of
@@ -29,7 +30,6 @@ from legato.lab.study.results import Difference, Heard, Outcome, Study
 from legato.lab.study.score import edits, plain
 from legato.lab.study.variants import BY_TENSOR, WAYS, Variant, parts_of, whole_recipes
 from legato.lab.study.workshop import Workshop
-from legato.model.bundle import file_sha256
 from legato.recognizer import Recognizer
 from legato.runtime.session import default_threads
 from legato.types import Frames
@@ -157,7 +157,7 @@ def _variants(plan: Plan, checkpoint: Checkpoint) -> list[Variant]:
 
 def _settings(plan: Plan, utterances: Sequence[Utterance], clips: Sequence[Clip]) -> dict[str, Any]:
     files = sorted(plan.checkpoint.iterdir()) if plan.checkpoint.is_dir() else [plan.checkpoint]
-    checkpoint = _digest([file_sha256(file) for file in files if file.is_file()])
+    checkpoint = _digest([sha256_of(file) for file in files if file.is_file()])
     spoken = [
         (_relative(utterance.audio, plan.manifest), utterance.text, utterance.language) for utterance in utterances
     ]

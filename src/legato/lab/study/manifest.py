@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from legato.errors import StudyError
-from legato.model.bundle import AUTO
+from legato.model.languages import AUTO
 
 
 @dataclass(frozen=True)

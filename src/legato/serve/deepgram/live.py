@@ -28,7 +28,7 @@ from legato.serve.core.sockets import converse, part, receive, send
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import ListenOptions, listen_options
 from legato.serve.errors import ApiError, as_api_error
-from legato.text.pieces import split_words
+from legato.text.words import split_words
 from legato.types import Partial, Segment, Token
 
 logger = logging.getLogger("legato.serve")

@@ -12,7 +12,7 @@ from legato.serve.core.audio_format import Encoding, Wire
 from legato.serve.errors import ApiError, as_api_error
 from legato.serve.settings import Settings
 from legato.text.formats import event_as_dict, json_line
-from legato.text.pieces import join_texts
+from legato.text.words import join_texts
 from legato.types import Event, Final
 
 _ENCODINGS: dict[str, Encoding] = {"pcm_s16le": "pcm16", "pcm_f32le": "float32", "mulaw": "mulaw", "alaw": "alaw"}

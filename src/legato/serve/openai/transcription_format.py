@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from legato.model.bundle import Bundle
 from legato.serve.openai.transcription_request import TranscriptionRequest
-from legato.text.formats import to_srt, to_txt, to_vtt
+from legato.text.formats import to_txt
+from legato.text.subtitles import to_srt, to_vtt
 from legato.types import Segment, Token, Transcript
 
 _LEAST = 1e-10

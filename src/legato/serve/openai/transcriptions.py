@@ -25,7 +25,7 @@ from legato.serve.openai.transcription_format import (
     usage,
 )
 from legato.serve.openai.transcription_request import TranscriptionForm, TranscriptionRequest, file_of, read_request
-from legato.text.pieces import join_texts
+from legato.text.words import join_texts
 from legato.types import Event, Partial, Segment, Token, Transcript
 
 router = APIRouter(prefix="/v1/audio", tags=["transcription"])

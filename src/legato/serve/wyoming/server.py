@@ -21,7 +21,7 @@ from wyoming.info import AsrModel, AsrProgram, Attribution, Info
 from wyoming.ping import Pong
 
 from legato.errors import PhraseError
-from legato.model.bundle import AUTO
+from legato.model.languages import AUTO
 from legato.recognizer import Options
 from legato.serve.core.audio_format import Wire
 from legato.serve.core.service import Service

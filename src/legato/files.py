@@ -1,0 +1,45 @@
+"""Files on disk: replaced as a whole, and identified by their SHA-256."""
+
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a file, and what is done and what is to do in all: bytes or weights."""
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a new binary file that takes the place of `path` when the block ends.
+
+    Readers find the old contents or the new ones, never a part. If the block raises, `path` stays as it was and the new
+    file is deleted. A caller whose data must survive a power failure calls `os.fsync` on the file inside the block.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replace the contents of `path` with a text in UTF-8; line ends stay as they are. Errors as above."""
+    with write_atomically(path) as file:
+        file.write(text.encode())
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,45 @@
+"""Files are replaced as a whole or not at all."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from legato.files import sha256_of, write_atomically, write_text_atomically
+
+
+def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with write_atomically(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_error_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), write_atomically(path) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(OSError, match="nowhere"), write_atomically(tmp_path / "nowhere" / "file"):
+        pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    write_text_atomically(tmp_path / "ours", "grüß\r\n")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert (tmp_path / "ours").read_bytes() == "grüß\r\n".encode()
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc" * 1_000_000)
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
