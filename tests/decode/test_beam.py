@@ -222,7 +222,9 @@ def test_cutting_frames_into_calls_and_rows_changes_nothing(width: int) -> None:
 def test_tokens_are_given_out_in_good_time() -> None:
     toy = Toy(3)
     state = Decoding(beam=16).begin(start_search(toy))
-    [(_, after)] = beam_search(toy, [frames_of(60)], [state], 1)  # type: ignore[list-item]
+    [(given, after)] = beam_search(toy, [frames_of(60)], [state], 1)  # type: ignore[list-item]
+    assert given
+    assert any(one.tokens for one in after.hypotheses)
     assert all(
         frame > 59 - PATIENCE for one in after.hypotheses for frame in (emission.frame for emission in one.tokens)
     )

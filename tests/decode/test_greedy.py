@@ -63,4 +63,5 @@ def test_rows_of_a_batch_do_not_touch_each_other(make_bundle: MakeBundle, speech
     for row, (found, state) in zip(rows, together, strict=True):
         [(alone, state_alone)] = greedy_search(transducer, [row], [start], 10)
         assert found == alone
+        assert bool(found) == bool(len(row))
         np.testing.assert_allclose(state.prediction, state_alone.prediction, atol=1e-6)

@@ -73,7 +73,7 @@ def test_many_threads_get_their_own_events(make_bundle: MakeBundle, speech: Samp
         assert list(pool.map(run, range(8))) == expected
 
 
-@pytest.mark.parametrize("name", ["transformers-a", "nemo-contexts"])
+@pytest.mark.parametrize("name", ["transformers-b", "nemo-contexts"])
 def test_chunk_sizes_side_by_side(make_bundle: MakeBundle, speech: Samples, name: str) -> None:
     recognizer = legato.load(make_bundle(name), threads=1)
     sizes = [80, 320, 1120, 80, 320, 560]
@@ -340,7 +340,7 @@ def test_a_full_queue_is_said_and_nothing_is_lost(recognizer: legato.Recognizer,
 
 
 def test_a_long_chunk_always_fits(make_bundle: MakeBundle, speech: Samples) -> None:
-    recognizer = legato.load(make_bundle("transformers-a"), threads=1)
+    recognizer = legato.load(make_bundle("transformers-b"), threads=1)
     with Engine(recognizer, max_queued_seconds=0.01) as engine, engine.stream(chunk_ms=1120) as stream:
         stream.accept(speech[:60000])
         assert stream.finish() == alone(recognizer, speech[:60000], chunk_ms=1120)

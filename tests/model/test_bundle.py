@@ -1,4 +1,4 @@
-"""A bundle with a missing or altered file is refused with the file's name."""
+"""Opening a bundle: a missing, altered or unknown part is refused, and the message names it."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_a_cut_off_file(bundle: Path, name: str) -> None:
 @pytest.mark.parametrize("name", FILES[1:])
 @pytest.mark.parametrize("opened_before", [False, True])
 def test_an_altered_byte(bundle: Path, name: str, opened_before: bool) -> None:
-    if opened_before:  # a file that was found right once is hashed again when it has changed
+    if opened_before:  # a file that was verified is hashed again after a change
         open_bundle(bundle)
     data = bytearray((bundle / name).read_bytes())
     data[len(data) // 2] ^= 1

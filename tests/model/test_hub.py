@@ -19,7 +19,7 @@ FOLDER = "someone--streaming-model"
 
 
 def bundle_files() -> dict[str, bytes]:
-    """A model folder in the published layout; its graphs are noise, which a download does not look into."""
+    """A model folder in the published layout. Its graphs are noise; a download does not open them."""
     noise = np.random.default_rng(0)
     config = {
         "numMelBins": 128, "sampleRate": 16000, "nFFT": 512, "hopLength": 160, "winLength": 400, "preEmphasis": 0.97,
@@ -78,7 +78,7 @@ def test_a_model_is_downloaded_listed_and_checked(tmp_path: Path, hub: Hub) -> N
 
     asked = len(hub.requests)
     assert legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
-    assert len(hub.requests) == asked  # it is there and whole: nothing is asked
+    assert len(hub.requests) == asked  # it is complete, so the hub is not asked
 
     (folder / "joint.onnx.data").write_bytes(bytes(20_000))
     message = failed(legato("models", "check", REPO, home=tmp_path))
@@ -90,7 +90,7 @@ def test_a_model_is_downloaded_listed_and_checked(tmp_path: Path, hub: Hub) -> N
 
 
 def interrupt_after(hub: Hub, home: Path, size: int) -> str:
-    """Start a download, press Ctrl-C when the server has sent so much of the encoder's weights."""
+    """Start a download and send Ctrl-C when the server has sent `size` bytes of the encoder's weights."""
     hub.stop_after["encoder.onnx.data"] = size
     process = subprocess.Popen(
         [sys.executable, "-m", "legato", "models", "download", REPO],
@@ -113,7 +113,7 @@ def interrupt_after(hub: Hub, home: Path, size: int) -> str:
     return message
 
 
-def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
+def test_an_interrupted_download_resumes_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
     message = interrupt_after(hub, tmp_path, 2_000_000)
     assert "Traceback" not in message
     assert published(tmp_path) == []
@@ -203,9 +203,9 @@ def test_no_network_and_names_that_are_none(tmp_path: Path) -> None:
     assert "HF_HUB_OFFLINE" in failed(legato("models", "download", REPO, home=tmp_path, HF_HUB_OFFLINE="1"))
 
 
-def test_a_connection_that_breaks_is_taken_up_again(tmp_path: Path, hub: Hub) -> None:
+def test_a_broken_connection_is_resumed(tmp_path: Path, hub: Hub) -> None:
     hub.stop_after["encoder.onnx.data"] = 1_000_000
-    hub.released.set()  # the server does not fall silent: it hangs up, every time a million bytes later
+    hub.released.set()  # the server closes the connection after every million bytes
     hub.steps = True
     result = legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url)
     assert result.returncode == 0, result.stderr.decode()

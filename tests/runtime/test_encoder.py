@@ -1,5 +1,7 @@
 """The native encoder's promises: rows of a batch are independent, and many chunks in one call change nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -61,9 +63,17 @@ def test_rows_join_and_leave(make_bundle: MakeBundle, speech: Samples, name: str
 
 
 def test_the_prompt_can_change_between_chunks(make_bundle: MakeBundle, speech: Samples) -> None:
+    """The encoder applies the prompt to its output, so the frames after a change are those of the other language."""
     recognizer = legato.load(make_bundle("nemo-r3"))
-    english, german = (recognizer.encode(speech, language=language) for language in ("en-US", "de-DE"))
-    assert np.abs(english - german).max() > 0.01
+    state, other = (started(recognizer, speech, 320, language) for language in ("en-US", "de-DE"))
+    english, german = (alone(recognizer, each, 4) for each in (state, other))
+    first = 40
+    assert len(english) > 2 * first
+    assert np.abs(english - german).max(axis=1).min() > 0.01
+    [(before, state)] = recognizer.pipeline.encoder.step([state], first)
+    after = alone(recognizer, replace(state, prompt=other.prompt), 4)
+    np.testing.assert_allclose(before, english[:first], atol=2e-5)
+    np.testing.assert_allclose(after, german[first:], atol=2e-5)
 
 
 def test_state_does_not_grow(make_bundle: MakeBundle, speech: Samples) -> None:

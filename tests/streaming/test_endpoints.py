@@ -92,6 +92,7 @@ def test_the_detector_hears_voices_where_the_model_emits_nothing(numbers: legato
     samples, _ = joined()
     without = numbers.transcribe(samples, endpoint=DEFAULT).segments
     heard = numbers.transcribe(samples, endpoint=legato.Endpointing(vad="silero")).segments
+    assert len(heard) == len(NAMES)
     assert all(voice.end > blank.end for voice, blank in zip(heard, without, strict=True))
 
 
@@ -152,13 +153,18 @@ def test_stream_file_and_engine_agree_however_the_audio_is_cut(
 def test_partials_tell_the_open_segment(numbers: legato.Recognizer) -> None:
     samples, _ = joined()
     text = ""
+    partials, segments = 0, 0
     for event in events_of(numbers, samples, 3000, endpoint=DEFAULT):
         if isinstance(event, legato.Segment):
             assert event.text == text
             text = ""
+            segments += 1
         elif isinstance(event, legato.Partial):
             assert event.text.startswith(text)
             text = event.text
+            partials += 1
+    assert segments >= len(NAMES)
+    assert partials > segments
 
 
 @pytest.mark.parametrize("rules", [None, DEFAULT])
@@ -166,6 +172,7 @@ def test_a_commit_tells_what_a_file_that_ends_there_tells(
     numbers: legato.Recognizer, rules: legato.Endpointing | None
 ) -> None:
     samples = clip("en")
+    texts = set()
     for cut in range(1000, len(samples), 4567):
         stream = numbers.stream(endpoint=rules)
         stream.accept(samples[:cut])
@@ -177,6 +184,8 @@ def test_a_commit_tells_what_a_file_that_ends_there_tells(
         events = stream.accept(samples[cut:]) + stream.finish()
         frames = [t.frame for s in (segment, *segments_of(events)) for t in s.tokens]
         assert frames == sorted(frames)
+        texts.add(segment.text)
+    assert len(texts) > 3  # the cuts are in the middle of what is said
 
 
 def test_a_commit_between_words_loses_nothing(numbers: legato.Recognizer) -> None:

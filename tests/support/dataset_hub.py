@@ -1,4 +1,4 @@
-"""A hub of data sets of one's own: answers what `datasets` and `huggingface_hub` ask for one repository."""
+"""A local hub of one data set: an HTTP server that answers the requests of `datasets` and `huggingface_hub`."""
 
 import hashlib
 import json
@@ -12,7 +12,12 @@ Files = dict[str, bytes]
 
 
 class DatasetHub(LocalServer):
-    """Serves the branches of a repository: branch -> file name -> content. To be used with `with`."""
+    """Serves a repository during its `with` block.
+
+    Args:
+        repository: `owner/name`.
+        branches: contents by branch and file name.
+    """
 
     def __init__(self, repository: str, branches: dict[str, Files]) -> None:
         self.repository = repository
@@ -97,7 +102,7 @@ class _Handler(QuietHandler):
 
 
 def _entries(files: Files, name: str) -> list[dict[str, Any]]:
-    """What the hub says of a file or folder; nothing of others."""
+    """Return the hub's entry of a file or folder; an empty list if there is no such path."""
     if name in files:
         oid = hashlib.sha1(files[name]).hexdigest()
         return [{"type": "file", "path": name, "size": len(files[name]), "oid": oid}]

@@ -1,4 +1,4 @@
-"""A hub of one's own: a local HTTP server that answers the requests huggingface_hub makes for downloads."""
+"""A local hub of models: an HTTP server that answers the requests of huggingface_hub for downloads."""
 
 import hashlib
 import json
@@ -24,15 +24,17 @@ class Request:
 
 @dataclass
 class Hub(LocalServer):
-    """Repositories to serve, the faults to show, and what was asked.
+    """Repositories to serve, faults to produce, and the requests that came.
 
     Attributes:
-        repos: `owner/name` -> file name -> content.
-        stop_after: file name -> bytes after which the server falls silent.
-        steps: count `stop_after` from where a request starts, not from the file's beginning.
-        spoiled: names of files whose bytes are sent with one bit turned.
-        refusals: repository -> (status, X-Error-Code) for its files.
-        requests: every request, in order.
+        repos: contents by `owner/name` and file name.
+        stop_after: by file name, the number of bytes after which the server stops sending.
+        steps: count `stop_after` from the start of each request, not from the beginning of the file.
+        spoiled: names of files that are sent with one bit flipped.
+        refusals: by repository, the status and the X-Error-Code for its files.
+        requests: all requests, in order.
+        silent: set when the server stops sending.
+        released: set it to end the silence; the connection is then closed.
     """
 
     repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class Hub(LocalServer):
 
     @property
     def store_url(self) -> str:
-        """Where large files are: the same server under another name, as content stores are other hosts."""
+        """Address of large files: this server under another host name, as the hub's content stores are other hosts."""
         return f"http://localhost:{self.port}/store"
 
     def gets(self, name: str) -> list[Request]:
@@ -91,7 +93,7 @@ class _Handler(QuietHandler):
             return
         content = hub.repos[repo][name]
         headers = {"X-Repo-Commit": hub.commit}
-        if len(content) > 1000:  # large file storage: a redirect to the store, named by SHA-256
+        if len(content) > 1000:  # large file storage: a redirect to the store, with the SHA-256
             headers["X-Linked-Size"] = str(len(content))
             headers["X-Linked-Etag"] = f'"{hashlib.sha256(content).hexdigest()}"'
             headers["Location"] = f"{hub.store_url}/{repo}/{name}"

@@ -1,4 +1,4 @@
-"""A local HTTP server for tests that need one of their own."""
+"""A local HTTP server, for tests that need one of their own."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -6,12 +6,12 @@ from typing import Self
 
 
 class LocalServer:
-    """Serves while its `with` block lasts; every request is answered by `handler`, which finds it as `serves`."""
+    """Serves during its `with` block. `handler` answers every request; its attribute `serves` is this server."""
 
     handler: type[BaseHTTPRequestHandler]
 
     def __enter__(self) -> Self:
-        # A class of its own, as a handler is made anew for every connection.
+        # Each connection gets a new handler, so the server is an attribute of its class.
         serving = type("Handler", (self.handler,), {"serves": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), serving)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -31,7 +31,7 @@ class LocalServer:
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """Answers HEAD and GET alike, with `answer`, and logs nothing."""
+    """Answers HEAD and GET requests with `answer` and logs nothing."""
 
     protocol_version = "HTTP/1.1"
 

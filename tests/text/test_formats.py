@@ -1,3 +1,5 @@
+"""The formats of a transcript: read back by other libraries, and laid out as their readers need it."""
+
 import html
 import json
 import unicodedata
@@ -21,20 +23,20 @@ from legato.types import Segment, Token, Transcript, Word
 
 
 def spoken(text: str, step: float = 0.4, start: float = 0.0) -> Transcript:
-    """A transcript of words said one after the other, one token a word."""
+    """A transcript of words spoken one after the other, one token per word."""
     words = [Word(w, start + i * step, start + i * step + step / 2) for i, w in enumerate(text.split())]
     tokens = [Token(i, "\u2581" + w.text, w.start, round(w.start / 0.08)) for i, w in enumerate(words)]
     return Transcript(" ".join(text.split()), "en-US", tuple(tokens), tuple(words), start + len(words) * step + 1)
 
 
 def spelled(text: str, times: list[float]) -> Transcript:
-    """A transcript of one word without spaces, one token a character."""
+    """A transcript of one word without spaces, one token per character."""
     tokens = tuple(Token(i, c, t, round(t / 0.08)) for i, (c, t) in enumerate(zip(text, times, strict=True)))
     return Transcript(text, "ja-JP", tokens, (Word(text, times[0], times[-1] + 0.08),), times[-1] + 1)
 
 
 def check_srt(transcript: Transcript) -> list[srt.Subtitle]:
-    """Read our SRT with another library and check what every subtitle must be."""
+    """Read the SRT with another library and check what holds for every subtitle."""
     items = list(srt.parse(to_srt(transcript)))
     assert [item.index for item in items] == list(range(1, len(items) + 1))
     before = timedelta(0)
@@ -124,7 +126,7 @@ def test_an_empty_transcript() -> None:
 
 
 def test_words_of_one_character_each_are_laid_out_as_a_run() -> None:
-    """As `split_words` gives them: the lines break as well as in one long word, and no spaces come in."""
+    """Lines break as they do in one long word, and no spaces are added."""
     text = "私たちは毎朝早く起きて、近くの公園まで歩いてから、ラーメンを食べちゃった。" * 4
     tokens = [Token(i, c, round(i * 0.16, 3), 2 * i) for i, c in enumerate(text)]
     words = split_words(tokens, 0.08)
@@ -201,7 +203,7 @@ def test_any_words_at_any_times(said: list[tuple[str, int, int]]) -> None:
 
 
 def unlined(lines: Iterable[str]) -> str:
-    """The text of lines in a row, without the spaces that line breaks stand for."""
+    """Join lines, without the spaces that line breaks stand for."""
     return "".join(lines).replace(" ", "").replace("\n", "")
 
 

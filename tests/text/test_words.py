@@ -1,4 +1,4 @@
-"""Confidence, words and segments: against NeMo's own numbers, against a computation of our own, and over borders."""
+"""Confidence, words and segments: against NeMo's numbers, against a second computation, and across borders."""
 
 import json
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def test_words_and_segments_aggregate_their_tokens(
     tags = recognizer.bundle.language_tags
     spoken = [token for token in transcript.tokens if token.id not in tags]
     compared = 0
-    # A word of a script with spaces is spelled by the tokens from one leading space to the next.
+    # The tokens from one leading space to the next spell a word, in scripts with spaces.
     borders = sorted({0, *(i for i, token in enumerate(spoken) if token.piece.startswith(SPACE)), len(spoken)})
     words = list(transcript.words)
     for first, last in pairwise(borders):
@@ -84,18 +84,19 @@ def test_words_and_segments_aggregate_their_tokens(
             assert taken[0].confidence == pytest.approx(combine([token.confidence for token in mine]), abs=2e-4)
             compared += 1
     assert compared >= 3
+    assert transcript.segments
     for segment in transcript.segments:
         assert segment.confidence == pytest.approx(combine([word.confidence for word in segment.words]), abs=2e-4)
 
 
 def test_unknown_confidence_is_refused() -> None:
     wrong: Any = "median"
-    with pytest.raises(ValueError, match="give one of min, mean, prod"):
+    with pytest.raises(ValueError, match="use one of min, mean, prod"):
         legato.Confidence(aggregation=wrong)
 
 
 def checked(transcript: legato.Transcript) -> legato.Transcript:
-    """What holds for every transcript's words and segments."""
+    """Check what holds for the words and segments of every transcript."""
     assert "".join(w.text for w in transcript.words) == transcript.text.replace(" ", "")
     assert tuple(w for s in transcript.segments for w in s.words) == transcript.words
     assert tuple(t for s in transcript.segments for t in s.tokens) == transcript.tokens
@@ -132,7 +133,7 @@ def test_words_do_not_depend_on_how_the_audio_comes(
         np.testing.assert_allclose(
             [w.confidence for w in transcript.words], [w.confidence for w in file.words], rtol=0, atol=2e-4
         )
-    # The same chunks were computed, so here even the last digit is the same.
+    # The same chunks were computed, so even the last digit is the same.
     assert repr(streamed[0]) == repr(streamed[1])
 
 
@@ -152,31 +153,32 @@ def test_a_file_in_any_pieces_has_the_same_words_at_the_same_times(
     assert isinstance(final, legato.Final)
     file = numbers.transcribe(path, chunk_ms=chunk_ms)
     assert file.words
-    heard = final.transcript
-    assert (heard.text, heard.words, heard.tokens, heard.segments) == (
+    got = final.transcript
+    assert (got.text, got.words, got.tokens, got.segments) == (
         file.text, file.words, file.tokens, file.segments,
     )  # fmt: skip
     assert [p.text for p in (*partials, *rest) if isinstance(p, legato.Partial)][-1] == file.text
 
 
 @pytest.mark.parametrize("chunk_ms", [80, 320])
-def test_a_token_depends_on_no_sound_behind_its_chunk(
+def test_a_token_depends_on_no_sound_after_its_chunk(
     numbers: legato.Recognizer, counted: NDArray[np.float32], chunk_ms: int
 ) -> None:
-    """So times are not too early: what is spoken behind a token's frame, and those seen ahead, cannot have made it."""
+    """So times are not too early: sound after the chunk of a token cannot have caused it."""
     tokens = numbers.transcribe(counted, chunk_ms=chunk_ms).tokens
+    assert len(tokens) > 20
     chunk = chunk_ms // 80
     noise = np.random.default_rng(1).normal(0, 0.1, len(counted)).astype(np.float32)
     for token in tokens[3::7]:
         seen = (token.frame // chunk + 1) * chunk - 1  # the last frame of the chunk
-        heard = 1280 * seen + 256  # a spectrum reaches 256 samples behind its middle
-        other = np.concatenate([counted[:heard], noise[heard:]])
+        reach = 1280 * seen + 256  # a spectrum reaches 256 samples past its middle
+        other = np.concatenate([counted[:reach], noise[reach:]])
         before = [each for each in tokens if each.frame <= seen]
         assert [each.id for each in numbers.transcribe(other, chunk_ms=chunk_ms).tokens[: len(before)]] == [
             each.id for each in before
         ]
-        # And not too late: this sound is what makes the chunk's frames.
-        earlier = heard - 1280 * chunk
+        # Nor are they too late: the sound of the chunk determines its frames.
+        earlier = reach - 1280 * chunk
         other = np.concatenate([counted[:earlier], noise[earlier:]])
         changed = (
             numbers.encode(other, chunk_ms=chunk_ms)[: seen + 1]
