@@ -24,10 +24,12 @@ from numpy.typing import NDArray
 
 from legato.audio.source import read_audio
 from legato.convert.bundle_writer import write_bundle
-from legato.convert.checkpoint import Checkpoint, open_checkpoint
+from legato.convert.checkpoint import Checkpoint
+from legato.convert.graph.precision import Float32, Precision
+from legato.convert.open import open_checkpoint
 from legato.convert.quantize import RECIPES
-from legato.convert.quantize.calibration import Clip, input_ranges, sample_clips
-from legato.convert.quantize.precision import Float32, Precision
+from legato.convert.quantize.calibration import input_ranges
+from legato.convert.quantize.clips import Clip, sample_clips
 from legato.model.bundle import open_bundle
 from legato.recognizer import Recognizer, load_bundle
 from legato.runtime.encoder import EncoderState

@@ -67,7 +67,7 @@ class ReferencePeer:
     def __init__(self, task: Task) -> None:
         bundle = open_bundle(task.model)
         if bundle.layout != "published" or task.chunk_ms != 320:
-            raise SystemExit(f"{task.model}: needs a bundle in the reference layout, and chunks of 320 ms.")
+            raise SystemExit(f"{task.model}: needs a bundle in the published layout, and chunks of 320 ms.")
         self.version = f"reference layout as published, onnxruntime {ort.__version__}"
         self.parts: dict[str, list[float]] = {"encoder": [], "mel": []}
         options = ort.SessionOptions()

@@ -7,7 +7,7 @@ Run it from the root of the repository. FOLDER gets
 
     env/NAME     a virtual environment for each peer, one for the converters
     avx2/NAME    copies of those that run ONNX Runtime or ggml, restricted to AVX2 (`bench/without_vnni.py`)
-    models/      native-int8, reference-int8, published, sherpa-onnx/320, sherpa-onnx/1120, transcribe-cpp/.../Q8_0.gguf
+    models/      native-int8, published-int8, published, sherpa-onnx/320, sherpa-onnx/1120, transcribe-cpp/.../Q8_0.gguf
 
 What is there already is kept; `--only` names the steps to do. CHECKPOINT is a transformers folder, such as
 `tests/references/make_full_size.py` makes. CHECKOUT are checkouts of sherpa-onnx and transcribe.cpp, outside this
@@ -104,7 +104,7 @@ def restricted(place: Place) -> None:
 
 def legato(place: Place) -> None:
     """Make Legato's bundle, and one in the published layout."""
-    for layout in ("native", "reference"):
+    for layout in ("native", "published"):
         target = place.models / f"{layout}-int8"
         if not target.is_dir():
             options = ["--precision", "int8", "--layout", layout]
@@ -142,7 +142,7 @@ def published(place: Place) -> None:
     """Put NeMo's own export into the published layout."""
     target = place.models / "published"
     if not target.is_dir():
-        publish(place.models / "sherpa-onnx" / "320", place.models / "reference-int8", target)
+        publish(place.models / "sherpa-onnx" / "320", place.models / "published-int8", target)
 
 
 def transcribe_cpp(place: Place) -> None:

@@ -57,7 +57,7 @@ def test_driver_of_legato(make_bundle: MakeBundle, recording: Path) -> None:
 
 
 def test_driver_of_the_reference_layout(make_bundle: MakeBundle, recording: Path) -> None:
-    model = make_bundle("transformers-a", layout="reference")
+    model = make_bundle("transformers-a", layout="published")
     stream = drive("drive_reference", "--model", model, "--mode", "stream", recording)
     file = drive("drive_reference", "--model", model, "--mode", "file", recording)
     assert stream["symbols"] > 0

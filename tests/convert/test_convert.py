@@ -23,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 import legato
 from legato.convert import convert
-from legato.convert.checkpoint import open_checkpoint
+from legato.convert.open import open_checkpoint
 from tests.conftest import MakeBundle, checkpoint_path
 from tests.support.paths import REFERENCES
 
@@ -154,7 +154,7 @@ def test_missing_and_unknown_weights_are_named(tmp_path: Path) -> None:
     save_file(weights | {"encoder.adapter.weight": np.zeros(3, np.float32)}, folder / "model.safetensors")
     assert_refused(folder, tmp_path / "out", "encoder.adapter.weight")
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1000])
-    assert_refused(folder, tmp_path / "out", "cut off")
+    assert_refused(folder, tmp_path / "out", "truncated")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a tar at all" * 100])
@@ -195,13 +195,13 @@ def test_a_path_in_the_archive_cannot_leave_it(tmp_path: Path) -> None:
 def test_an_existing_output_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").write_text("data")
-    with pytest.raises(legato.ConversionError, match="exists already"):
+    with pytest.raises(legato.ConversionError, match="already exists"):
         convert(checkpoint_path("nemo-r3"), tmp_path / "out")
     assert (tmp_path / "out" / "precious").read_text() == "data"
 
 
 def test_no_room_on_the_disk(tmp_path: Path) -> None:
-    """A real file system without room, if this user may mount one."""
+    """A real file system that is full, if this user may mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -230,7 +230,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, sent: signal.S
     assert list(out.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("layout", ["native", "reference"])
+@pytest.mark.parametrize("layout", ["native", "published"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_what_is_written_is_valid_onnx_and_stored_in_its_precision(
     make_bundle: MakeBundle, precision: str, layout: str
@@ -245,7 +245,7 @@ def test_what_is_written_is_valid_onnx_and_stored_in_its_precision(
     stored: dict[int, int] = {}
     for tensor in model.graph.initializer:
         stored[tensor.data_type] = stored.get(tensor.data_type, 0) + int(np.prod(tensor.dims))
-    signed = onnx.TensorProto.INT8 if layout == "reference" else onnx.TensorProto.UINT8
+    signed = onnx.TensorProto.INT8 if layout == "published" else onnx.TensorProto.UINT8
     kinds = {"fp32": onnx.TensorProto.FLOAT, "fp16": onnx.TensorProto.FLOAT16, "int8": signed}
     assert stored[kinds[precision]] > 0.8 * sum(stored.values())
 
@@ -261,9 +261,10 @@ def test_precisions_differ_little_and_the_report_says_how_much(tmp_path: Path) -
 
 def test_progress_reaches_the_end_of_every_step(tmp_path: Path) -> None:
     seen: dict[str, list[tuple[int, int]]] = {}
-    convert(
-        checkpoint_path("transformers-a"), tmp_path / "out", precision="fp32",
-        progress=lambda step, done, total: seen.setdefault(step, []).append((done, total)),
-    )  # fmt: skip
+
+    def progress(step: str, done: int, total: int) -> None:
+        seen.setdefault(step, []).append((done, total))
+
+    convert(checkpoint_path("transformers-a"), tmp_path / "out", precision="fp32", progress=progress)
     assert {"encoder", "decoder", "joint", "checking"} <= seen.keys()
     assert all(steps[-1][0] == steps[-1][1] for steps in seen.values())

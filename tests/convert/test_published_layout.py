@@ -1,7 +1,7 @@
-"""An app written for the published bundle must be able to load ours.
+"""An application that was written for the published bundle can load a converted one.
 
-The loop below is such an app: it knows the published contract (names, types and shapes of the graphs, keys of the JSON
-files, how the utterance is cut) and nothing of Legato, and it computes its own log-mel.
+`App` is such an application. It implements the published contract (names, types and shapes of the graphs, keys of the
+JSON files, windows of the utterance) without Legato, and computes its own log-mel.
 """
 
 import json
@@ -38,10 +38,10 @@ ENCODER_OUTPUTS = {
 
 
 def mel_of(samples: Samples, config: dict[str, Any]) -> NDArray[np.float32]:
-    """Whole-utterance log-mel [frames, bins], written down from the description of the front end."""
-    emphasised = np.append(samples[:1], samples[1:] - config["preEmphasis"] * samples[:-1]).astype(np.float64)
+    """Log-mel of the whole utterance [frames, bins], written from the description of the front end."""
+    emphasized = np.append(samples[:1], samples[1:] - config["preEmphasis"] * samples[:-1]).astype(np.float64)
     half, window = config["nFFT"] // 2, config["winLength"]
-    padded = np.pad(emphasised, half)
+    padded = np.pad(emphasized, half)
     margin = (config["nFFT"] - window) // 2
     taper = np.pad(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / (window - 1)), margin)
     frames = len(samples) // config["hopLength"]
@@ -54,8 +54,8 @@ def mel_of(samples: Samples, config: dict[str, Any]) -> NDArray[np.float32]:
     edges = np.array([m * 200 / 3 if m < 15 else 1000 * 6.4 ** ((m - 15) / 27) for m in mels])
     bank = np.array(
         [
-            np.interp(hertz, [low, centre, high], [0, 1, 0]) * 2 / (high - low)
-            for low, centre, high in zip(edges, edges[1:], edges[2:], strict=False)
+            np.interp(hertz, [low, center, high], [0, 1, 0]) * 2 / (high - low)
+            for low, center, high in zip(edges, edges[1:], edges[2:], strict=False)
         ]
     )
     mel: NDArray[np.float32] = np.log(np.array(spectra) @ bank.T + 2**-24).astype(np.float32)
@@ -63,7 +63,7 @@ def mel_of(samples: Samples, config: dict[str, Any]) -> NDArray[np.float32]:
 
 
 class App:
-    """Loads the folder and transcribes one utterance, as the contract says."""
+    """Loads the folder and transcribes one utterance according to the contract."""
 
     def __init__(self, folder: Path) -> None:
         self.config = json.loads((folder / "config.json").read_text())
@@ -119,12 +119,16 @@ class App:
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("name", ["nemo-r3", "transformers-a"])
 def test_graphs_follow_the_contract_to_the_letter(make_bundle: MakeBundle, name: str, precision: str) -> None:
-    app = App(make_bundle(name, precision, "reference"))
+    app = App(make_bundle(name, precision, "published"))
     config = app.config
     sizes = {
-        "bins": config["numMelBins"], "prompts": config["numPrompts"], "layers": config["encoderLayers"],
-        "left": config["attentionLeftContext"], "width": config["encoderHidden"], "conv": config["convCacheSize"],
-    }  # fmt: skip
+        "bins": config["numMelBins"],
+        "prompts": config["numPrompts"],
+        "layers": config["encoderLayers"],
+        "left": config["attentionLeftContext"],
+        "width": config["encoderHidden"],
+        "conv": config["convCacheSize"],
+    }
     hidden, layers, outputs = config["decoderHidden"], config["decoderLayers"], config["blankTokenId"] + 1
 
     def shape(dims: list[str]) -> list[int]:
@@ -135,22 +139,29 @@ def test_graphs_follow_the_contract_to_the_letter(make_bundle: MakeBundle, name:
         assert found == [(n, f"tensor({kind})", shape(dims)) for n, (kind, dims) in expected.items()]
     state = [layers, 1, hidden]
     assert [(v.type, v.shape) for v in app.decoder.get_inputs()] == [
-        ("tensor(int64)", [1, 1]), ("tensor(float)", state), ("tensor(float)", state),
-    ]  # fmt: skip
+        ("tensor(int64)", [1, 1]),
+        ("tensor(float)", state),
+        ("tensor(float)", state),
+    ]
     assert [v.shape for v in app.decoder.get_outputs()] == [[1, 1, hidden], state, state]
     assert app.decoder.get_outputs()[0].name == "decoder_output"
     assert [v.shape for v in app.joint.get_inputs()] == [[1, 1, sizes["width"]], [1, 1, hidden]]
     assert [v.shape for v in app.joint.get_outputs()] == [[1, 1, outputs]]
     assert app.config["streaming"] == {
-        "chunkMs": 320, "chunkSize": 5120, "rightContext": 3, "melFrames": 32, "preCacheSize": 9, "outputFrames": 4,
-    }  # fmt: skip
+        "chunkMs": 320,
+        "chunkSize": 5120,
+        "rightContext": 3,
+        "melFrames": 32,
+        "preCacheSize": 9,
+        "outputFrames": 4,
+    }
     assert app.languages["autoSlot"] == app.languages["promptDictionary"]["auto"] == 101
     assert sorted(map(int, app.vocab)) == list(range(outputs - 1))
 
 
 @pytest.mark.parametrize("name", ["nemo-r3", "transformers-a", "transformers-heads5"])
 def test_an_app_gets_what_our_runtime_gets(make_bundle: MakeBundle, speech: Samples, name: str) -> None:
-    folder = make_bundle(name, "fp32", "reference")
+    folder = make_bundle(name, "fp32", "published")
     app = App(folder)
     text, tokens = app.transcribe(speech, "fr-FR")
     recognizer = legato.load(folder)
@@ -165,8 +176,8 @@ def test_an_app_gets_what_our_runtime_gets(make_bundle: MakeBundle, speech: Samp
 
 
 def test_a_published_bundle_without_our_keys_runs(make_bundle: MakeBundle, fox: Samples, tmp_path: Path) -> None:
-    """Published folders have no section of ours in config.json, and older ones call the left context otherwise."""
-    ours = make_bundle("transformers-a", "fp32", "reference")
+    """Published folders have no key `legato` in config.json, and older ones have another name for the left context."""
+    ours = make_bundle("transformers-a", "fp32", "published")
     for file in ours.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((ours / "config.json").read_text())
@@ -178,10 +189,10 @@ def test_a_published_bundle_without_our_keys_runs(make_bundle: MakeBundle, fox: 
 
 
 def test_layouts_agree_where_their_phases_allow(make_bundle: MakeBundle, speech: Samples) -> None:
-    """The published contract starts at another phase than NeMo, so frames differ, but only like neighbouring frames."""
-    native, reference = (
-        legato.load(make_bundle("nemo-r3", "fp32", layout)).encode(speech) for layout in ("native", "reference")
+    """The published contract starts at another phase than NeMo, so frames differ, but only as neighboring frames do."""
+    native, published = (
+        legato.load(make_bundle("nemo-r3", "fp32", layout)).encode(speech) for layout in ("native", "published")
     )
-    shared = min(len(native), len(reference))
-    correlation = np.corrcoef(native[8:shared].ravel(), reference[8:shared].ravel())[0, 1]
+    shared = min(len(native), len(published))
+    correlation = np.corrcoef(native[8:shared].ravel(), published[8:shared].ravel())[0, 1]
     assert 0.5 < correlation < 0.9999

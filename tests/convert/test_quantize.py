@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,13 +16,19 @@ from numpy.typing import NDArray
 import legato
 from legato.convert import DEFAULT_RECIPE, RECIPES, convert
 from legato.convert.bundle_writer import save_graph
-from legato.convert.checkpoint import open_checkpoint
-from legato.convert.graph.decoder import write_decoder
+from legato.convert.graph.decoder import write_decoder, write_joint
+from legato.convert.graph.native import write_native_encoder
+from legato.convert.graph.precision import Float32, Precision
+from legato.convert.graph.sites import Group, Linear, Site, Source
 from legato.convert.graph.writer import GraphWriter
-from legato.convert.quantize.calibration import input_ranges, sample_clips
-from legato.convert.quantize.per_token import SILU_DEPTH, PerRow
-from legato.convert.quantize.precision import DynamicInt8, Precision, column_scales, quantize_columns
-from legato.convert.quantize.sites import GROUPS, place_of
+from legato.convert.names import FORMER_RECIPES
+from legato.convert.open import open_checkpoint
+from legato.convert.quantize import recipe_summaries
+from legato.convert.quantize.calibration import input_ranges
+from legato.convert.quantize.clips import sample_clips
+from legato.convert.quantize.integer import column_scales, quantize_columns
+from legato.convert.quantize.per_tensor import DynamicPerTensor
+from legato.convert.quantize.per_token import SILU_DEPTH, PerToken
 from legato.convert.quantize.smooth import smoothing_factors
 from legato.convert.quantize.two_term import TwoTerm
 from legato.convert.quantize.weight_only import WeightOnly
@@ -36,17 +43,16 @@ from tests.support.paths import REFERENCES
 
 Floats = NDArray[np.float32]
 
-#: Recipes whose rows are independent; 4-bit blocks take the way of 8-bit ones.
-BY_ROW = [name for name in RECIPES if name not in ("reference", "weight-only-4bit")]
-#: Steps that a batch is followed for.
+#: Recipes whose rows are independent. 4-bit blocks take the same path as 8-bit ones.
+BY_TOKEN = [name for name in RECIPES if name not in ("dynamic-per-tensor", "weight-only-4bit")]
+#: Number of steps that a batch is followed for.
 STEPS = 6
 
-SYMMETRIC, SILU = "encoder.layers.0.feed_forward1.linear1.weight", "encoder.layers.0.feed_forward1.linear2.weight"
-RELU = "joint.joint_net.out.weight"
+LINEAR2 = "encoder.layers.0.feed_forward1.linear2.weight"
 
 
 def started(recognizer: legato.Recognizer, samples: Floats, chunk_ms: int, language: str = "auto") -> EncoderState:
-    """State with audio accepted that goes on."""
+    """The state of an open stream that has accepted audio."""
     mel, _ = recognizer.pipeline.front_end.accept(samples, MelState())
     return recognizer.start(language=language, chunk_ms=chunk_ms).audio.encoder.accept(mel)
 
@@ -80,7 +86,7 @@ def among_others(recognizer: legato.Recognizer, speech: Floats, chunk_ms: int, r
     return np.concatenate(collected)
 
 
-@pytest.mark.parametrize("recipe", BY_ROW)
+@pytest.mark.parametrize("recipe", BY_TOKEN)
 @pytest.mark.parametrize("chunk_ms", [80, 320, 1120])
 def test_a_stream_is_bit_equal_alone_and_in_any_batch(
     make_bundle: MakeBundle, speech: Floats, recipe: str, chunk_ms: int
@@ -93,7 +99,7 @@ def test_a_stream_is_bit_equal_alone_and_in_any_batch(
         np.testing.assert_array_equal(got, expected[: STEPS * chunk])
 
 
-@pytest.mark.parametrize("recipe", BY_ROW)
+@pytest.mark.parametrize("recipe", BY_TOKEN)
 @pytest.mark.parametrize("chunk_ms", [80, 160, 320, 560, 1120])
 def test_a_stream_is_bit_equal_in_calls_of_many_chunks(
     make_bundle: MakeBundle, speech: Floats, recipe: str, chunk_ms: int
@@ -115,16 +121,16 @@ def test_a_stream_is_bit_equal_with_any_number_of_threads(make_bundle: MakeBundl
     np.testing.assert_array_equal(among_others(two, speech, 320, 16, 11), expected[: STEPS * 4])
 
 
-def test_the_reference_recipe_depends_on_neighbours(make_bundle: MakeBundle, speech: Floats) -> None:
-    """What the recipes above repair: one scale for the whole tensor."""
-    recognizer = legato.load(make_bundle("nemo-r3", "int8", recipe="reference"), threads=1)
+def test_the_per_tensor_recipe_depends_on_neighbors(make_bundle: MakeBundle, speech: Floats) -> None:
+    """One scale for the whole tensor is what the other recipes avoid."""
+    recognizer = legato.load(make_bundle("nemo-r3", "int8", recipe="dynamic-per-tensor"), threads=1)
     expected = alone(recognizer, started(recognizer, speech, 320), 4)
     assert np.abs(among_others(recognizer, speech, 320, 16, 0) - expected[: STEPS * 4]).max() > 1e-3
     assert np.abs(alone(recognizer, started(recognizer, speech, 320), 12) - expected).max() > 1e-3
 
 
 def test_text_does_not_depend_on_how_audio_arrives(make_bundle: MakeBundle, speech: Floats) -> None:
-    """The joint in INT8 too: a file (many frames a call) and a stream (4 frames a call) give the same."""
+    """The same for the INT8 joint: a file (many frames per call) and a stream (4 frames per call) agree."""
     recognizer = legato.load(make_bundle("nemo-r3", "int8"), threads=1)
     stream = recognizer.stream(language="de-DE")
     for start in range(0, len(speech), 3000):
@@ -136,13 +142,14 @@ def test_text_does_not_depend_on_how_audio_arrives(make_bundle: MakeBundle, spee
 
 
 def layer(
-    tmp_path: Path, precision: Precision, name: str, matrix: Floats, *, exact: bool = False
+    tmp_path: Path, precision: Precision, source: Source, matrix: Floats, *, exact: bool = False
 ) -> Callable[[Floats], Floats]:
-    """One linear layer as a function; `exact` sets what makes kernels exact for signed weights."""
+    """One linear layer as a function; `exact` sets the option that makes kernels exact for signed weights."""
     inputs, outputs = matrix.shape
     graph = GraphWriter("layer")
     x = graph.input("x", ir.DataType.FLOAT, ["batch", "frames", inputs])
-    y = precision.linear(graph, x, name, inputs, outputs, lambda: matrix)
+    site = Site(Group.FEED_FORWARD, source, 0)
+    y = precision.linear(graph, x, Linear("layer.weight", site, inputs, outputs, lambda: matrix))
     graph.output(y, "y", ir.DataType.FLOAT, ["batch", "frames", outputs])
     file = tmp_path / f"{precision.recipe}-{len(list(tmp_path.iterdir()))}.onnx"
     ir.save(graph.model("one layer"), file)
@@ -189,18 +196,20 @@ def test_integer_products_are_exact(tmp_path: Path, spread: str) -> None:
     step = np.float32(1 / 127)
     first = np.rint(even / step)
     expected = integer_sums(first, matrix) * scales * largest / 127
-    np.testing.assert_allclose(layer(tmp_path, PerRow(), SYMMETRIC, matrix)(x), expected, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(layer(tmp_path, PerToken(), Source.NORM, matrix)(x), expected, rtol=2e-6, atol=1e-6)
 
     rest = np.rint((even - first * step) / np.float32(1 / 127 / 254))
     expected = expected + integer_sums(rest, matrix) * scales * largest / 127 / 254
     # Steps of the second term are near the rounding of float32 divisions, so a few may fall to the other side.
     unit = float(largest.max() * np.abs(matrix).max()) / 127 / 254
-    np.testing.assert_allclose(layer(tmp_path, TwoTerm(), SYMMETRIC, matrix)(x), expected, rtol=2e-6, atol=3 * unit)
+    np.testing.assert_allclose(layer(tmp_path, TwoTerm(), Source.NORM, matrix)(x), expected, rtol=2e-6, atol=3 * unit)
 
     largest = x.max(axis=-1, keepdims=True)
     positive = np.maximum(x, 0)
     expected = integer_sums(np.rint((positive / largest) / np.float32(1 / 255)), matrix) * scales * largest / 255
-    np.testing.assert_allclose(layer(tmp_path, PerRow(), RELU, matrix)(positive), expected, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        layer(tmp_path, PerToken(), Source.RELU, matrix)(positive), expected, rtol=2e-6, atol=1e-6
+    )
 
     above_depth = np.maximum(x, -SILU_DEPTH)
     lifted = above_depth + SILU_DEPTH
@@ -208,45 +217,45 @@ def test_integer_products_are_exact(tmp_path: Path, spread: str) -> None:
     above = integer_sums(np.rint((lifted / largest) / np.float32(1 / 255)), matrix) * scales * largest / 255
     expected = above - SILU_DEPTH * integer_sums(np.ones(x.shape), matrix) * scales
     rounding = 1e-6 * float(np.abs(above).max())  # of the float32 difference, whose parts may cancel
-    np.testing.assert_allclose(layer(tmp_path, PerRow(), SILU, matrix)(above_depth), expected, atol=rounding)
+    np.testing.assert_allclose(layer(tmp_path, PerToken(), Source.SILU, matrix)(above_depth), expected, atol=rounding)
 
 
 def test_signed_weights_saturate_by_default(tmp_path: Path) -> None:
     """Why weights are unsigned. Needs a CPU without VNNI, or an ONNX Runtime that thinks so (bench/without_vnni.py)."""
     x, matrix = saturating()
     true = x.astype(np.float64) @ matrix
-    signed, unsigned = DynamicInt8(unsigned=False), DynamicInt8(unsigned=True)
+    signed, unsigned = DynamicPerTensor(signed=True), DynamicPerTensor(signed=False)
     scale = np.abs(true).max()
 
     def error(y: Floats) -> float:
         return float(np.abs(y - true).max() / scale)
 
-    assert error(layer(tmp_path, signed, SYMMETRIC, matrix, exact=True)(x)) < 0.01
-    assert error(layer(tmp_path, unsigned, SYMMETRIC, matrix)(x)) < 0.01
-    by_default = error(layer(tmp_path, signed, SYMMETRIC, matrix)(x))
+    assert error(layer(tmp_path, signed, Source.NORM, matrix, exact=True)(x)) < 0.01
+    assert error(layer(tmp_path, unsigned, Source.NORM, matrix)(x)) < 0.01
+    by_default = error(layer(tmp_path, signed, Source.NORM, matrix)(x))
     if by_default < 0.01:
         pytest.skip("this CPU has VNNI (or is not x86), where U8 x S8 kernels do not saturate")
     assert by_default > 0.2
 
 
-@pytest.mark.parametrize("name", [SYMMETRIC, SILU, RELU])
-def test_rows_of_zeros_and_of_one_value(tmp_path: Path, name: str) -> None:
-    """Silence must not divide by zero, nor give anything but its exact product."""
+@pytest.mark.parametrize("source", [Source.NORM, Source.SILU, Source.RELU])
+def test_rows_of_zeros_and_of_one_value(tmp_path: Path, source: Source) -> None:
+    """Silence must not divide by zero, and must yield its exact product."""
     matrix = np.random.default_rng(5).standard_normal((64, 24)).astype(np.float32)
     x = np.zeros((1, 3, 64), np.float32)
     x[0, 1], x[0, 2] = 0.5, 1e-30
-    for precision in (PerRow(), TwoTerm()):
-        y = layer(tmp_path, precision, name, matrix)(x)
-        assert np.abs(y[0, 0]).max() < (1e-5 if name == SILU else 1e-30)
+    for precision in (PerToken(), TwoTerm()):
+        y = layer(tmp_path, precision, source, matrix)(x)
+        assert np.abs(y[0, 0]).max() < (1e-5 if source is Source.SILU else 1e-30)
         expected = 0.5 * matrix.sum(axis=0)
         assert np.abs(y[0, 1] - expected).max() < 0.01 * np.abs(expected).max()
         assert np.abs(y[0, 2]).max() < 1e-5
 
 
 def test_the_lstm_in_int8(tmp_path: Path) -> None:
-    """Against the same arithmetic in numpy: activations by row, weights by gate and unit."""
+    """Against the same arithmetic in numpy: a scale per row of the activations and per gate and unit of the weights."""
     checkpoint = open_checkpoint(checkpoint_path("nemo-r3"))
-    save_graph(write_decoder(checkpoint, PerRow(), "batch"), tmp_path, "decoder", lambda *_: None)
+    save_graph(write_decoder(checkpoint, PerToken(), "batch"), tmp_path, "decoder", lambda *_: None)
     onnx.checker.check_model(str(tmp_path / "decoder.onnx"))
     session = open_session(tmp_path / "decoder.onnx", 1)
     hidden, layers = checkpoint.architecture.prediction_hidden, checkpoint.architecture.prediction_layers
@@ -282,7 +291,7 @@ def test_blocks_of_weights(tmp_path: Path, bits: int, limit: float) -> None:
     generator = np.random.default_rng(6)
     matrix = generator.standard_normal((96, 40)).astype(np.float32)
     x = generator.standard_normal((2, 3, 96)).astype(np.float32)
-    y = layer(tmp_path, WeightOnly(bits), SYMMETRIC, matrix)(x)
+    y = layer(tmp_path, WeightOnly(bits), Source.NORM, matrix)(x)
     assert np.sqrt(np.mean((y - x @ matrix) ** 2) / np.mean((x @ matrix) ** 2)) < limit
 
 
@@ -292,15 +301,35 @@ def test_block_recipes_refuse_other_widths(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_linear_layer_has_a_place() -> None:
-    checkpoint = open_checkpoint(checkpoint_path("nemo-r3"))
-    linear = [
-        name for name, shape in checkpoint.architecture.weight_shapes().items()
-        if re.search(r"weight(_[ih]h_l\d)?$", name) and len(shape) in (2, 3) and not re.search("depthwise|embed", name)
-    ]  # fmt: skip
-    assert {place_of(name).group for name in linear} == set(GROUPS)
-    with pytest.raises(ValueError, match="no known linear layer"):
-        place_of("something.else.weight")
+class Recorder(Float32):
+    """FP32 that records the linear layers it writes."""
+
+    name = "int8"  # the prediction net has linear layers in INT8 only
+
+    def __init__(self) -> None:
+        self.written: dict[str, Site] = {}
+
+    def linear(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
+        self.written[layer.name] = layer.site
+        return super().linear(graph, x, layer)
+
+
+def test_every_linear_layer_has_a_site() -> None:
+    checkpoint, recorder = open_checkpoint(checkpoint_path("nemo-r3")), Recorder()
+    write_native_encoder(checkpoint, recorder)
+    write_decoder(checkpoint, recorder, "batch")
+    write_joint(checkpoint, recorder, "batch", "frames")
+    linear = {
+        re.sub(r"linear_[qkv]\.", "linear_qkv.", name)
+        for name, shape in checkpoint.architecture.weight_shapes().items()
+        if re.search(r"weight(_[ih]h_l\d)?$", name) and len(shape) in (2, 3)
+        if not re.search(r"depthwise|embed|linear_pos", name)
+    }
+    assert recorder.written.keys() == linear
+    assert {site.group for site in recorder.written.values()} == set(Group)
+    for name, site in recorder.written.items():
+        layer = re.match(r"encoder\.layers\.(\d+)\.", name)
+        assert site.layer == (int(layer[1]) if layer else None)
 
 
 def test_smoothing_leaves_dead_channels_alone() -> None:
@@ -313,7 +342,7 @@ def test_calibration_sees_every_encoder_layer(tmp_path: Path) -> None:
     ranges = input_ranges(checkpoint, sample_clips(), tmp_path / "calibration")
     a = checkpoint.architecture
     assert len(ranges) == 1 + a.layers * 8 + 2
-    assert ranges[SILU].shape == (a.feed_forward,)
+    assert ranges[LINEAR2].shape == (a.feed_forward,)
     assert all(np.isfinite(values).all() and values.max() > 0 for values in ranges.values())
 
 
@@ -324,14 +353,16 @@ def manifest(folder: Path, *entries: object) -> Path:
 
 
 def test_a_calibration_manifest(tmp_path: Path) -> None:
-    """Relative and absolute paths; a recording that cannot be read is left out."""
+    """Paths are relative or absolute; a recording that cannot be read is skipped."""
     (tmp_path / "fox.wav").write_bytes((REFERENCES / "audio" / "fox16k.wav").read_bytes())
     clip = REFERENCES / "audio" / "de-kerstin-2316.flac"
     file = manifest(
-        tmp_path, {"audio_filepath": "fox.wav"}, {"audio_filepath": str(clip), "lang": "de-DE"},
+        tmp_path,
+        {"audio_filepath": "fox.wav"},
+        {"audio_filepath": str(clip), "lang": "de-DE"},
         {"audio_filepath": "missing.wav"},
-    )  # fmt: skip
-    report = convert(checkpoint_path("nemo-r3"), tmp_path / "out", recipe="per-row-smooth", calibration=file)
+    )
+    report = convert(checkpoint_path("nemo-r3"), tmp_path / "out", recipe="per-token-smooth", calibration=file)
     assert 0 < report.differences["encoder"] < 0.06
 
 
@@ -350,7 +381,7 @@ def test_a_calibration_manifest(tmp_path: Path) -> None:
 def test_bad_manifests(tmp_path: Path, entries: list[object], words: str) -> None:
     file = manifest(tmp_path, *entries)
     with pytest.raises(legato.ConversionError, match=words):
-        convert(checkpoint_path("nemo-r3"), tmp_path / "out", recipe="per-row-smooth", calibration=file)
+        convert(checkpoint_path("nemo-r3"), tmp_path / "out", recipe="per-token-smooth", calibration=file)
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -362,10 +393,10 @@ def test_a_missing_manifest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"recipe": "magic"}, "no recipe 'magic'.*per-row"),
-        ({"recipe": "per-row", "precision": "fp32"}, "kind of INT8"),
-        ({"recipe": "per-row", "layout": "reference"}, "native layout"),
-        ({"recipe": "per-row", "calibration": Path("m.jsonl")}, "takes no calibration"),
+        ({"recipe": "magic"}, "no recipe 'magic'.*per-token"),
+        ({"recipe": "per-token", "precision": "fp32"}, "recipe for INT8"),
+        ({"recipe": "per-token", "layout": "published"}, "native layout"),
+        ({"recipe": "per-token", "calibration": Path("m.jsonl")}, "takes no calibration"),
         ({"precision": "fp16", "calibration": Path("m.jsonl")}, "takes no calibration"),
     ],
 )
@@ -375,16 +406,64 @@ def test_combinations_that_make_no_sense(tmp_path: Path, arguments: dict[str, st
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_bundle_says_its_recipe(make_bundle: MakeBundle) -> None:
+def ours(folder: Path) -> dict[str, Any]:
+    """The key `legato` of a bundle's config.json."""
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text())["legato"]
+    return found
+
+
+def test_the_bundle_names_its_recipe(make_bundle: MakeBundle) -> None:
     def recipe(folder: Path) -> object:
         open_bundle(folder)
-        return json.loads((folder / "config.json").read_text())["legato"].get("recipe")
+        return ours(folder).get("recipe")
 
     assert recipe(make_bundle("nemo-r3", "int8")) == DEFAULT_RECIPE
-    assert recipe(make_bundle("nemo-r3", "int8", "reference")) == "reference"
+    assert recipe(make_bundle("nemo-r3", "int8", "published")) == "dynamic-per-tensor"
     assert recipe(make_bundle("nemo-r3", "fp32")) is None
     for name in RECIPES:
         assert recipe(make_bundle("nemo-r3", "int8", recipe=name)) == name
+
+
+def test_7_bit_weights_are_recorded(make_bundle: MakeBundle) -> None:
+    assert ours(make_bundle("nemo-r3", "int8", recipe="per-token-smooth-7bit"))["narrowWeights"] is True
+    assert "narrowWeights" not in ours(make_bundle("nemo-r3", "int8"))
+
+
+@pytest.mark.parametrize(("former", "current"), FORMER_RECIPES.items())
+def test_former_names_of_recipes(tmp_path: Path, make_bundle: MakeBundle, former: str, current: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"'{former}' is now called '{current}'") as caught:
+        convert(checkpoint_path("nemo-r3"), tmp_path / "out", recipe=former)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert ours(tmp_path / "out")["files"] == ours(make_bundle("nemo-r3", "int8", recipe=current))["files"]
+    assert ours(tmp_path / "out")["recipe"] == current
+
+
+def test_the_former_name_of_the_published_layout(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    with pytest.warns(DeprecationWarning) as caught:
+        convert(checkpoint_path("nemo-r3"), tmp_path / "out", layout="reference", recipe="reference")
+    assert [str(warning.message).split(".")[0] for warning in caught] == [
+        "The layout 'reference' is now called 'published'",
+        "The recipe 'reference' is now called 'dynamic-per-tensor'",
+    ]
+    found = ours(tmp_path / "out")
+    assert (found["format"], found["layout"], found["recipe"]) == (2, "published", "dynamic-per-tensor")
+    assert found["files"] == ours(make_bundle("nemo-r3", "int8", "published"))["files"]
+
+
+def test_bundles_of_format_1_open(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    made = make_bundle("nemo-r3", "int8", "published")
+    for file in made.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((made / "config.json").read_text())
+    config["legato"] |= {"format": 1, "layout": "reference", "recipe": "reference"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert open_bundle(tmp_path).layout == open_bundle(made).layout == "published"
+
+
+def test_every_recipe_has_a_summary_of_one_line() -> None:
+    summaries = recipe_summaries()
+    assert list(summaries) == list(RECIPES)
+    assert all(0 < len(summary) <= 100 and "\n" not in summary for summary in summaries.values())
 
 
 def test_the_command(tmp_path: Path) -> None:

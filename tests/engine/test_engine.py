@@ -53,7 +53,7 @@ def clips_of(speech: Samples, count: int) -> list[Samples]:
 # Events
 
 
-@pytest.mark.parametrize("layout", ["native", "reference"])
+@pytest.mark.parametrize("layout", ["native", "published"])
 def test_many_threads_get_their_own_events(make_bundle: MakeBundle, speech: Samples, layout: str) -> None:
     recognizer = legato.load(make_bundle("nemo-r3", "fp32", layout), threads=1)
     clips = clips_of(speech, 8)

@@ -136,7 +136,7 @@ def test_the_numbers_model_in_both_modes(rows: Rows, tmp_path: Path) -> None:
     )  # in audio time: a larger chunk can only be later
     [model] = report["models"]
     assert model["precision"] == "int8"
-    assert model["recipe"] == "per-row-smooth"
+    assert model["recipe"] == "per-token-smooth"
     assert model["peak_rss_mb"] > 50
     assert model["rtf"] > 0
     for line in utterances(out):

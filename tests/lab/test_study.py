@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 import legato
 from legato.audio.source import read_audio
 from legato.cli.app import app
-from legato.convert.checkpoint import open_checkpoint
 from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
-from legato.convert.quantize.per_token import PerRow
+from legato.convert.open import open_checkpoint
+from legato.convert.quantize.per_token import PerToken
 from legato.errors import StudyError
 from legato.lab.study import Outcome, Plan, Study, conclude, investigate
 from legato.lab.study.measure import search_path, tokens_of
@@ -35,7 +35,7 @@ KERSTIN = {"audio_filepath": str(AUDIO / "de-kerstin-2316.flac"), "text": "Ein S
 #: Three layers; 408 inputs of the subsampling's projection, which no blocks of 32 divide.
 MODEL = checkpoint_path("transformers-a")
 
-RECIPES = ("per-row", "weight-only")
+RECIPES = ("per-token", "weight-only")
 
 
 @pytest.fixture(autouse=True)
@@ -116,16 +116,16 @@ def test_the_figures_make_sense(finished: tuple[Path, Result]) -> None:
     found = document(finished[0])["variants"]
     figures = {key: variant["figures"] for key, variant in found.items() if "figures" in variant}
     for group in GROUPS:
-        alone, left = figures[f"alone/per-row/{group}"], figures[f"left/per-row/{group}"]
+        alone, left = figures[f"alone/per-token/{group}"], figures[f"left/per-token/{group}"]
         assert (alone["encoder_error"] > 0) == (group in ENCODER)
         assert alone["divergence"] > 0
         assert left["encoder_error"] > 0
-    everything = figures["everything/per-row"]
+    everything = figures["everything/per-token"]
     # The recipe as converted has the same encoder, and so have those that differ behind it only.
-    for key in ("recipes/per-row", "left/per-row/joint", "left/per-row/prediction"):
+    for key in ("recipes/per-token", "left/per-token/joint", "left/per-token/prediction"):
         assert figures[key]["encoder_error"] == everything["encoder_error"]
     assert figures["recipes/two-term"]["encoder_error"] < everything["encoder_error"]
-    layers = [figures[f"layers/per-row/{layer}"]["encoder_error"] for layer in (0, 2)]
+    layers = [figures[f"layers/per-token/{layer}"]["encoder_error"] for layer in (0, 2)]
     assert all(0 < error < everything["encoder_error"] for error in layers)
     for values in figures.values():
         for rate in ("wer", "cer"):
@@ -142,25 +142,25 @@ def test_figures_are_those_of_converted_bundles(finished: tuple[Path, Result], m
     assert [heard["found"] for heard in found["utterances"]] == texts
     expected = jiwer.wer([plain(h["text"]) for h in found["utterances"]], [plain(text) for text in texts])
     assert found["fp32"]["wer"] == pytest.approx(expected)
-    for recipe in ("per-row", "two-term", "reference"):
+    for recipe in ("per-token", "two-term", "dynamic-per-tensor"):
         other = legato.load(make_bundle("transformers-a", "int8", recipe=recipe), threads=1)
         squares, edited = np.zeros(2), 0
         for heard in found["utterances"]:
             samples = read_audio(path(heard))
             frames = fp32.encode(samples, language=spoken(heard))
-            # Through a stream, chunk by chunk: `reference` depends on it.
+            # Through a stream, chunk by chunk: `dynamic-per-tensor` depends on it.
             with other.stream(language=spoken(heard)) as stream:
                 stream.accept(samples)
                 final = stream.finish()[-1]
             assert isinstance(final, legato.Final)
             tokens = [token.id for token in final.transcript.tokens]
-            if recipe != "reference":
+            if recipe != "dynamic-per-tensor":
                 got = other.encode(samples, language=spoken(heard))
                 squares += np.sum((got - frames) ** 2, dtype=np.float64), np.sum(frames**2, dtype=np.float64)
             edited += edits(heard["tokens"], tokens)
         entry = found["variants"][f"recipes/{recipe}"]
         assert sum(entry["utterances"]["token_edits"]) == edited
-        if recipe != "reference":
+        if recipe != "dynamic-per-tensor":
             assert entry["figures"]["encoder_error"] == pytest.approx(np.sqrt(squares[0] / squares[1]), rel=1e-4)
 
 
@@ -174,7 +174,7 @@ def spoken(heard: dict[str, Any]) -> str:
 
 def quantized(variant: Variant) -> set[str]:
     """Weights in INT8."""
-    checkpoint, recipe = open_checkpoint(MODEL), PerRow()
+    checkpoint, recipe = open_checkpoint(MODEL), PerToken()
     models = [
         write_native_encoder(checkpoint, variant.encoder_precision(recipe)),
         write_decoder(checkpoint, variant.transducer_precision(recipe, "prediction"), "batch"),
@@ -185,18 +185,18 @@ def quantized(variant: Variant) -> set[str]:
 
 
 def test_what_is_in_int8() -> None:
-    variants = {variant.key: variant for variant in parts_of("per-row", range(3))}
-    everything = quantized(variants["everything/per-row"])
+    variants = {variant.key: variant for variant in parts_of("per-token", range(3))}
+    everything = quantized(variants["everything/per-token"])
     layers = open_checkpoint(MODEL).architecture.prediction_layers
     assert len(everything) == 1 + 3 * 8 + 2 + 3 + 2 * layers
-    alone = {group: quantized(variants[f"alone/per-row/{group}"]) for group in GROUPS}
+    alone = {group: quantized(variants[f"alone/per-token/{group}"]) for group in GROUPS}
     assert sum(len(names) for names in alone.values()) == len(everything)
     assert set().union(*alone.values()) == everything
     for group, names in alone.items():
-        assert quantized(variants[f"left/per-row/{group}"]) == everything - names
+        assert quantized(variants[f"left/per-token/{group}"]) == everything - names
     for layer in range(3):
         prefix = f"encoder.layers.{layer}."
-        assert quantized(variants[f"layers/per-row/{layer}"]) == {n for n in everything if n.startswith(prefix)}
+        assert quantized(variants[f"layers/per-token/{layer}"]) == {n for n in everything if n.startswith(prefix)}
 
 
 def test_divergence_along_the_path(make_bundle: MakeBundle, fox: NDArray[np.float32]) -> None:
@@ -247,8 +247,8 @@ def test_texts_are_compared_plain() -> None:
 
 def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[int]) -> Study:
     """A study of utterances with energy 1 each and these relative errors."""
-    planned = [Variant("everything", "per-row", ALL)]
-    planned += [Variant("alone", "per-row", frozenset([group])) for group in errors]
+    planned = [Variant("everything", "per-token", ALL)]
+    planned += [Variant("alone", "per-token", frozenset([group])) for group in errors]
     study = Study("model", {}, 0, planned)
     for line in range(len(word_edits)):
         study.heard.append(Heard(line, "a.wav", "a b", "a b", (1, 2), 2, 3, 0, 0, 1.0, 4))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio.source import read_audio
-from legato.convert.checkpoint import open_checkpoint
+from legato.convert.open import open_checkpoint
 from legato.runtime.features import MelState
 from tests.conftest import MakeBundle, checkpoint_path
 from tests.support.paths import REFERENCES

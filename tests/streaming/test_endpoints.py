@@ -196,7 +196,7 @@ def test_a_commit_between_words_loses_nothing(numbers: legato.Recognizer) -> Non
     assert [s.end for s in segments] == [round(commit / RATE, 3) for commit in commits]
 
 
-@pytest.mark.parametrize(("model", "layout"), [("nemo-r3", "native"), ("nemo-r3", "reference")])
+@pytest.mark.parametrize(("model", "layout"), [("nemo-r3", "native"), ("nemo-r3", "published")])
 def test_a_commit_always_answers(make_bundle: MakeBundle, speech: Samples, model: str, layout: str) -> None:
     recognizer = legato.load(make_bundle(model, "fp32", layout))
     stream = recognizer.stream()

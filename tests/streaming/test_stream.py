@@ -27,7 +27,7 @@ def events_of(
         return events + stream.finish()
 
 
-@pytest.mark.parametrize(("layout", "precision"), [("native", "fp32"), ("native", "int8"), ("reference", "fp32")])
+@pytest.mark.parametrize(("layout", "precision"), [("native", "fp32"), ("native", "int8"), ("published", "fp32")])
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_cut_gives_the_same_events(
@@ -159,7 +159,7 @@ def test_impossible_chunk_sizes(make_bundle: MakeBundle) -> None:
         with pytest.raises(legato.ChunkSizeError):
             native.stream(chunk_ms=chunk_ms)
     with pytest.raises(legato.ChunkSizeError, match="320 ms only"):
-        legato.load(make_bundle("nemo-r3", "fp32", "reference")).stream(chunk_ms=80)
+        legato.load(make_bundle("nemo-r3", "fp32", "published")).stream(chunk_ms=80)
 
 
 def test_an_untrained_chunk_size_is_said_once(

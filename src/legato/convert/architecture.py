@@ -1,13 +1,10 @@
-"""The sizes of one model, whatever framework saved it."""
+"""The sizes of one model, independent of the framework that saved it."""
 
+import math
 from dataclasses import dataclass
 
+from legato.framing import RIGHT_CONTEXTS
 from legato.types import MelConfig
-
-#: Right contexts that every native bundle can be run with: 80, 160, 320, 560 and 1120 ms. A checkpoint may add others.
-STANDARD_RIGHT_CONTEXTS = (0, 1, 3, 6, 13)
-
-SUBSAMPLING_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -16,24 +13,24 @@ class Architecture:
 
     Attributes:
         layers: number of conformer layers.
-        width: d_model.
-        heads: attention heads.
+        width: channels of an encoder frame (NeMo's d_model).
+        heads: number of attention heads.
         feed_forward: inner width of the feed-forward modules.
-        conv_kernel: kernel of the causal depthwise convolution.
+        conv_kernel: kernel size of the causal depthwise convolution, in encoder frames.
         subsampling_channels: channels of the strided Conv2d stack.
-        left_context: encoder frames that attention sees before the current chunk, at most.
-        right_contexts: right contexts that the model was trained with, its default first.
+        left_context: the largest number of encoder frames before the current chunk that attention sees.
+        right_contexts: right contexts that the model was trained with, in encoder frames, its default first.
         prompts: number of language-prompt slots.
         prompt_hidden: inner width of the prompt projection.
         prediction_hidden: width of the prediction net.
         prediction_layers: LSTM layers of the prediction net.
         joint_hidden: inner width of the joint.
-        vocabulary: number of tokens without blank; blank's id equals it.
-        max_symbols: tokens that greedy search may emit on one frame.
-        mel: the front end.
+        vocabulary: number of tokens without blank, which is also the id of blank.
+        max_symbols: the largest number of tokens that greedy search emits on one frame.
+        mel: parameters of the front end.
         input_scale: factor on the subsampled frames: 1, or the square root of the width (NeMo's `xscaling`).
-        attention_bias: linear layers of attention and feed-forward modules have biases.
-        convolution_bias: the convolution modules have biases.
+        attention_bias: whether the linear layers of attention and feed-forward modules have biases.
+        convolution_bias: whether the convolution modules have biases.
     """
 
     layers: int
@@ -63,24 +60,29 @@ class Architecture:
 
     @property
     def conv_cache(self) -> int:
-        """Frames of left context that the depthwise convolution needs."""
+        """Encoder frames of left context that the depthwise convolution needs."""
         return self.conv_kernel - 1
 
     @property
     def max_right_context(self) -> int:
-        """The largest right context that a native graph must serve."""
-        return max(*STANDARD_RIGHT_CONTEXTS, *self.right_contexts)
+        """The largest right context that a native graph must support, in encoder frames."""
+        return max(*RIGHT_CONTEXTS, *self.right_contexts)
 
     @property
     def subsampled_bins(self) -> int:
-        """Frequency bins left after three causal strides of 2 (padding 2 before and 1 behind each)."""
+        """Frequency bins after three causal strides of 2, with a padding of 2 before and 1 after each."""
         bins = self.mel.mel_bins
         for _ in range(3):
             bins = bins // 2 + 1
         return bins
 
+    @property
+    def parameters(self) -> int:
+        """The number of elements of all weights."""
+        return sum(math.prod(shape) for shape in self.weight_shapes().values())
+
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name (as NeMo names it) and shape of every weight that the model must have."""
+        """Return name (as NeMo names it) and shape of every weight that the model must have."""
         d, c, p, j = self.width, self.subsampling_channels, self.prediction_hidden, self.joint_hidden
         shapes: dict[str, tuple[int, ...]] = {
             "encoder.pre_encode.conv.0.weight": (c, 1, 3, 3),
@@ -149,15 +151,16 @@ def measure(
     mel: MelConfig,
     scaled_input: bool,
 ) -> Architecture:
-    """Read the sizes off the shapes of the weights, which cannot disagree with the model as a configuration can.
+    """Derive the sizes from the shapes of the weights. Unlike a configuration, the shapes cannot contradict the model.
 
     Args:
         shapes: name (as NeMo names it) -> shape.
-        left_context, right_contexts, max_symbols, mel: what no shape tells.
-        scaled_input: the subsampled frames are multiplied by the square root of the width.
+        left_context, right_contexts, max_symbols, mel: attributes of `Architecture` that no shape determines.
+        scaled_input: whether the subsampled frames are multiplied by the square root of the width.
 
     Raises:
         KeyError: a weight that every model of this architecture has is missing.
+        ValueError: there is no conformer layer, or the index of one is not a number.
     """
     width = shapes["encoder.pre_encode.out.weight"][0]
     lstm = "decoder.prediction.dec_rnn.lstm.weight_ih_l"

@@ -1,62 +1,53 @@
 """Writes the files of a bundle."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
-from legato.convert.architecture import SUBSAMPLING_FACTOR
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
-from legato.convert.graph.published import FRAMES, PRE_CACHE, RIGHT_CONTEXT, WINDOW, write_reference_encoder
-from legato.convert.quantize.precision import Precision
-from legato.files import sha256_of
+from legato.convert.graph.precision import Precision
+from legato.convert.graph.published import FRAMES, PRE_CACHE, RIGHT_CONTEXT, WINDOW, write_published_encoder
+from legato.files import Progress, sha256_of
+from legato.framing import SUBSAMPLING_FACTOR
+from legato.model.bundle import FORMAT
 from legato.model.languages import AUTO
-
-Progress = Callable[[str, int, int], None]
-
-FORMAT = 1
 
 
 def write_bundle(
     checkpoint: Checkpoint, folder: Path, precision: Precision, layout: str, *, name: str, progress: Progress
 ) -> None:
-    """Write a whole bundle into a new folder, a weight at a time.
+    """Write a whole bundle, one weight at a time.
 
-    Prediction net and joint take the precision that goes with the encoder's.
+    Args:
+        checkpoint: the model.
+        folder: the folder to create; it must not exist.
+        precision: precision of the encoder. It determines the precision of prediction net and joint.
+        layout: `native` or `published`.
+        name: name of the model.
+        progress: called after every weight, with the name of the graph as the step.
     """
     folder.mkdir(parents=True)
     native = layout == "native"
-    small = precision.transducer
+    transducer = precision.transducer
     batch: int | str = "batch" if native else 1
     frames: int | str = "frames" if native else 1
-    encoder = (write_native_encoder if native else write_reference_encoder)(checkpoint, precision)
+    encoder = (write_native_encoder if native else write_published_encoder)(checkpoint, precision)
     save_graph(encoder, folder, "encoder", progress)
-    save_graph(write_decoder(checkpoint, small, batch), folder, "decoder", progress)
-    save_graph(write_joint(checkpoint, small, batch, frames), folder, "joint", progress)
+    save_graph(write_decoder(checkpoint, transducer, batch), folder, "decoder", progress)
+    save_graph(write_joint(checkpoint, transducer, batch, frames), folder, "joint", progress)
     _write_json(folder / "vocab.json", {str(number): piece for number, piece in enumerate(checkpoint.pieces)})
     _write_json(folder / "languages.json", _languages(checkpoint))
     files = {file.name: {"size": file.stat().st_size, "sha256": sha256_of(file)} for file in sorted(folder.iterdir())}
-    _write_json(folder / "config.json", _config(checkpoint, precision.name, layout, name) | {"legato": {
-        "format": FORMAT,
-        "name": name,
-        "layout": layout,
-        "precision": precision.name,
-        **({"recipe": precision.recipe} if precision.recipe else {}),
-        **({"narrowWeights": True} if precision.narrow else {}),
-        "attentionHeads": checkpoint.architecture.heads,
-        "rightContexts": list(checkpoint.architecture.right_contexts),
-        "maxSymbols": checkpoint.architecture.max_symbols,
-        "melConstants": checkpoint.architecture.mel.constants_dtype,
-        "files": files,
-    }})  # fmt: skip
+    ours = _our_config(checkpoint, precision, layout, name) | {"files": files}
+    _write_json(folder / "config.json", _published_config(checkpoint, precision.name, layout, name) | {"legato": ours})
 
 
 def save_graph(model: ir.Model, folder: Path, name: str, progress: Progress) -> None:
-    """Write one graph and the file with its weights."""
+    """Write the graph `name`.onnx and the file of its weights, `name`.onnx.data."""
     done = 0
 
     def written(_: ir.TensorProtocol, info: ir.external_data.CallbackInfo) -> None:
@@ -64,9 +55,9 @@ def save_graph(model: ir.Model, folder: Path, name: str, progress: Progress) -> 
         done += 1
         progress(name, done, info.total)
 
-    # Offsets in whole pages, so that ONNX Runtime can map the weights instead of copying them.
+    # Offsets are multiples of a page, so that ONNX Runtime can map the weights instead of copying them.
     ir.save(model, folder / f"{name}.onnx", external_data=f"{name}.onnx.data", callback=written, alignment=1 << 16)
-    # An external file must be there even where every tensor was small enough to stand in the graph.
+    # The external file must exist even if every tensor was small enough to be stored in the graph.
     (folder / f"{name}.onnx.data").touch()
 
 
@@ -76,12 +67,30 @@ def _languages(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"numPrompts": checkpoint.architecture.prompts, **auto, "promptDictionary": prompts}
 
 
-def _config(checkpoint: Checkpoint, precision: str, layout: str, name: str) -> dict[str, Any]:
+def _our_config(checkpoint: Checkpoint, precision: Precision, layout: str, name: str) -> dict[str, Any]:
+    """The keys that only Legato reads."""
+    a = checkpoint.architecture
+    return {
+        "format": FORMAT,
+        "name": name,
+        "layout": layout,
+        "precision": precision.name,
+        **({"recipe": precision.recipe} if precision.recipe else {}),
+        **({"narrowWeights": True} if precision.reduce_range else {}),
+        "attentionHeads": a.heads,
+        "rightContexts": list(a.right_contexts),
+        "maxSymbols": a.max_symbols,
+        "melConstants": a.mel.constants_dtype,
+    }
+
+
+def _published_config(checkpoint: Checkpoint, precision: str, layout: str, name: str) -> dict[str, Any]:
     """The keys that loaders of the published bundle read."""
     a = checkpoint.architecture
-    right = RIGHT_CONTEXT if layout == "reference" else a.right_contexts[0]
-    frames = FRAMES if layout == "reference" else right + 1
-    chunk_ms = frames * SUBSAMPLING_FACTOR * a.mel.hop_length * 1000 // a.mel.sample_rate
+    published = layout == "published"
+    right = RIGHT_CONTEXT if published else a.right_contexts[0]
+    frames = FRAMES if published else right + 1
+    samples = frames * SUBSAMPLING_FACTOR * a.mel.hop_length
     return {
         "model": name,
         "precision": precision,
@@ -102,10 +111,10 @@ def _config(checkpoint: Checkpoint, precision: str, layout: str, name: str) -> d
         "blankTokenId": a.vocabulary,
         "numPrompts": a.prompts,
         "streaming": {
-            "chunkMs": chunk_ms,
-            "chunkSize": frames * SUBSAMPLING_FACTOR * a.mel.hop_length,
+            "chunkMs": samples * 1000 // a.mel.sample_rate,
+            "chunkSize": samples,
             "rightContext": right,
-            "melFrames": WINDOW if layout == "reference" else frames * SUBSAMPLING_FACTOR,
+            "melFrames": WINDOW if published else frames * SUBSAMPLING_FACTOR,
             "preCacheSize": PRE_CACHE,
             "outputFrames": frames,
         },

@@ -1,4 +1,4 @@
-"""Reads a transformers checkpoint folder (`nemotron3_5_asr`): JSON files and safetensors, sharded or not."""
+"""Reads the folder of a transformers checkpoint (`nemotron3_5_asr`): JSON files and safetensors, sharded or not."""
 
 import json
 import re
@@ -10,13 +10,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from legato.convert.architecture import measure
-from legato.convert.checkpoint import Checkpoint, Weight, check_shapes, require
+from legato.convert.checkpoint import Checkpoint, Weight
+from legato.convert.checks import check_shapes, require
 from legato.errors import CheckpointError
 from legato.types import MelConfig
 
 _MODEL_TYPE = "nemotron3_5_asr"
 
-#: NeMo's name -> the name in a transformers checkpoint, tried in this order.
+#: (pattern in a transformers name, its replacement in NeMo's name), applied in this order.
 _RENAMES = (
     (r"encoder\.subsampling\.conv_in\.", "encoder.pre_encode.conv.0."),
     (r"encoder\.subsampling\.layers\.0\.depthwise_conv\.", "encoder.pre_encode.conv.2."),
@@ -43,7 +44,7 @@ def open_transformers(path: Path) -> Checkpoint:
     """Open a folder written by `save_pretrained` of the model and its processor.
 
     Raises:
-        CheckpointError: a file is missing or broken, or it holds another architecture.
+        CheckpointError: a file is missing or broken, or the model has another architecture.
     """
     config = _json(path, "config.json")
     if config.get("model_type") != _MODEL_TYPE:
@@ -69,15 +70,17 @@ def open_transformers(path: Path) -> Checkpoint:
             scaled_input=bool(encoder.get("scale_input", False)),
         )
     except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: another architecture: it has no {error}.") from error
+        raise CheckpointError(f"{path}: another architecture: {error} is missing.") from error
     check_shapes(path, architecture, shapes)
     if (blank := int(config["blank_token_id"])) != architecture.vocabulary:
-        raise CheckpointError(f"{path}: blank is {blank}, not the id after the last token, {architecture.vocabulary}.")
+        raise CheckpointError(
+            f"{path}: the blank id is {blank}, not {architecture.vocabulary}, the id after the last token."
+        )
     prompts = _section(path, processor, "prompt_dictionary")
     weights = {name: partial(_read, handles[files[old]], old) for name, old in stored.items()}
 
     def release() -> None:
-        # Every page of the files that was read counts as memory of this process until nothing refers to the mapping.
+        # Every page that was read counts as memory of this process until no reference to the mapping is left.
         weights.clear()
         handles.clear()
 
@@ -96,11 +99,11 @@ def _json(path: Path, name: str) -> dict[str, Any]:
     try:
         loaded = json.loads((path / name).read_text("utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: has no {name}; not a complete transformers checkpoint.") from None
+        raise CheckpointError(f"{path}: has no {name}, so it is not a complete transformers checkpoint.") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path / name}: cannot be read ({error}).") from error
     if not isinstance(loaded, dict):
-        raise CheckpointError(f"{path / name}: holds no JSON object.")
+        raise CheckpointError(f"{path / name}: contains no JSON object.")
     return loaded
 
 
@@ -145,13 +148,13 @@ def _mel_config(path: Path, processor: dict[str, Any]) -> MelConfig:
 
 
 def _weight_files(path: Path) -> dict[str, Path]:
-    """Name of every weight -> the file that holds it."""
+    """Name of every weight in the checkpoint -> the file that contains it."""
     if (path / "model.safetensors.index.json").is_file():
         index = _section(path, _json(path, "model.safetensors.index.json"), "weight_map")
         files = {str(name): path / str(file) for name, file in index.items()}
         for file in set(files.values()):
             if file.parent != path or not file.is_file():
-                raise CheckpointError(f"{file}: a part of the sharded weights is missing.")
+                raise CheckpointError(f"{file}: this part of the sharded weights is missing.")
         return files
     single = path / "model.safetensors"
     if not single.is_file():
@@ -163,7 +166,7 @@ def _open_weights(file: Path) -> Any:
     try:
         return safe_open(str(file), framework="np")
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file}: broken or cut off ({error}).") from error
+        raise CheckpointError(f"{file}: broken or truncated ({error}).") from error
 
 
 def _rename(name: str) -> str:
@@ -187,5 +190,5 @@ def _pieces(path: Path, count: int) -> list[str]:
     by_id = {number: piece for piece, number in ids.items()}
     missing = [number for number in range(count) if number not in by_id]
     if missing:
-        raise CheckpointError(f"{path / 'tokenizer.json'}: has no piece for token {missing[0]} of {count}.")
+        raise CheckpointError(f"{path / 'tokenizer.json'}: has no piece for the token {missing[0]} of {count}.")
     return [by_id[number] for number in range(count)]

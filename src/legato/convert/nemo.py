@@ -1,4 +1,4 @@
-"""Reads a NeMo archive (`.nemo`): a tar of `model_config.yaml`, `model_weights.ckpt` and the tokenizer's files."""
+"""Reads a NeMo archive (`.nemo`): a tar of `model_config.yaml`, `model_weights.ckpt` and the files of the tokenizer."""
 
 import shutil
 import tarfile
@@ -13,7 +13,8 @@ import sentencepiece
 import yaml
 
 from legato.convert.architecture import Architecture, measure
-from legato.convert.checkpoint import Checkpoint, Weight, check_shapes, require
+from legato.convert.checkpoint import Checkpoint, Weight
+from legato.convert.checks import check_shapes, require
 from legato.convert.torch_archive import TorchArchive
 from legato.errors import CheckpointError
 from legato.runtime.features import hann_window, mel_filters
@@ -23,10 +24,10 @@ _CONFIG, _WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 
 
 def open_nemo(path: Path) -> Checkpoint:
-    """Open a `.nemo` archive. Its weights are unpacked to a temporary folder and memory-mapped there.
+    """Open a `.nemo` archive. Its weights are unpacked into a temporary folder and memory-mapped.
 
     Raises:
-        CheckpointError: not such an archive, unsafe, or another architecture.
+        CheckpointError: it is not such an archive, is unsafe, or has another architecture.
     """
     folder = Path(tempfile.mkdtemp(prefix="legato-nemo-"))
     try:
@@ -43,7 +44,7 @@ def _open(path: Path, folder: Path) -> Checkpoint:
     except yaml.YAMLError as error:
         raise CheckpointError(f"{path}: its {_CONFIG} is not plain YAML ({error}).") from error
     if not isinstance(config, dict) or not isinstance(config.get("encoder"), dict):
-        raise CheckpointError(f"{path}: its {_CONFIG} describes no encoder; not a speech model.")
+        raise CheckpointError(f"{path}: its {_CONFIG} describes no encoder, so it is not a speech model.")
     _check_config(path, config)
     try:
         archive = TorchArchive(folder / _WEIGHTS)
@@ -63,7 +64,7 @@ def _open(path: Path, folder: Path) -> Checkpoint:
             scaled_input=bool(config["encoder"].get("xscaling", True)),
         )
     except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: another architecture: it has no weight {error}.") from error
+        raise CheckpointError(f"{path}: another architecture: the weight {error} is missing.") from error
     check_shapes(path, architecture, shapes)
 
     def release() -> None:
@@ -82,7 +83,7 @@ def _open(path: Path, folder: Path) -> Checkpoint:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    """Unpack the files at the top of the archive; links, devices and paths that lead elsewhere are left out."""
+    """Unpack the regular files at the top level of the archive. Links, devices and paths with folders are skipped."""
     try:
         with tarfile.open(path) as archive:
             for member in archive:
@@ -93,14 +94,14 @@ def _unpack(path: Path, folder: Path) -> None:
                     with source, (folder / inside.name).open("wb") as target:
                         shutil.copyfileobj(source, target, 1 << 20)
     except (tarfile.TarError, EOFError) as error:
-        raise CheckpointError(f"{path}: not a .nemo archive, or cut off ({error}).") from error
+        raise CheckpointError(f"{path}: not a .nemo archive, or truncated ({error}).") from error
     for name in (_CONFIG, _WEIGHTS):
         if not (folder / name).is_file():
-            raise CheckpointError(f"{path}: holds no {name}; not a .nemo archive of a model.")
+            raise CheckpointError(f"{path}: contains no {name}, so it is not a .nemo archive of a model.")
 
 
 def _rename(name: str) -> str:
-    # The joint's output layer is number 1 of a Sequential, or number 2 where a dropout stands before it.
+    # The joint's output layer is number 1 of a Sequential, or number 2 if it follows a dropout layer.
     for number in (1, 2):
         name = name.replace(f"joint.joint_net.{number}.", "joint.joint_net.out.")
     return name
@@ -131,8 +132,8 @@ def _check_config(path: Path, config: Mapping[str, Any]) -> None:
     )
     if "prompt_dictionary" not in (config.get("model_defaults") or {}):
         raise CheckpointError(
-            f"{path}: another architecture: model_defaults has no prompt_dictionary, so it is no model with a language "
-            f"prompt (it says it is {config.get('target')})."
+            f"{path}: another architecture: model_defaults has no prompt_dictionary, so the model has no language "
+            f"prompt (its target is {config.get('target')})."
         )
 
 
@@ -145,8 +146,8 @@ def _contexts(path: Path, encoder: Mapping[str, Any]) -> tuple[int, tuple[int, .
     rights = tuple(int(right) for _, right in pairs)
     if len(lefts) != 1 or min(lefts) < 1 or min(rights) < 0:
         raise CheckpointError(
-            f"{path}: another architecture: att_context_size is {sizes}; one limited left context and limited right "
-            "contexts are needed to stream."
+            f"{path}: another architecture: att_context_size is {sizes}; streaming needs one limited left "
+            "context and limited right contexts."
         )
     return lefts.pop(), rights
 
@@ -185,7 +186,7 @@ def _mel_config(path: Path, preprocessor: Mapping[str, Any], archive: TorchArchi
         ours = (hann_window(candidate), mel_filters(candidate).T)
         if all(a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6) for a, b in zip(ours, stored, strict=True)):
             return candidate
-    raise CheckpointError(f"{path}: its window or mel filter bank is not the one that its configuration describes.")
+    raise CheckpointError(f"{path}: its window or mel filter bank differs from what its configuration describes.")
 
 
 def _pieces(path: Path, folder: Path, config: Mapping[str, Any], architecture: Architecture) -> list[str]:
@@ -200,7 +201,8 @@ def _pieces(path: Path, folder: Path, config: Mapping[str, Any], architecture: A
     pieces = [str(processor.IdToPiece(i)) for i in range(processor.GetPieceSize())]
     if len(pieces) != architecture.vocabulary:
         raise CheckpointError(
-            f"{path}: the tokenizer has {len(pieces)} pieces and the prediction net {architecture.vocabulary} tokens."
+            f"{path}: the tokenizer has {len(pieces)} pieces, but the prediction net has {architecture.vocabulary} "
+            "tokens."
         )
     return pieces
 

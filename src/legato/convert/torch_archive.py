@@ -1,7 +1,7 @@
-"""Reads the tensors of a file saved by `torch.save` without torch and without running its pickle's code.
+"""Reads the tensors of a file saved by `torch.save` without torch and without running the code of its pickle.
 
-A pickle is a program: it can name any function of any installed module and call it. Here only the three names that a
-dictionary of tensors needs are known, and each of them is ours; anything else is refused before it runs.
+A pickle is a program that can name and call any function of any installed module. This reader knows only the three
+names that a dictionary of tensors needs and supplies their functions itself. Any other name is refused before it runs.
 """
 
 import mmap
@@ -35,7 +35,15 @@ _STORAGE_DTYPES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies in the archive: nothing is read until `TorchArchive.read`."""
+    """The location of a tensor in the archive. `TorchArchive.read` reads its values.
+
+    Attributes:
+        storage: name of the entry that contains it.
+        dtype: type of its elements.
+        offset: index of its first element in the storage.
+        shape: its shape.
+        strides: its strides, in elements.
+    """
 
     storage: str
     dtype: np.dtype[Any]
@@ -45,7 +53,7 @@ class StoredTensor:
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Unpickler that knows tensors, their storages and ordered dictionaries, and nothing else."""
+    """Unpickler that accepts tensors, their storages and ordered dictionaries, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGE_DTYPES:
@@ -59,13 +67,13 @@ class _TensorUnpickler(pickle.Unpickler):
             return known[module, name]
         raise CheckpointError(
             f"its pickle asks for {module}.{name}, which a file of weights does not need and which could run code. "
-            "Refused. Get the checkpoint from a source you trust and save its state_dict alone."
+            "Refused. Get the checkpoint from a source that you trust, and save only its state_dict."
         )
 
     def persistent_load(self, pid: Any) -> tuple[str, str]:
         kind, storage, key = pid[0], pid[1], pid[2]
         if kind != "storage" or storage not in _STORAGE_DTYPES:
-            raise CheckpointError(f"its pickle holds an unknown kind of storage ({kind}, {storage}).")
+            raise CheckpointError(f"its pickle contains an unknown kind of storage ({kind}, {storage}).")
         return storage, str(key)
 
 
@@ -85,7 +93,7 @@ class TorchArchive:
         """Open `path` and read its table of tensors.
 
         Raises:
-            CheckpointError: not such a file, or its pickle asks for anything but tensors.
+            CheckpointError: it is not such a file, or its pickle asks for anything but tensors.
         """
         self.path = path
         try:
@@ -93,13 +101,13 @@ class TorchArchive:
                 entries = {Path(info.filename).name: info for info in archive.infolist() if "/data/" in info.filename}
                 pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
                 if len(pickles) != 1:
-                    raise CheckpointError(f"{path.name}: no data.pkl inside; not a file saved by torch.save.")
+                    raise CheckpointError(f"{path.name}: contains no data.pkl, so it was not saved by torch.save.")
                 with archive.open(pickles[0]) as stream:
                     loaded = _TensorUnpickler(stream).load()
         except zipfile.BadZipFile as error:
             raise CheckpointError(
-                f"{path.name}: not in torch's zip format (broken, or saved by torch before 1.6). Save it again with a "
-                "current torch."
+                f"{path.name}: not in the zip format of torch (broken, or saved by torch before 1.6). Save it again "
+                "with a current version of torch."
             ) from error
         except (pickle.UnpicklingError, EOFError, IndexError, TypeError, ValueError, AttributeError, KeyError) as error:
             raise CheckpointError(f"{path.name}: its pickle cannot be read ({error}).") from error
@@ -108,10 +116,10 @@ class TorchArchive:
         if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
             loaded = loaded["state_dict"]
         if not isinstance(loaded, dict):
-            raise CheckpointError(f"{path.name}: holds a {type(loaded).__name__}, not a dictionary of tensors.")
+            raise CheckpointError(f"{path.name}: contains a {type(loaded).__name__}, not a dictionary of tensors.")
         self.tensors = {str(k): v for k, v in loaded.items() if isinstance(v, StoredTensor)}
         if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
-            raise CheckpointError(f"{path.name}: its tensors are compressed, which torch never does.")
+            raise CheckpointError(f"{path.name}: its tensors are compressed, which torch.save never does.")
         self._offsets = {name: info.header_offset for name, info in entries.items()}
         self._sizes = {name: info.file_size for name, info in entries.items()}
         with path.open("rb") as file:
@@ -121,25 +129,25 @@ class TorchArchive:
         """Read one tensor as a copy in its own dtype.
 
         Raises:
-            CheckpointError: the archive ends before the tensor does.
+            CheckpointError: the storage of the tensor is missing or too short.
         """
         tensor = self.tensors[name]
         if tensor.storage not in self._offsets:
             raise CheckpointError(f"{self.path.name}: the storage of {name} is missing; the file is incomplete.")
         header = self._offsets[tensor.storage]
-        # A local zip header is 30 bytes plus a name and an extra field, whose lengths stand at 26 and 28. Torch pads
-        # the extra field for alignment, and the central directory does not say so.
+        # A local zip header is 30 bytes, a name and an extra field, whose lengths are at offsets 26 and 28. Torch pads
+        # the extra field for alignment, which the central directory does not show.
         lengths = np.frombuffer(self._map, "<u2", count=2, offset=header + 26)
         start = header + 30 + int(lengths.sum())
         count = self._sizes[tensor.storage] // tensor.dtype.itemsize
         last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
         if (0 in tensor.shape) or not 0 <= tensor.offset <= last < count:
-            raise CheckpointError(f"{self.path.name}: {name} reaches outside its storage; the file is broken.")
+            raise CheckpointError(f"{self.path.name}: {name} extends beyond its storage; the file is broken.")
         storage = np.frombuffer(self._map, tensor.dtype, count=count, offset=start)
         strides = tuple(s * tensor.dtype.itemsize for s in tensor.strides)
         view = np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides, writeable=False)
         return view.copy()
 
     def close(self) -> None:
-        """Give the memory map back."""
+        """Close the memory map. No tensor can be read afterwards."""
         self._map.close()

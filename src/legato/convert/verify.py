@@ -1,4 +1,4 @@
-"""Runs what a conversion wrote, on a spoken sentence, before anybody else does."""
+"""Runs a bundle that was just written on a spoken sentence."""
 
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -15,18 +15,19 @@ from legato.runtime.session import default_threads
 from legato.types import Frames, Samples
 
 _CHUNK_MS = 320
+_REMEDY = "Check the weights of the checkpoint, or choose another precision or recipe."
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A bundle against the same model in FP32 on the same audio.
+    """The difference between a bundle and the same model in FP32 on the same audio.
 
     Attributes:
-        encoder: root mean square of the difference of the encoder frames, over that of the frames.
-        same_tokens: share of the tokens that are the same on the same frame (intersection over union), 1 where neither
-            emitted any.
-        tokens: tokens that FP32 emitted.
-        seconds: length of the audio.
+        encoder: root mean square of the difference of the encoder frames, divided by that of the FP32 frames.
+        same_tokens: share of the tokens that are equal and on the same frame (intersection over union), from 0 to 1; 1
+            if neither model emitted any.
+        tokens: number of tokens that the FP32 model emitted.
+        seconds: length of the audio in seconds.
     """
 
     encoder: float
@@ -35,11 +36,11 @@ class Difference:
     seconds: float
 
     def figures(self) -> dict[str, float]:
-        """The values by name."""
+        """Return the values by name."""
         return asdict(self)
 
     def describe(self) -> str:
-        """One line of text."""
+        """Return the difference as one line of text."""
         return (
             f"against FP32 on {self.seconds:.1f} s of speech: encoder frames differ by {self.encoder:.2%}, "
             f"{self.same_tokens:.0%} of {self.tokens} tokens are the same"
@@ -50,20 +51,20 @@ def check_runs(bundle: Bundle) -> None:
     """Run every graph once.
 
     Raises:
-        ConversionError: a graph gives NaN or infinite numbers.
+        ConversionError: a graph returns NaN or infinite numbers.
     """
     _run(bundle, _sample())
 
 
 def compare(reference: Bundle, bundle: Bundle) -> Difference:
-    """Run two bundles one after the other, so that only one is in memory.
+    """Run two bundles one after the other, so that only one is in memory, and return their difference.
 
     Raises:
-        ConversionError: a graph gives NaN or infinite numbers.
+        ConversionError: a graph returns NaN or infinite numbers.
     """
     samples = _sample()
     expected_frames, expected = _run(reference, samples)
-    # Block-wise weights are 45 times slower where they are not rearranged; a rearranged copy of INT8 weights is small.
+    # Block-wise weights are 45 times slower without prepacking, and the prepacked copy of INT8 weights is small.
     frames, emissions = _run(bundle, samples, prepack=bundle.precision == "int8")
     difference = float(np.sqrt(np.mean((frames - expected_frames) ** 2) / np.mean(expected_frames**2)))
     both, either = set(expected) & set(emissions), set(expected) | set(emissions)
@@ -81,11 +82,11 @@ def _run(bundle: Bundle, samples: Samples, *, prepack: bool = False) -> tuple[Fr
     language = "auto" if "auto" in bundle.prompts else min(bundle.prompts)
     frames = recognizer.encode(samples, language=language, chunk_ms=_CHUNK_MS)
     if not np.isfinite(frames).all():
-        raise ConversionError("the encoder that was written gives NaN or infinite frames on speech.")
+        raise ConversionError(f"the converted encoder returns NaN or infinite frames on speech. {_REMEDY}")
     transducer = recognizer.pipeline.decoder.transducer
     start = start_search(transducer)
     logits = transducer.join(frames[None, :1], start.prediction[None])
     if not np.isfinite(logits).all():
-        raise ConversionError("the joint that was written gives NaN or infinite logits on speech.")
+        raise ConversionError(f"the converted joint returns NaN or infinite logits on speech. {_REMEDY}")
     [(emissions, _)] = greedy_search(transducer, [frames], [start], bundle.sizes.max_symbols)
     return frames, emissions

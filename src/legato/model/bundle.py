@@ -17,8 +17,11 @@ from legato.model.integrity import REMEDY, check_files
 from legato.model.languages import AUTO, PromptSlots
 from legato.types import MelConfig
 
-FORMAT = 1
-"""Number of the bundle format that this version writes, and the highest that it reads."""
+FORMAT = 2
+"""Number of the bundle format that this version writes, and the highest that it reads.
+
+Format 1 has other names for layouts and recipes.
+"""
 
 GRAPHS = ("encoder", "decoder", "joint")
 _LAYOUTS = {"native": "native", "published": "published", "reference": "published"}

@@ -1,1 +1,1 @@
-"""Writers of the ONNX graphs: encoder in both layouts, prediction net, joint."""
+"""Writers of the ONNX graphs: the encoder in both layouts, the prediction net, and the joint."""

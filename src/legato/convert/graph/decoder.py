@@ -1,4 +1,4 @@
-"""The prediction net and the joint: the same two graphs in both layouts, with dynamic batch in the native one."""
+"""The prediction net and the joint. They are the same in both layouts, with a dynamic batch in the native one."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,23 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from legato.convert.checkpoint import Checkpoint
+from legato.convert.graph.precision import Precision
+from legato.convert.graph.sites import Group, Linear, Site, Source
 from legato.convert.graph.writer import GraphWriter
-from legato.convert.quantize.precision import Precision
+
+_LSTM = "decoder.prediction.dec_rnn.lstm"
 
 
 def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str) -> ir.Model:
-    """Write the prediction net: one token in, one step of its LSTM.
+    """Write the prediction net, which takes one token and computes one step of its LSTM.
 
-    Inputs: token int64[B, 1]; h and c float32[layers, B, hidden]. Outputs: decoder_output float32[B, 1, hidden]; new h
-    and c. Blank (the id after the last token) has a row of its own in the embedding and starts a stream.
+    Inputs: token int64[B, 1]; h and c float32[layers, B, hidden]. Outputs: decoder_output float32[B, 1, hidden]; the
+    new h_out and c_out. Blank, the id after the last token, has a row of its own in the embedding and starts a stream.
+
+    Args:
+        checkpoint: the model.
+        precision: precision of the weights.
+        batch: B, or the name of a dynamic dimension.
     """
     a = checkpoint.architecture
     graph = GraphWriter("decoder")
@@ -34,9 +42,8 @@ def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str
         states.append((new_h, new_c))
     graph.output(graph.op("Transpose", x, perm=[1, 0, 2]), "decoder_output", ir.DataType.FLOAT, [batch, 1, hidden])
     for number, output in enumerate(("h_out", "c_out")):
-        graph.output(
-            graph.op("Concat", *(state[number] for state in states), axis=0), output, ir.DataType.FLOAT, state_shape
-        )
+        joined = graph.op("Concat", *(state[number] for state in states), axis=0)
+        graph.output(joined, output, ir.DataType.FLOAT, state_shape)
     return graph.model("RNN-T prediction net")
 
 
@@ -46,13 +53,10 @@ def _split(graph: GraphWriter, state: ir.Value, layers: int) -> Sequence[ir.Valu
     return graph.ops("Split", state, outputs=layers, axis=0, num_outputs=layers)
 
 
-_LSTM = "decoder.prediction.dec_rnn.lstm"
-
-
 def _lstm_step(
     graph: GraphWriter, checkpoint: Checkpoint, precision: Precision, layer: int, x: ir.Value, h: ir.Value, c: ir.Value
 ) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """One LSTM layer and one token: output, h and c, float32[1, B, hidden] each, as x, h and c are."""
+    """Write one LSTM layer for one token. Output, h and c are float32[1, B, hidden], as x, h and c are."""
     hidden = checkpoint.architecture.prediction_hidden
 
     def read(name: str) -> NDArray[np.float32]:
@@ -74,15 +78,17 @@ def _lstm_step(
 def _quantized_step(
     graph: GraphWriter, checkpoint: Checkpoint, precision: Precision, layer: int, x: ir.Value, h: ir.Value, c: ir.Value
 ) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """As `_lstm_step`, with its two products as linear layers of the precision.
+    """Write the same as `_lstm_step`, with its two products as linear layers of the precision.
 
-    ONNX Runtime's own quantized LSTM has one activation scale a batch, so that streams would depend on each other.
+    ONNX Runtime's own quantized LSTM has one activation scale per batch, so streams would depend on each other.
     """
     hidden = checkpoint.architecture.prediction_hidden
 
-    def gates(value: ir.Value, name: str) -> ir.Value:
-        weight, bias = f"{_LSTM}.weight_{name}_l{layer}", f"{_LSTM}.bias_{name}_l{layer}"
-        product = precision.linear(graph, value, weight, hidden, 4 * hidden, lambda: checkpoint.read(weight).T)
+    def gates(value: ir.Value, part: str) -> ir.Value:
+        weight, bias = f"{_LSTM}.weight_{part}_l{layer}", f"{_LSTM}.bias_{part}_l{layer}"
+        site = Site(Group.PREDICTION, Source.OTHER)
+        linear = Linear(weight, site, hidden, 4 * hidden, lambda: checkpoint.read(weight).T)
+        product = precision.linear(graph, value, linear)
         added = graph.weight(bias, ir.DataType.FLOAT, (4 * hidden,), lambda: checkpoint.read(bias))
         return graph.op("Add", product, added)
 
@@ -96,30 +102,37 @@ def _quantized_step(
 
 
 def _onnx_gates(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Torch orders an LSTM's gates input, forget, cell, output; ONNX input, output, forget, cell."""
+    """Reorder an LSTM's gates from torch (input, forget, cell, output) to ONNX (input, output, forget, cell)."""
     i, f, g, o = np.split(weight, 4)
     return np.concatenate([i, o, f, g])
 
 
 def write_joint(checkpoint: Checkpoint, precision: Precision, batch: int | str, frames: int | str) -> ir.Model:
-    """Write the joint.
+    """Write the joint, which combines every frame with one state of the prediction net.
 
     Inputs: encoder_output float32[B, T, width]; decoder_output float32[B, 1, hidden]. Output: logits float32[B, T,
-    vocabulary + 1], blank last, for every frame with the one state of the prediction net.
+    vocabulary + 1], blank last.
+
+    Args:
+        checkpoint: the model.
+        precision: precision of the weights.
+        batch: B, or the name of a dynamic dimension.
+        frames: T, or the name of a dynamic dimension.
     """
     a = checkpoint.architecture
     graph = GraphWriter("joint")
     encoder = graph.input("encoder_output", ir.DataType.FLOAT, [batch, frames, a.width])
     decoder = graph.input("decoder_output", ir.DataType.FLOAT, [batch, 1, a.prediction_hidden])
 
-    def linear(x: ir.Value, name: str) -> ir.Value:
-        outputs, inputs = a.weight_shapes()[f"{name}.weight"]
-        product = precision.linear(
-            graph, x, f"{name}.weight", inputs, outputs, lambda: checkpoint.read(f"{name}.weight").T
-        )
-        bias = graph.weight(f"{name}.bias", ir.DataType.FLOAT, (outputs,), lambda: checkpoint.read(f"{name}.bias"))
-        return graph.op("Add", product, bias)
+    def linear(x: ir.Value, name: str, source: Source = Source.OTHER) -> ir.Value:
+        weight, bias = f"{name}.weight", f"{name}.bias"
+        outputs, inputs = a.weight_shapes()[weight]
+        layer = Linear(weight, Site(Group.JOINT, source), inputs, outputs, lambda: checkpoint.read(weight).T)
+        product = precision.linear(graph, x, layer)
+        added = graph.weight(bias, ir.DataType.FLOAT, (outputs,), lambda: checkpoint.read(bias))
+        return graph.op("Add", product, added)
 
     joined = graph.op("Relu", graph.op("Add", linear(encoder, "joint.enc"), linear(decoder, "joint.pred")))
-    graph.output(linear(joined, "joint.joint_net.out"), "logits", ir.DataType.FLOAT, [batch, frames, a.vocabulary + 1])
+    logits = linear(joined, "joint.joint_net.out", Source.RELU)
+    graph.output(logits, "logits", ir.DataType.FLOAT, [batch, frames, a.vocabulary + 1])
     return graph.model("RNN-T joint")

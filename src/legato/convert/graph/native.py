@@ -1,38 +1,45 @@
-"""The native encoder graph: any batch, any number of frames a call, any right context, keys and values cached.
+"""The native encoder graph: any batch, any number of frames per call, any right context, keys and values cached.
 
-Every row of the batch says where it is in its own stream, so rows may join, leave and end at any call, and one call may
-hold several chunks: under the chunked mask a frame's result does not depend on how many frames are computed with it.
-With linear layers that treat every row by itself (see `legato.convert.quantize`) that holds to the last bit, as long as
-left context and frames of a call make at most 128 keys, the block in which ONNX Runtime sums FP32 products.
+Every row of the batch states its position in its own stream, so rows may join, leave and end at any call, and one call
+may hold several chunks: under the chunked mask, a frame does not depend on the number of frames that are computed with
+it. With linear layers that process every row by itself (see `legato.convert.quantize`) this holds to the last bit, as
+long as left context and frames of a call make at most 128 keys, the block in which ONNX Runtime sums FP32 products.
 """
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from legato.convert.checkpoint import Checkpoint
-from legato.convert.graph.layers import MASKED, EncoderWriter, RelativePositions
+from legato.convert.graph.attention import MASKED, RelativePositions, attend
+from legato.convert.graph.layers import EncoderWriter
+from legato.convert.graph.precision import Precision
+from legato.convert.graph.sites import Group, Linear, Site, Source
+from legato.convert.graph.subsampling import subsample
 from legato.convert.graph.writer import GraphWriter
-from legato.convert.quantize.precision import Precision
 
 #: Columns of `RelativePositions.ones`: one vector register.
 _ONES = 16
+
+#: (cache that the graph takes, the same cache joined with the new frames)
+_Cache = tuple[ir.Value, ir.Value]
 
 
 def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
     """Write the native encoder.
 
-    Inputs, B rows of n encoder frames:
+    Inputs, for B rows of n encoder frames:
         mel float32[B, 8n + 7, bins]: the mel frames from `8 * start - 14` on, zeros where there are none;
         start int64[B]: index of the first encoder frame in its stream, a multiple of `chunk`;
-        mel_length int64[B]: mel frames of the whole utterance, or any larger number while its end is not known;
-        chunk int64[B]: right context + 1;
+        mel_length int64[B]: number of mel frames of the whole utterance, or any larger number while it is not known;
+        chunk int64[B]: right context + 1, in encoder frames;
         prompt int64[B]: language-prompt slot;
         key_cache_L, value_cache_L float32[left context, B, width] and conv_cache_L float32[kernel - 1, B, width] for
-        every layer L: the last frames of what the call before returned, zeros at the start.
+        every layer L: the last frames of what the previous call returned, zeros at the start of a stream.
 
-    Outputs: `encoded` float32[B, n, width], the frames after the language prompt, and for every cache `joined_` and its
-    name: the cache and the n new frames behind it. The last ones are the next call's cache; they are one block of
-    memory, so they are cut off without copying.
+    Outputs: `encoded` float32[B, n, width], the frames after the language prompt, and for every cache an output with
+    the prefix `joined_`: the cache followed by the n new frames. Its last frames are the cache for the next call. They
+    are one block of memory, so they are cut off without copying.
     """
     a = checkpoint.architecture
     graph = GraphWriter("encoder")
@@ -42,63 +49,68 @@ def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Mod
         graph.input(name, ir.DataType.INT64, ["batch"]) for name in ("start", "mel_length", "chunk", "prompt")
     )
     with graph.scoped("subsampling"):
-        x = writer.subsampling(mel, _subsampling_masks(graph, mel, start, mel_length))
+        x = subsample(writer, mel, _subsampling_masks(graph, mel, start, mel_length))
     with graph.scoped("positions"):
         frames = graph.op("Shape", x, start=0, end=1)
         positions = _positions(graph, frames, a.left_context, a.max_right_context)
         mask = _attention_mask(graph, frames, start, mel_length, chunk, a.left_context)
-    joined: list[tuple[ir.Value, ir.Value]] = []
+    caches: list[_Cache] = []
     for layer in range(a.layers):
         with graph.scoped(f"layers.{layer}"):
-            key_cache, value_cache, conv_cache = (
-                graph.input(f"{name}_cache_{layer}", ir.DataType.FLOAT, [frames_kept, "batch", a.width])
-                for name, frames_kept in (("key", a.left_context), ("value", a.left_context), ("conv", a.conv_cache))
-            )
-            x = writer.feed_forward(x, layer, 1)
-            with graph.scoped("self_attn"):
-                query, key, value = _project(writer, x, layer)
-                keys = graph.op("Concat", key_cache, key, axis=0)
-                values = graph.op("Concat", value_cache, value, axis=0)
-                x = graph.op("Add", x, writer.attend(query, keys, values, layer, positions, mask))
-            x, convolved = writer.convolution(x, layer, conv_cache)
-            joined += [(key_cache, keys), (value_cache, values), (conv_cache, convolved)]
-            x = writer.feed_forward(x, layer, 2)
-            x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
+            x, new = _conformer_layer(writer, x, layer, positions, mask)
+            caches += new
     with graph.scoped("prompt"):
         x = writer.prompt(x, graph.op("Gather", writer.prompt_table(), prompt, axis=0))
     x = graph.op("Transpose", x, perm=[1, 0, 2])
     graph.output(x, "encoded", ir.DataType.FLOAT, ["batch", "frames", a.width])
-    for cache, value in joined:
-        graph.output(value, f"joined_{cache.name}", ir.DataType.FLOAT, [None, "batch", a.width])
+    for cache, joined in caches:
+        graph.output(joined, f"joined_{cache.name}", ir.DataType.FLOAT, [None, "batch", a.width])
     return graph.model("Legato native streaming encoder")
 
 
+def _conformer_layer(
+    writer: EncoderWriter, x: ir.Value, layer: int, positions: RelativePositions, mask: ir.Value
+) -> tuple[ir.Value, list[_Cache]]:
+    graph, a = writer.graph, writer.architecture
+    key_cache, value_cache, conv_cache = (
+        graph.input(f"{name}_cache_{layer}", ir.DataType.FLOAT, [frames, "batch", a.width])
+        for name, frames in (("key", a.left_context), ("value", a.left_context), ("conv", a.conv_cache))
+    )
+    x = writer.feed_forward(x, layer, 1)
+    with graph.scoped("self_attn"):
+        query, key, value = _project(writer, x, layer)
+        keys = graph.op("Concat", key_cache, key, axis=0)
+        values = graph.op("Concat", value_cache, value, axis=0)
+        x = graph.op("Add", x, attend(writer, query, keys, values, layer, positions, mask))
+    x, convolved = writer.convolution(x, layer, conv_cache)
+    x = writer.feed_forward(x, layer, 2)
+    x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
+    return x, [(key_cache, keys), (value_cache, values), (conv_cache, convolved)]
+
+
 def _project(writer: EncoderWriter, x: ir.Value, layer: int) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """Query (scaled), key and value of the new frames in one product."""
-    a = writer.architecture
+    """Write query (scaled), key and value of the new frames as one product."""
+    graph, a = writer.graph, writer.architecture
     name = f"encoder.layers.{layer}.self_attn.linear_"
     scale = np.float32(a.head_width**-0.5)
 
-    def read() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        q, k, v = (writer.checkpoint.read(f"{name}{part}.weight") for part in "qkv")
-        return np.concatenate([q * scale, k, v]).T
+    def read(kind: str) -> NDArray[np.float32]:
+        q, k, v = (writer.checkpoint.read(f"{name}{part}.{kind}") for part in "qkv")
+        return np.concatenate([q * scale, k, v])
 
-    normed = writer.norm_before(x, f"encoder.layers.{layer}.norm_self_att", f"{name}qkv.weight", read)
-    product = writer.precision.linear(writer.graph, normed, f"{name}qkv.weight", a.width, 3 * a.width, read)
+    site = Site(Group.ATTENTION, Source.NORM, layer)
+    linear = Linear(f"{name}qkv.weight", site, a.width, 3 * a.width, lambda: read("weight").T)
+    normed = writer.norm_before(x, f"encoder.layers.{layer}.norm_self_att", linear)
+    product = writer.precision.linear(graph, normed, linear)
     if a.attention_bias:
-
-        def read_biases() -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-            q, k, v = (writer.checkpoint.read(f"{name}{part}.bias") for part in "qkv")
-            return np.concatenate([q * scale, k, v])
-
-        biases = writer.graph.weight(f"{name}qkv.bias", ir.DataType.FLOAT, (3 * a.width,), read_biases)
-        product = writer.graph.op("Add", product, biases)
-    query, key, value = writer.graph.ops("Split", product, outputs=3, axis=-1, num_outputs=3)
+        biases = graph.weight(f"{name}qkv.bias", ir.DataType.FLOAT, (3 * a.width,), lambda: read("bias"))
+        product = graph.op("Add", product, biases)
+    query, key, value = graph.ops("Split", product, outputs=3, axis=-1, num_outputs=3)
     return query, key, value
 
 
 def _halve(graph: GraphWriter, length: ir.Value) -> ir.Value:
-    """Frames behind one causal stride of 2: length // 2 + 1."""
+    """Frames after one causal stride of 2: length // 2 + 1."""
     return graph.op("Add", graph.op("Div", length, graph.constant([2])), graph.constant([1]))
 
 
@@ -120,7 +132,7 @@ def _within(graph: GraphWriter, index: ir.Value, length: ir.Value) -> ir.Value:
 
 
 def _subsampling_masks(graph: GraphWriter, mel: ir.Value, start: ir.Value, mel_length: ir.Value) -> list[ir.Value]:
-    """Masks of `EncoderWriter.subsampling`: the mel frames, then the outputs of its first two layers."""
+    """Write the masks of `subsample`: for the mel frames, then for the outputs of its first two strided layers."""
     constant = graph.constant
     masks = []
     count, length = graph.op("Shape", mel, start=1, end=2), mel_length
@@ -135,7 +147,10 @@ def _subsampling_masks(graph: GraphWriter, mel: ir.Value, start: ir.Value, mel_l
 
 
 def _positions(graph: GraphWriter, frames: ir.Value, left: int, max_right: int) -> RelativePositions:
-    """Key j of a call lies `i + left - j` frames before query i; farther than any mask allows, the value is unused."""
+    """Write the positions: key j of a call lies `i + left - j` frames before query i.
+
+    Distances beyond the table are clipped to it. Every mask hides such pairs, so their scores are not used.
+    """
     constant = graph.constant
     nearest, farthest = -max_right, left + max_right
     keys, queries = graph.op("Add", frames, constant([left])), _queries(graph, frames)
@@ -150,32 +165,28 @@ def _positions(graph: GraphWriter, frames: ir.Value, left: int, max_right: int) 
 
 
 def _queries(graph: GraphWriter, frames: ir.Value) -> ir.Value:
-    """Queries of a call: its frames, and the spare one that `RelativePositions.ones` asks for."""
+    """Number of queries of a call: its frames, and the additional query that `RelativePositions.ones` requires."""
     return graph.op("Add", frames, graph.constant([1]))
 
 
 def _attention_mask(
     graph: GraphWriter, frames: ir.Value, start: ir.Value, mel_length: ir.Value, chunk: ir.Value, left: int
 ) -> ir.Value:
-    """NeMo's `chunked_limited` mask for frames that start anywhere in their stream: float32[B, 1, n + 1, left + n].
+    """Write NeMo's `chunked_limited` mask for frames at any position in their stream: float32[B, 1, n + 1, left + n].
 
-    A query sees its own chunk and the `left // chunk` chunks before it, as far as they lie within the utterance.
+    A query sees its own chunk and the `left // chunk` chunks before it, within the utterance.
     """
     constant = graph.constant
     length = _halve(graph, _halve(graph, _halve(graph, mel_length)))
     query = graph.op("Add", _column(graph, start), _range(graph, _queries(graph, frames)))
     keys = graph.op("Add", frames, constant([left]))
     key = graph.op("Sub", graph.op("Add", _column(graph, start), _range(graph, keys)), constant([left]))
-    # Integer division rounds toward zero here; keys before the stream are cut off by `_within`, so that is no matter.
+    # Div rounds toward zero, which is wrong for keys before the stream, but `_within` masks those.
     query_chunk = graph.op("Unsqueeze", graph.op("Div", query, _column(graph, chunk)), constant([2]))
     key_chunk = graph.op("Unsqueeze", graph.op("Div", key, _column(graph, chunk)), constant([1]))
-    behind = graph.op("Sub", query_chunk, key_chunk)
+    age = graph.op("Sub", query_chunk, key_chunk)  # in chunks
     chunks = graph.op("Unsqueeze", graph.op("Div", constant([left]), chunk), constant([1, 2]))
-    seen = graph.op(
-        "And",
-        graph.op("GreaterOrEqual", behind, constant([0])),
-        graph.op("LessOrEqual", behind, chunks),
-    )
+    seen = graph.op("And", graph.op("GreaterOrEqual", age, constant([0])), graph.op("LessOrEqual", age, chunks))
     seen = graph.op("And", seen, graph.op("Unsqueeze", _within(graph, key, length), constant([1])))
     mask = graph.op("Where", seen, constant(0.0), constant(MASKED))
     return graph.op("Unsqueeze", mask, constant([1]))

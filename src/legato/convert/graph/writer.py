@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs on top of the ONNX IR: operators are called, values flow, weights stay on disk."""
+"""A small writer of ONNX graphs on top of ONNX IR: a call writes a node, and saving a graph reads its weights."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,17 +26,17 @@ class GraphWriter:
         self._counts: dict[str, int] = {}
 
     def scoped(self, name: str) -> "_Scope":
-        """Names of nodes written inside `with graph.scoped(name)` start with `name/`."""
+        """Prefix the names of all nodes that are written inside `with graph.scoped(name)` with `name/`."""
         return _Scope(self._scope, name)
 
     def input(self, name: str, dtype: ir.DataType, shape: Sequence[int | str]) -> ir.Value:
-        """Declare an input; a string is a dynamic dimension."""
+        """Declare an input. A string in `shape` is a dynamic dimension of that name."""
         value = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
         self._inputs.append(value)
         return value
 
     def output(self, value: ir.Value, name: str, dtype: ir.DataType, shape: Sequence[int | str | None]) -> None:
-        """Declare `value` as an output called `name`; None is a dynamic dimension without a name."""
+        """Declare `value` as an output called `name`. None in `shape` is a dynamic dimension without a name."""
         named = self.op("Identity", value) if value in self._inputs or value in self._outputs else value
         named.name, named.type, named.shape = name, ir.TensorType(dtype), ir.Shape(shape)
         self._outputs.append(named)
@@ -48,8 +48,8 @@ class GraphWriter:
     def ops(
         self, kind: str, *inputs: ir.Value | None, outputs: int, domain: str = "", **attributes: Attribute
     ) -> Sequence[ir.Value]:
-        """Write a node with several outputs and return them; None is an optional input that is left out."""
-        while inputs and inputs[-1] is None:  # ONNX Runtime's optimizer does not know an empty input at the end
+        """Write a node with several outputs and return them. None as an input omits an optional input."""
+        while inputs and inputs[-1] is None:  # ONNX Runtime's optimizer does not support an empty last input
             inputs = inputs[:-1]
         name = self._unique(kind)
         values = [ir.Value(name=name if i == 0 else f"{name}.{i}") for i in range(outputs)]
@@ -57,9 +57,9 @@ class GraphWriter:
         return values
 
     def weight(self, name: str, dtype: ir.DataType, shape: Sequence[int], read: Callable[[], NDArray[Any]]) -> ir.Value:
-        """Add an initializer that is read, changed and written only when the model is saved.
+        """Add an initializer that is computed by `read` only when the model is saved.
 
-        Calling it again with the same name gives the same value.
+        A second call with the same name returns the same value.
         """
         if name not in self._initializers:
             tensor = ir.LazyTensor(
@@ -74,7 +74,7 @@ class GraphWriter:
         return self._initializers[name]
 
     def constant(self, value: NDArray[Any] | int | float | Sequence[int]) -> ir.Value:
-        """Add a small constant: int64 from Python integers, float32 from floats, any array as it is."""
+        """Add a small constant: Python integers become int64, floats float32; an array keeps its type."""
         array = value if isinstance(value, np.ndarray) else np.array(value)
         if not isinstance(value, np.ndarray):
             array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
@@ -86,7 +86,7 @@ class GraphWriter:
         return self._initializers[name]
 
     def model(self, description: str) -> ir.Model:
-        """Finish the graph."""
+        """Return the finished model. `description` becomes its documentation string."""
         graph = ir.Graph(
             self._inputs,
             self._outputs,

@@ -1,43 +1,51 @@
-"""Weights in blocks of 32 inputs with a scale each; ONNX Runtime quantizes the activations inside the product."""
+"""Weights with one scale per block of 32 inputs. ONNX Runtime quantizes the activations inside the product."""
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from legato.convert.graph.sites import Linear
 from legato.convert.graph.writer import MICROSOFT, GraphWriter
-from legato.convert.quantize.precision import ReadMatrix
 
 BLOCK = 32
-#: Integer products with activations in INT8, a scale for every block of every row. Others are 45 times slower at 8 bit.
+#: Integer products with INT8 activations, one scale per block of every row. Other levels are 45 times slower at 8 bits.
 _ACCURACY_LEVEL = 4
 
 
-def block_product(
-    graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix, bits: int
-) -> ir.Value:
-    """Write `x @ W` with a weight of 8 or 4 bit that is quantized when the graph is saved.
+def block_product(graph: GraphWriter, x: ir.Value, layer: Linear, bits: int) -> ir.Value:
+    """Write `x @ W` with a weight that is quantized when the graph is saved.
 
     Args:
-        graph: where to write.
+        graph: the graph that is written.
         x: float32[..., inputs].
-        name: name of the weight.
-        inputs: a multiple of `BLOCK`.
-        outputs: output channels.
-        read: reads the weight.
-        bits: 8 or 4.
+        layer: the linear layer; its inputs are a multiple of `BLOCK`.
+        bits: 8 or 4, bits per weight.
+
+    Returns:
+        float32[..., outputs].
     """
-    shape = (outputs, inputs // BLOCK)
+    shape = (layer.outputs, layer.inputs // BLOCK)
     values = graph.weight(
-        f"{name}.quantized",
+        f"{layer.name}.quantized",
         ir.DataType.UINT8,
         (*shape, BLOCK * bits // 8),
-        lambda: pack(quantize_blocks(read(), bits)[0], bits),
+        lambda: pack(quantize_blocks(layer.read(), bits)[0], bits),
     )
-    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, shape, lambda: quantize_blocks(read(), bits)[1])
+    scales = graph.weight(
+        f"{layer.name}.scale", ir.DataType.FLOAT, shape, lambda: quantize_blocks(layer.read(), bits)[1]
+    )
     return graph.op(
-        "MatMulNBits", x, values, scales, domain=MICROSOFT, K=inputs, N=outputs, bits=bits, block_size=BLOCK,
+        "MatMulNBits",
+        x,
+        values,
+        scales,
+        domain=MICROSOFT,
+        K=layer.inputs,
+        N=layer.outputs,
+        bits=bits,
+        block_size=BLOCK,
         accuracy_level=_ACCURACY_LEVEL,
-    )  # fmt: skip
+    )
 
 
 def quantize_blocks(matrix: NDArray[np.float32], bits: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -55,7 +63,7 @@ def quantize_blocks(matrix: NDArray[np.float32], bits: int) -> tuple[NDArray[np.
 
 
 def pack(values: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Two 4-bit values a byte, the first in the low half; 8-bit values as they are."""
+    """Pack two 4-bit values into a byte, the first in the low half. Return 8-bit values unchanged."""
     if bits == 8:
         return values
     return np.asarray(values[..., ::2] | (values[..., 1::2] << 4), np.uint8)

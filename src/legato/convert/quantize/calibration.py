@@ -1,10 +1,7 @@
-"""Calibration: how large the inputs of every linear layer get on speech."""
+"""Calibration: the largest inputs of every linear layer on speech."""
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,10 @@ from numpy.typing import NDArray
 from legato.audio.source import read_audio
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.native import write_native_encoder
+from legato.convert.graph.precision import Float32
+from legato.convert.graph.sites import Linear
 from legato.convert.graph.writer import GraphWriter
-from legato.convert.quantize.precision import Float32, ReadMatrix
+from legato.convert.quantize.clips import Clip
 from legato.errors import AudioError, ConversionError
 from legato.framing import SUBSAMPLING_FACTOR
 from legato.model.languages import AUTO
@@ -26,82 +25,35 @@ from legato.runtime.session import default_threads, open_session
 
 logger = logging.getLogger("legato")
 
-#: Frames that one call computes: a whole number of chunks.
+#: Encoder frames of one call, a whole number of chunks, and of one chunk.
 _FRAMES = 56
 _CHUNK = 4
+#: Prefix of the outputs with the largest magnitudes.
 _PREFIX = "largest/"
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One recording to calibrate on.
-
-    Attributes:
-        path: the audio file.
-        language: locale or language code, `auto` where the manifest names none.
-    """
-
-    path: Path
-    language: str
-
-
-def sample_clips() -> list[Clip]:
-    """The recordings that Legato ships."""
-    folder = Path(str(resources.files("legato") / "assets" / "samples"))
-    return [Clip(path, AUTO) for path in sorted(folder.glob("*.flac"))]
-
-
-def read_manifest(manifest: Path) -> list[Clip]:
-    """Read a NeMo manifest: a JSON object a line with `audio_filepath` and, if known, `lang`.
-
-    Relative paths start at the manifest's folder.
-
-    Raises:
-        ConversionError: names the line and what is wrong with it.
-    """
-    try:
-        lines = manifest.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConversionError(f"{manifest}: the calibration manifest cannot be read ({error}).") from error
-    clips = [_clip(manifest, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not clips:
-        raise ConversionError(f"{manifest}: the calibration manifest is empty. Name at least one recording.")
-    return clips
-
-
-def _clip(manifest: Path, number: int, line: str) -> Clip:
-    try:
-        entry: Any = json.loads(line)
-    except ValueError as error:
-        raise ConversionError(f"{manifest}, line {number}: not JSON ({error}).") from error
-    path = entry.get("audio_filepath") if isinstance(entry, dict) else None
-    if not isinstance(path, str) or not path:
-        raise ConversionError(f"{manifest}, line {number}: has no audio_filepath.")
-    return Clip(manifest.parent / path, str(entry.get("lang") or AUTO))
-
-
 def input_ranges(checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path) -> dict[str, NDArray[np.float32]]:
-    """Run the encoder in FP32 and note the largest magnitude of every input channel of every linear layer.
+    """Run the encoder in FP32 and return the largest magnitude of every input channel of every linear layer.
 
-    Memory does not grow with the audio: every call returns maxima only.
+    Memory use does not grow with the audio, because every call returns maxima only.
 
     Args:
-        checkpoint: the model, opened for this: it is released before the audio runs, to make room for the graph.
-        clips: recordings; those that cannot be read are left out with a warning.
-        folder: a new folder for the FP32 graph.
+        checkpoint: the model. It is released before the audio is processed, to free memory for the graph.
+        clips: the recordings. Those that cannot be read are skipped with a warning.
+        folder: the folder for the FP32 graph; it must not exist. The caller removes it.
 
     Returns:
-        Weight name -> float32[inputs].
+        Name of the weight -> float32[inputs].
 
     Raises:
-        ConversionError: no recording could be used, or the model does not know the language of one.
+        ConversionError: no recording can be read, or the model has no prompt for the language of one.
     """
     languages = _prompts(checkpoint, clips)
     folder.mkdir(parents=True)
     precision = _Observing()
     model = write_native_encoder(checkpoint, precision)
     ir.save(model, folder / "encoder.onnx", external_data="encoder.onnx.data", alignment=1 << 16)
-    del model  # it still refers to the weights
+    del model  # it holds references to the weights
     checkpoint.release()
     runner = _Runner(checkpoint, folder / "encoder.onnx")
     ranges: dict[str, NDArray[np.float32]] = {}
@@ -109,40 +61,40 @@ def input_ranges(checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path) ->
         try:
             samples = read_audio(clip.path)
         except AudioError as error:
-            logger.warning("calibration without %s: %s", clip.path, error)
+            logger.warning("calibration skips %s: %s", clip.path, error)
             continue
         for found in runner.run(samples, languages[clip.language]):
             for name, largest in found.items():
                 ranges[name] = np.maximum(ranges[name], largest) if name in ranges else largest
     if not ranges:
-        raise ConversionError(f"no usable audio to calibrate on: none of {len(clips)} recordings can be read.")
+        raise ConversionError(f"no usable audio to calibrate on: none of the {len(clips)} recordings can be read.")
     return ranges
 
 
 def _prompts(checkpoint: Checkpoint, clips: Sequence[Clip]) -> dict[str, int]:
-    """Prompt slot of every language among the clips."""
+    """Return the prompt slot of every language that a clip may have, and check the languages of the clips."""
     known = checkpoint.prompt_dictionary
     slots = {AUTO: min(known.values())} | known
     for clip in clips:
         if clip.language not in slots:
-            raise ConversionError(f"{clip.path}: the model has no language {clip.language!r} to calibrate with.")
+            raise ConversionError(
+                f"{clip.path}: the model has no language {clip.language!r}. Correct its lang in the manifest."
+            )
     return slots
 
 
 class _Observing(Float32):
-    """FP32, with the largest magnitude of every linear layer's input channels as an output of the graph."""
+    """FP32 with additional outputs: the largest magnitude of every input channel of every linear layer."""
 
-    def linear(
-        self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
-    ) -> ir.Value:
+    def linear(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
         """See `Precision.linear`."""
         largest = graph.op("ReduceMax", graph.op("Abs", x), graph.constant([0, 1]), keepdims=0)
-        graph.output(largest, f"{_PREFIX}{name}", ir.DataType.FLOAT, [inputs])
-        return super().linear(graph, x, name, inputs, outputs, read)
+        graph.output(largest, f"{_PREFIX}{layer.name}", ir.DataType.FLOAT, [layer.inputs])
+        return super().linear(graph, x, layer)
 
 
 class _Runner:
-    """Runs the observing graph over one recording after another."""
+    """Runs the graph with the additional outputs on recordings."""
 
     def __init__(self, checkpoint: Checkpoint, graph: Path) -> None:
         self._architecture = checkpoint.architecture
@@ -150,7 +102,7 @@ class _Runner:
         self._names = [value.name for value in self._session.get_outputs()]
 
     def run(self, samples: NDArray[np.float32], prompt: int) -> Iterator[dict[str, NDArray[np.float32]]]:
-        """Give the maxima of one call after another."""
+        """Yield the maxima of every call: name of the weight -> float32[inputs]."""
         a = self._architecture
         mel, _ = LogMel(a.mel).accept(samples, MelState(), last=True)
         frames = encoder_frames(len(mel))
@@ -160,7 +112,7 @@ class _Runner:
         padded[LEAD : LEAD + len(mel)] = mel
         caches = self._empty_caches()
         for start in range(0, frames, _FRAMES):
-            # Frames behind the end of the audio would be counted too, so the last call has no more than there are.
+            # Frames after the end of the audio would be included in the maxima, so the last call is shorter.
             count = min(_FRAMES, frames - start)
             first = SUBSAMPLING_FACTOR * start
             feeds = caches | {

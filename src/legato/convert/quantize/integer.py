@@ -1,10 +1,10 @@
 """Exact integer products in stock ONNX Runtime operators.
 
-Weights are U8 with zero point 128: CPUs without VNNI multiply U8 by S8 through 16-bit sums that saturate silently, U8
-by U8 exactly. All that is computed for a row depends on that row alone, bit by bit: its scale comes from its own
-values, and integer sums are exact in any order. `QuantizeLinear` takes one constant scale because rows are brought to
-the same range first; that, the reductions and the product are single operators over whole tensors, and next to the
-product they cost next to nothing.
+Weights are U8 with zero point 128: CPUs without VNNI multiply U8 by S8 through 16-bit sums that saturate silently, and
+U8 by U8 exactly. The result of a row depends on that row alone, bit by bit: its scale is computed from its own values,
+and integer sums are exact in any order. Rows are scaled to the same range first, so `QuantizeLinear` takes one constant
+scale. The scaling, the reductions and the product are single operators over whole tensors, and all but the product cost
+almost nothing.
 """
 
 from collections.abc import Callable
@@ -14,101 +14,123 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from legato.convert.graph.sites import Linear
 from legato.convert.graph.writer import MICROSOFT, GraphWriter
-from legato.convert.quantize.precision import STEPS, ReadMatrix, column_scales, quantize_columns
 
 #: Reads a small weight as float32[inputs].
 ReadVector = Callable[[], NDArray[np.float32]]
 
 ZERO = 128
-#: Integers to either side of zero in a narrow weight.
-NARROW_STEPS = 64
+#: Integers on either side of zero in an INT8 weight, and in one with a reduced range of 7 bits.
+STEPS = 127
+REDUCED_STEPS = 64
+
+
+def column_scales(matrix: NDArray[np.float32], steps: int = STEPS) -> NDArray[np.float32]:
+    """Return the symmetric scale of every output channel of float32[inputs, outputs]: float32[outputs]."""
+    largest = np.abs(matrix).max(axis=0)
+    return np.where(largest > 0, largest / np.float32(steps), np.float32(1)).astype(np.float32)
+
+
+def quantize_columns(matrix: NDArray[np.float32], zero: int, steps: int = STEPS) -> NDArray[np.float32]:
+    """Return the integers of a weight, from `zero - steps` to `zero + steps`, as float32[inputs, outputs].
+
+    Every output channel has a symmetric scale of its own, see `column_scales`.
+    """
+    quantized: NDArray[np.float32] = np.rint(matrix / column_scales(matrix, steps)) + np.float32(zero)
+    return quantized
 
 
 @dataclass(frozen=True)
 class IntegerWeight:
-    """One per-channel quantized weight in a graph.
+    """The quantized weight of one linear layer in a graph, with one scale per output channel.
 
     Attributes:
-        name: name of the weight.
-        values: uint8[inputs, outputs] with zero point 128; narrow ones int8[inputs, outputs] from -64 to 64.
+        layer: the linear layer.
+        values: uint8[inputs, outputs] with zero point 128; with reduced range int8[inputs, outputs] from -64 to 64.
         scales: float32[outputs].
-        zeros: zero points, [outputs] of the same type, all 128; narrow ones 0.
-        inputs, outputs: channels.
-        rounded: reads what the integers stand for, float64[inputs, outputs].
+        zeros: the zero points, [outputs] of the type of `values`.
+        steps: integers on either side of zero.
     """
 
-    name: str
+    layer: Linear
     values: ir.Value
     scales: ir.Value
     zeros: ir.Value
-    inputs: int
-    outputs: int
-    rounded: Callable[[], NDArray[np.float64]]
+    steps: int
+
+    def rounded(self) -> NDArray[np.float64]:
+        """Read the weight that the integers represent: float64[inputs, outputs]."""
+        matrix = self.layer.read()
+        return quantize_columns(matrix, 0, self.steps).astype(np.float64) * column_scales(matrix, self.steps)
 
 
-def integer_weight(
-    graph: GraphWriter, name: str, inputs: int, outputs: int, read: ReadMatrix, *, narrow: bool = False
-) -> IntegerWeight:
+def integer_weight(graph: GraphWriter, layer: Linear, *, reduce_range: bool = False) -> IntegerWeight:
     """Add a weight that is quantized when the graph is saved.
 
-    A `narrow` one is signed and has 129 steps instead of 255: twice 255 * 64 fits into 16 bits, so that the fast
+    With `reduce_range` it is signed and has 129 steps instead of 255. Twice 255 * 64 fits into 16 bits, so the fast
     kernels for signed weights are exact on every CPU.
     """
-    dtype, numpy_dtype = (ir.DataType.INT8, np.int8) if narrow else (ir.DataType.UINT8, np.uint8)
-    zero, steps = (0, NARROW_STEPS) if narrow else (ZERO, STEPS)
+    name, outputs = layer.name, layer.outputs
+    dtype, numpy_dtype = (ir.DataType.INT8, np.int8) if reduce_range else (ir.DataType.UINT8, np.uint8)
+    zero, steps = (0, REDUCED_STEPS) if reduce_range else (ZERO, STEPS)
     values = graph.weight(
-        f"{name}.quantized", dtype, (inputs, outputs), lambda: quantize_columns(read(), zero, steps).astype(numpy_dtype)
+        f"{name}.quantized",
+        dtype,
+        (layer.inputs, outputs),
+        lambda: quantize_columns(layer.read(), zero, steps).astype(numpy_dtype),
     )
-    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read(), steps))
+    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(layer.read(), steps))
     zeros = graph.weight(f"{name}.zero_point", dtype, (outputs,), lambda: np.full(outputs, zero, numpy_dtype))
-    return IntegerWeight(name, values, scales, zeros, inputs, outputs, lambda: _rounded(read(), steps))
-
-
-def _rounded(matrix: NDArray[np.float32], steps: int) -> NDArray[np.float64]:
-    return quantize_columns(matrix, 0, steps).astype(np.float64) * column_scales(matrix, steps)
+    return IntegerWeight(layer, values, scales, zeros, steps)
 
 
 def product(graph: GraphWriter, rows: ir.Value, step: float, zero: int, weight: IntegerWeight) -> ir.Value:
-    """`(rows - zero) * step @ W`, the sums in integers.
+    """Write `(rows - zero) * step @ W` with integer sums.
 
     Args:
-        graph: where to write.
+        graph: the graph that is written.
         rows: uint8[..., n, inputs].
-        step: what one unit of `rows` stands for.
-        zero: the integer that stands for zero.
+        step: the value of one unit of `rows`.
+        zero: the integer that represents zero.
         weight: the weight W.
 
     Returns:
         float32[..., n, outputs].
     """
     return graph.op(
-        "MatMulIntegerToFloat", rows, weight.values, graph.constant(step), weight.scales, _byte(graph, zero),
-        weight.zeros, domain=MICROSOFT,
-    )  # fmt: skip
+        "MatMulIntegerToFloat",
+        rows,
+        weight.values,
+        graph.constant(step),
+        weight.scales,
+        _byte(graph, zero),
+        weight.zeros,
+        domain=MICROSOFT,
+    )
 
 
 def quantize(graph: GraphWriter, x: ir.Value, step: float, zero: int) -> ir.Value:
-    """Round x / step + zero to uint8."""
+    """Write `x / step + zero`, rounded to uint8."""
     return graph.op("QuantizeLinear", x, graph.constant(step), _byte(graph, zero))
 
 
 def dequantize(graph: GraphWriter, x: ir.Value, step: float, zero: int) -> ir.Value:
-    """(x - zero) * step for x uint8."""
+    """Write `(x - zero) * step` for x uint8."""
     return graph.op("DequantizeLinear", x, graph.constant(step), _byte(graph, zero))
 
 
 def largest_magnitude(graph: GraphWriter, x: ir.Value) -> ir.Value:
-    """Largest magnitude in every row: float32[..., n, 1].
+    """Write the largest magnitude of every row, float32[..., n, 1], by which rows are divided.
 
-    It is what rows come divided by. In a row of zeros 0 / 0 is NaN, which becomes some integer, and the product is
-    multiplied by 0 again; to keep the zero out would be one more operator a layer.
+    For a row of zeros, 0 / 0 is NaN, which becomes an arbitrary integer, and the product is multiplied by 0 afterwards.
+    Avoiding the NaN would cost one more operator per layer.
     """
     return graph.op("ReduceMax", graph.op("Abs", x), graph.constant([-1]), keepdims=1)
 
 
 def symmetric(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Value:
-    """`x @ W` with 127 steps to either side of zero in every row of x, for values that reach as far to both sides."""
+    """Write `x @ W` with 127 steps on either side of zero in every row of x, for values of both signs."""
     scale = largest_magnitude(graph, x)
     step = 1 / 127
     rows = quantize(graph, graph.op("Div", x, scale), step, ZERO)
@@ -116,7 +138,7 @@ def symmetric(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Valu
 
 
 def one_sided(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Value:
-    """`x @ W` with 255 steps from zero to the largest value of every row, for x without negative values."""
+    """Write `x @ W` with 255 steps from zero to the largest value of every row, for x without negative values."""
     largest = graph.op("ReduceMax", x, graph.constant([-1]), keepdims=1)
     step = 1 / 255
     rows = quantize(graph, graph.op("Div", x, largest), step, 0)
@@ -124,13 +146,13 @@ def one_sided(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Valu
 
 
 def lifted(graph: GraphWriter, x: ir.Value, lift: ReadVector, weight: IntegerWeight) -> ir.Value:
-    """`x @ W` as `(x + lift) @ W - lift @ W`, for channels that reach `lift` below zero and farther above.
+    """Write `x @ W` as `(x + lift) @ W - lift @ W`, for channels with values from `-lift` upwards.
 
-    The second product is a constant, of the weights as they are rounded: so their rounding counts for x, and not for
-    what was added to it.
+    The second product is a constant. It is computed from the rounded weights, so the rounding of the weights affects x
+    but not what was added to it.
 
     Args:
-        graph: where to write.
+        graph: the graph that is written.
         x: float32[..., n, inputs].
         lift: reads float32[inputs].
         weight: the weight W.
@@ -139,9 +161,9 @@ def lifted(graph: GraphWriter, x: ir.Value, lift: ReadVector, weight: IntegerWei
     def read() -> NDArray[np.float32]:
         return np.asarray(lift() @ weight.rounded(), np.float32)
 
-    inputs, name = weight.inputs, weight.name
-    raised = graph.op("Add", x, graph.weight(f"{name}.lift", ir.DataType.FLOAT, (inputs,), lift))
-    share = graph.weight(f"{name}.lifted", ir.DataType.FLOAT, (weight.outputs,), read)
+    layer = weight.layer
+    raised = graph.op("Add", x, graph.weight(f"{layer.name}.lift", ir.DataType.FLOAT, (layer.inputs,), lift))
+    share = graph.weight(f"{layer.name}.lifted", ir.DataType.FLOAT, (layer.outputs,), read)
     return graph.op("Sub", one_sided(graph, raised, weight), share)
 
 

@@ -4,39 +4,37 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from legato.convert.graph.precision import Float32, Precision, Smoothing
+from legato.convert.graph.sites import Linear, Site
 from legato.convert.graph.writer import GraphWriter
-from legato.convert.quantize.precision import Float32, Precision, ReadMatrix, Smoothing
-from legato.convert.quantize.sites import Place, place_of
 
 
-class ByPlace(Float32):
-    """One recipe for most layers, and another where `choose` gives one.
+class BySite(Float32):
+    """One precision for most linear layers, and another for those that `choose` selects.
 
     Args:
         recipe: name of the mixture.
-        rest: for all layers that `choose` leaves.
-        choose: the recipe of a layer by its place, or None.
+        rest: the precision of all layers for which `choose` returns None.
+        choose: returns the precision of a layer for its site, or None.
     """
 
     name = "int8"
 
-    def __init__(self, recipe: str, rest: Precision, choose: Callable[[Place], Precision | None]) -> None:
+    def __init__(self, recipe: str, rest: Precision, choose: Callable[[Site], Precision | None]) -> None:
         self.recipe, self._rest, self._choose = recipe, rest, choose
 
     @property
     def transducer(self) -> Precision:
-        """That of the rest."""
+        """The one that goes with `rest`."""
         return self._rest.transducer
 
-    def linear(
-        self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
-    ) -> ir.Value:
+    def linear(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
         """See `Precision.linear`."""
-        return self._of(name).linear(graph, x, name, inputs, outputs, read)
+        return self._of(layer).linear(graph, x, layer)
 
-    def smoothing(self, name: str, read: ReadMatrix) -> Smoothing | None:
+    def smoothing(self, layer: Linear) -> Smoothing | None:
         """See `Precision.smoothing`."""
-        return self._of(name).smoothing(name, read)
+        return self._of(layer).smoothing(layer)
 
-    def _of(self, name: str) -> Precision:
-        return self._choose(place_of(name)) or self._rest
+    def _of(self, layer: Linear) -> Precision:
+        return self._choose(layer.site) or self._rest

@@ -1,37 +1,38 @@
-"""Rotation: outliers are spread over their neighbours, by a product that the weights undo."""
+"""Rotation: outliers are spread over neighboring channels by a product that the weights undo."""
+
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from legato.convert.graph.sites import Linear
 from legato.convert.graph.writer import GraphWriter
 from legato.convert.quantize.integer import integer_weight, symmetric
-from legato.convert.quantize.per_token import PerRow
-from legato.convert.quantize.precision import ReadMatrix
+from legato.convert.quantize.per_token import PerToken
 
-#: Channels that are mixed with each other, at most: a power of 2.
+#: The largest number of channels that are mixed with each other: a power of 2.
 BLOCK = 128
 
 
-class Rotated(PerRow):
-    """Per-row activations behind a randomised Hadamard rotation of blocks of channels.
+class Rotated(PerToken):
+    """Per-token activations after a randomized Hadamard rotation of blocks of channels (QuaRot, arXiv:2404.00456).
 
     `x @ W = (x @ Q) @ (Q.T @ W)` for orthogonal Q. Every rotated channel is a sum of all channels of its block with
-    random signs, so one large channel adds a little to each, and one-sided values become two-sided. No calibration is
-    needed; the rotation of the activations costs a small FP32 product a layer. (QuaRot, arXiv:2404.00456.)
+    random signs, so one large channel adds a little to each, and one-sided values become two-sided. The recipe needs no
+    calibration. Rotating the activations costs a small FP32 product per layer.
     """
 
     recipe = "rotate"
 
-    def linear(
-        self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
-    ) -> ir.Value:
+    def linear(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
         """See `Precision.linear`."""
+        inputs, outputs = layer.inputs, layer.outputs
         block = min(BLOCK, inputs & -inputs)  # the largest power of 2 that divides the inputs
         rotation = hadamard(block)
 
         def rotated() -> NDArray[np.float32]:
-            blocks = read().reshape(inputs // block, block, outputs).astype(np.float64)
+            blocks = layer.read().reshape(inputs // block, block, outputs).astype(np.float64)
             return (rotation.T @ blocks).reshape(inputs, outputs).astype(np.float32)
 
         matrix = graph.weight(
@@ -39,11 +40,15 @@ class Rotated(PerRow):
         )
         blocks = graph.op("Reshape", x, graph.constant([0, 0, inputs // block, block]))
         x = graph.op("Reshape", graph.op("MatMul", blocks, matrix), graph.constant([0, 0, inputs]))
-        return symmetric(graph, x, integer_weight(graph, name, inputs, outputs, rotated))
+        return symmetric(graph, x, integer_weight(graph, replace(layer, read=rotated)))
 
 
 def hadamard(size: int) -> NDArray[np.float64]:
-    """Orthogonal matrix [size, size] for a power of 2: a Hadamard matrix, its rows with random but fixed signs."""
+    """Return an orthogonal matrix, float64[size, size]: a Hadamard matrix with random but fixed signs of its rows.
+
+    Args:
+        size: a power of 2.
+    """
     matrix = np.ones((1, 1))
     while len(matrix) < size:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])

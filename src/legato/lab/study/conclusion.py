@@ -52,12 +52,12 @@ def _recipes(study: Study) -> Iterator[str]:
         f"Whole models: the frames of `{best}` are nearest to FP32's (error {_percent(figures[best].encoder_error)}), "
         f"those of `{worst}` farthest ({_percent(figures[worst].encoder_error)})."
     )
-    plain = [name for name in ("per-tensor", "reference", "per-row") if name in figures]
+    plain = [name for name in ("per-tensor", "dynamic-per-tensor", "per-token") if name in figures]
     if len(plain) == 3:
         errors = [_percent(figures[name].encoder_error) for name in plain]
         yield (
             f"Plain dynamic INT8: {errors[0]} with a scale a weight, {errors[1]} with a scale an output channel "
-            f"(`reference`), {errors[2]} when every frame has its own activation scale too (`per-row`)."
+            f"(`dynamic-per-tensor`), {errors[2]} when every frame has its own activation scale too (`per-token`)."
         )
     certain = [name for name, found in figures.items() if not found.wer_difference.is_noise]
     if certain:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from legato.audio.source import read_audio
-from legato.convert.checkpoint import Checkpoint, open_checkpoint
+from legato.convert.checkpoint import Checkpoint
+from legato.convert.open import open_checkpoint
 from legato.convert.quantize import DEFAULT_RECIPE
-from legato.convert.quantize.calibration import Clip, sample_clips
-from legato.convert.quantize.calibration import read_manifest as read_calibration
+from legato.convert.quantize.clips import Clip, sample_clips
+from legato.convert.quantize.clips import read_manifest as read_calibration
 from legato.decode.greedy import Emission
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError, BundleError, ConversionError, LanguageError, StudyError

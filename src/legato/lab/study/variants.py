@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from legato.convert.graph.precision import Float32, Precision
+from legato.convert.graph.sites import Linear, Site
 from legato.convert.graph.writer import GraphWriter
-from legato.convert.quantize import RECIPES, Place, Recipe
-from legato.convert.quantize.mixed import ByPlace
-from legato.convert.quantize.precision import DynamicInt8, Float32, Precision, ReadMatrix
+from legato.convert.quantize import RECIPES, Recipe
+from legato.convert.quantize.mixed import BySite
+from legato.convert.quantize.per_tensor import DynamicPerTensor
 
-#: Groups of the encoder's layers (see `legato.convert.quantize.sites`) with their names in reports.
+#: Groups of the encoder's layers (see `legato.convert.graph.sites.Group`) with their names in reports.
 ENCODER_GROUPS = {
     "subsampling": "subsampling projection",
     "attention": "attention",
@@ -25,18 +27,17 @@ ALL = frozenset(GROUPS)
 ENCODER = frozenset(ENCODER_GROUPS)
 
 
-class PerTensor(DynamicInt8):
+class PerTensor(DynamicPerTensor):
     """The published recipe with one scale for a whole weight instead of one an output channel."""
 
     recipe = "per-tensor"
 
     def __init__(self) -> None:
-        super().__init__(unsigned=True)
+        super().__init__(signed=False)
 
-    def linear(
-        self, graph: GraphWriter, x: ir.Value, name: str, inputs: int, outputs: int, read: ReadMatrix
-    ) -> ir.Value:
+    def linear(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
         """See `Precision.linear`."""
+        name, read = layer.name, layer.read
 
         def scale() -> np.float32:
             return np.float32(max(float(np.abs(read()).max()), 1e-20) / 127)
@@ -44,7 +45,7 @@ class PerTensor(DynamicInt8):
         weight = graph.weight(
             f"{name}.quantized",
             ir.DataType.UINT8,
-            (inputs, outputs),
+            (layer.inputs, layer.outputs),
             lambda: (np.rint(read() / scale()) + 128).astype(np.uint8),
         )
         scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (), lambda: np.array(scale()))
@@ -63,7 +64,7 @@ WAYS: dict[str, Recipe] = {
 }
 
 #: Those whose activations have one scale a tensor: what they compute depends on how many frames a call has.
-BY_TENSOR = ("per-tensor", "reference")
+BY_TENSOR = ("per-tensor", "dynamic-per-tensor")
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,10 @@ class Variant:
         if self.groups >= ENCODER and self.layer is None:
             return recipe
 
-        def choose(place: Place) -> Precision | None:
-            return recipe if place.group in self.groups and self.layer in (None, place.layer) else None
+        def choose(site: Site) -> Precision | None:
+            return recipe if site.group in self.groups and self.layer in (None, site.layer) else None
 
-        return ByPlace(recipe.recipe, Float32(), choose)
+        return BySite(recipe.recipe, Float32(), choose)
 
     def transducer_precision(self, recipe: Precision, net: str) -> Precision:
         """Precision of the prediction net or the joint: INT8 also for a recipe that would leave it in FP32."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import onnx_ir as ir
 
 from legato.convert.bundle_writer import save_graph, write_bundle
-from legato.convert.checkpoint import open_checkpoint
 from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
-from legato.convert.quantize.calibration import Clip, input_ranges
-from legato.convert.quantize.precision import Float32, Precision
+from legato.convert.graph.precision import Float32, Precision
+from legato.convert.open import open_checkpoint
+from legato.convert.quantize.calibration import input_ranges
+from legato.convert.quantize.clips import Clip
 from legato.convert.quantize.weight_only import WeightOnly
 from legato.decode.transducer import Transducer
 from legato.lab.study.variants import WAYS, Variant

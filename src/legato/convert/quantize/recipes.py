@@ -1,0 +1,87 @@
+"""The table of recipes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from legato.convert.graph.precision import Precision
+from legato.convert.graph.sites import Group, Site, Source
+from legato.convert.quantize.mixed import BySite
+from legato.convert.quantize.per_tensor import DynamicPerTensor
+from legato.convert.quantize.per_token import PerToken
+from legato.convert.quantize.rotate import Rotated
+from legato.convert.quantize.smooth import PerTokenSmooth, PerTokenSmooth7Bit
+from legato.convert.quantize.two_term import TwoTerm
+from legato.convert.quantize.weight_only import WeightOnly
+
+#: Name of a weight -> the largest magnitude of every input channel on calibration audio, float32[inputs].
+Ranges = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One choice of `convert(..., recipe=NAME)`.
+
+    Attributes:
+        make: returns the precision for the ranges that calibration found; they are empty unless `calibrated`.
+        summary: a description of one line.
+        calibrated: whether the recipe needs the ranges of the layers' inputs on real audio.
+    """
+
+    make: Callable[[Ranges], Precision]
+    summary: str
+    calibrated: bool = False
+
+
+def _mixed(ranges: Ranges) -> Precision:
+    """The inner activations of the feed-forward modules have the worst outliers and no LayerNorm to absorb factors."""
+    two_term = TwoTerm()
+
+    def choose(site: Site) -> Precision | None:
+        return two_term if (site.group, site.source) == (Group.FEED_FORWARD, Source.SILU) else None
+
+    return BySite("mixed", PerTokenSmooth(ranges), choose)
+
+
+RECIPES: dict[str, Recipe] = {
+    "dynamic-per-tensor": Recipe(
+        lambda _: DynamicPerTensor(signed=False),
+        "the published recipe: a weight scale per output channel, an activation scale per tensor",
+    ),
+    "per-token": Recipe(
+        lambda _: PerToken(), "a weight scale per output channel, an activation scale per frame of every stream"
+    ),
+    "per-token-smooth": Recipe(
+        PerTokenSmooth,
+        "per-token, with outlier channels of the activations scaled down into the weights by calibration",
+        calibrated=True,
+    ),
+    "per-token-smooth-7bit": Recipe(
+        PerTokenSmooth7Bit,
+        "per-token-smooth with 7-bit weights: less accurate, faster with many streams",
+        calibrated=True,
+    ),
+    "rotate": Recipe(lambda _: Rotated(), "per-token, with outliers spread over blocks of channels by a rotation"),
+    "two-term": Recipe(
+        lambda _: TwoTerm(), "per-token, with activations as two INT8 terms: almost no activation error, slower"
+    ),
+    "mixed": Recipe(
+        _mixed,
+        "two-term in the second layers of the feed-forward modules, per-token-smooth elsewhere",
+        calibrated=True,
+    ),
+    "weight-only": Recipe(lambda _: WeightOnly(8), "8-bit weights with a scale per block of 32 inputs (MatMulNBits)"),
+    "weight-only-4bit": Recipe(
+        lambda _: WeightOnly(4), "4-bit weights with a scale per block of 32 inputs (MatMulNBits)"
+    ),
+}
+
+#: As accurate as `two-term` with half of its integer products.
+DEFAULT_RECIPE = "per-token-smooth"
+
+
+def recipe_summaries() -> dict[str, str]:
+    """Return the one-line description of every recipe by its name, in the order in which they should be listed."""
+    return {name: recipe.summary for name, recipe in RECIPES.items()}
