@@ -160,12 +160,12 @@ def measure(
 
     Raises:
         KeyError: a weight that every model of this architecture has is missing.
-        ValueError: there is no conformer layer, or the index of one is not a number.
+        ValueError: the index of a conformer layer is not a number.
     """
     width = shapes["encoder.pre_encode.out.weight"][0]
     lstm = "decoder.prediction.dec_rnn.lstm.weight_ih_l"
     return Architecture(
-        layers=1 + max(int(name.split(".")[2]) for name in shapes if name.startswith("encoder.layers.")),
+        layers=1 + max((int(name.split(".")[2]) for name in shapes if name.startswith("encoder.layers.")), default=-1),
         width=width,
         heads=shapes["encoder.layers.0.self_attn.pos_bias_u"][0],
         feed_forward=shapes["encoder.layers.0.feed_forward1.linear1.weight"][0],

@@ -69,8 +69,10 @@ def open_transformers(path: Path) -> Checkpoint:
             mel=_mel_config(path, processor),
             scaled_input=bool(encoder.get("scale_input", False)),
         )
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise CheckpointError(f"{path}: another architecture: {error} is missing.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: another architecture: {error}.") from error
     check_shapes(path, architecture, shapes)
     if (blank := int(config["blank_token_id"])) != architecture.vocabulary:
         raise CheckpointError(

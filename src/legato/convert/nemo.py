@@ -63,8 +63,10 @@ def _open(path: Path, folder: Path) -> Checkpoint:
             mel=mel,
             scaled_input=bool(config["encoder"].get("xscaling", True)),
         )
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise CheckpointError(f"{path}: another architecture: the weight {error} is missing.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: another architecture: {error}.") from error
     check_shapes(path, architecture, shapes)
 
     def release() -> None:

@@ -86,6 +86,26 @@ def _rebuild_parameter(data: StoredTensor, *_: Any) -> StoredTensor:
     return data
 
 
+def _unpickle(archive: zipfile.ZipFile) -> Any:
+    pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise CheckpointError("contains no data.pkl, so it was not saved by torch.save.")
+    try:
+        with archive.open(pickles[0]) as stream:
+            return _TensorUnpickler(stream).load()
+    except (pickle.UnpicklingError, EOFError, IndexError, TypeError, ValueError, AttributeError, KeyError) as error:
+        raise CheckpointError(f"its pickle cannot be read ({error}).") from error
+
+
+def _tensors(loaded: Any) -> dict[str, StoredTensor]:
+    """Return the tensors of a dictionary, or of the dictionary under its key `state_dict`."""
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict):
+        raise CheckpointError(f"contains a {type(loaded).__name__}, not a dictionary of tensors.")
+    return {str(name): value for name, value in loaded.items() if isinstance(value, StoredTensor)}
+
+
 class TorchArchive:
     """An open `torch.save` file (zip format, little-endian, uncompressed as torch writes it), memory-mapped."""
 
@@ -99,25 +119,14 @@ class TorchArchive:
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = {Path(info.filename).name: info for info in archive.infolist() if "/data/" in info.filename}
-                pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-                if len(pickles) != 1:
-                    raise CheckpointError(f"{path.name}: contains no data.pkl, so it was not saved by torch.save.")
-                with archive.open(pickles[0]) as stream:
-                    loaded = _TensorUnpickler(stream).load()
+                self.tensors = _tensors(_unpickle(archive))
         except zipfile.BadZipFile as error:
             raise CheckpointError(
                 f"{path.name}: not in the zip format of torch (broken, or saved by torch before 1.6). Save it again "
                 "with a current version of torch."
             ) from error
-        except (pickle.UnpicklingError, EOFError, IndexError, TypeError, ValueError, AttributeError, KeyError) as error:
-            raise CheckpointError(f"{path.name}: its pickle cannot be read ({error}).") from error
         except CheckpointError as error:
             raise CheckpointError(f"{path.name}: {error}") from error
-        if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-            loaded = loaded["state_dict"]
-        if not isinstance(loaded, dict):
-            raise CheckpointError(f"{path.name}: contains a {type(loaded).__name__}, not a dictionary of tensors.")
-        self.tensors = {str(k): v for k, v in loaded.items() if isinstance(v, StoredTensor)}
         if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
             raise CheckpointError(f"{path.name}: its tensors are compressed, which torch.save never does.")
         self._offsets = {name: info.header_offset for name, info in entries.items()}
