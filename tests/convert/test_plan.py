@@ -12,6 +12,7 @@ from legato.convert.names import FORMER_RECIPES
 from legato.convert.quantize import recipe_summaries
 from legato.model.bundle import open_bundle
 from tests.conftest import MakeBundle, checkpoint_path
+from tests.support.command import legato as command
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,19 @@ def test_the_former_name_of_the_published_layout(tmp_path: Path, make_bundle: Ma
     found = ours(tmp_path / "out")
     assert (found["format"], found["layout"], found["recipe"]) == (2, "published", "dynamic-per-tensor")
     assert found["files"] == ours(make_bundle("nemo-r3", "int8", "published"))["files"]
+
+
+def test_the_command_accepts_former_names_with_a_note(tmp_path: Path) -> None:
+    arguments = ("--layout", "reference", "--recipe", "reference")
+    result = command("convert", checkpoint_path("nemo-r3"), tmp_path / "out", *arguments, home=tmp_path)
+    assert result.returncode == 0
+    notes = result.stderr.decode()
+    assert "The layout 'reference' is now called 'published'." in notes
+    assert "The recipe 'reference' is now called 'dynamic-per-tensor'." in notes
+    assert (ours(tmp_path / "out")["layout"], ours(tmp_path / "out")["recipe"]) == ("published", "dynamic-per-tensor")
+    failed = command("convert", checkpoint_path("nemo-r3"), tmp_path / "other", "--layout", "magic", home=tmp_path)
+    assert failed.returncode == 2
+    assert b"native or published" in failed.stderr
 
 
 def test_bundles_of_format_1_open(tmp_path: Path, make_bundle: MakeBundle) -> None:

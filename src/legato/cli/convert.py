@@ -20,26 +20,20 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
-class Layout(StrEnum):
-    """Kinds of graphs."""
-
-    NATIVE = "native"
-    REFERENCE = "reference"
-
-
 @guarded
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A .nemo archive or a transformers folder.")],
     out: Annotated[Path, typer.Argument(help="The folder to make.")],
     precision: Annotated[Precision, typer.Option(help="Kind of weights.")] = Precision.INT8,
     layout: Annotated[
-        Layout, typer.Option(help="native: what Legato runs best; reference: for apps made for the published model.")
-    ] = Layout.NATIVE,
+        str,
+        typer.Option(help="native: what Legato runs best; published: for applications made for the published model."),
+    ] = "native",
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="How INT8 is done: reference, per-row, per-row-smooth, two-term, mixed, weight-only or "
-            "weight-only-4bit. By default the best one."
+            help="Kind of INT8: dynamic-per-tensor, per-token, per-token-smooth, per-token-smooth-7bit, rotate, "
+            "two-term, mixed, weight-only or weight-only-4bit. By default the best one."
         ),
     ] = None,
     calibration: Annotated[
@@ -52,8 +46,14 @@ def convert(
 ) -> None:
     """Convert a checkpoint to a model folder."""
     require("Converting", "convert")
+    from legato.convert import LAYOUTS
     from legato.convert import convert as run
+    from legato.convert.names import current_layout, current_recipe
 
+    layout = current_layout(layout, say)
+    recipe = recipe and current_recipe(recipe, say)
+    if layout not in LAYOUTS:
+        raise typer.BadParameter(f"{layout!r}: choose {' or '.join(LAYOUTS)}.", param_hint="--layout")
     run = partial(run, checkpoint, out, precision=precision, layout=layout, recipe=recipe, calibration=calibration)
     if sys.stderr.isatty():
         from legato.cli.progress import steps_bar
