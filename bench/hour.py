@@ -17,8 +17,8 @@ from pathlib import Path
 
 import legato
 from legato.lab.benchmark import sample_audio
-from legato.lab.memory import rss
-from legato.types import Samples
+from legato.lab.machine import rss
+from legato.runtime.features import Samples
 
 PIECE = 1600
 MINUTE = 60 * 16000

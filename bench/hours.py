@@ -32,9 +32,10 @@ import legato
 from bench.clips import MANIFEST, MODEL, Clip, load_clips
 from bench.hour import MINUTE, PIECE, place, print_places, ratios_of
 from legato.audio.source import SAMPLE_RATE
-from legato.lab.evaluate.scoring import Counts, count
-from legato.lab.memory import rss
-from legato.types import Event, Samples, Segment, Word
+from legato.lab.machine import rss
+from legato.lab.scoring import Counts, count
+from legato.runtime.features import Samples
+from legato.types import Event, Segment, Word
 
 HOUR = 60 * MINUTE
 LATE_SECONDS = 0.9

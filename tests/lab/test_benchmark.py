@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from legato.lab.benchmark import largest, sample_audio
-from legato.lab.memory import peak_rss, rss
+from legato.lab.machine import peak_rss, rss
 from tests.conftest import MakeBundle
 from tests.support.command import failed, legato
 

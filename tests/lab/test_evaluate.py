@@ -19,10 +19,10 @@ import jiwer
 import numpy as np
 import pytest
 
-from legato.lab.evaluate.bootstrap import holm, interval, paired_difference, unpaired_difference
+from legato.lab.bootstrap import holm, interval, paired_difference, unpaired_difference
 from legato.lab.evaluate.fleurs import read_fleurs
-from legato.lab.evaluate.normalise import Choice, normalizer
-from legato.lab.evaluate.scoring import Counts, align, count_characters, count_words
+from legato.lab.normalize import Choice, normalizer
+from legato.lab.scoring import Counts, align, count_characters, count_words
 from tests.support.command import environment, failed, legato
 from tests.support.dataset_hub import DatasetHub
 from tests.support.numbers_model import NUMBERS, NUMBERS_MODEL

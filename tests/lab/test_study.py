@@ -22,9 +22,9 @@ from legato.convert.graph.native import write_native_encoder
 from legato.convert.quantize.per_token import PerRow
 from legato.errors import StudyError
 from legato.lab.study import Outcome, Plan, Study, conclude, investigate
+from legato.lab.study.figures import edits, paired_difference, plain
 from legato.lab.study.measure import search_path, tokens_of
 from legato.lab.study.results import Difference, Heard
-from legato.lab.study.score import edits, paired_difference, plain
 from legato.lab.study.variants import ALL, ENCODER, GROUPS, Variant, parts_of, whole_recipes
 from tests.conftest import MakeBundle, checkpoint_path
 from tests.support.paths import REFERENCES

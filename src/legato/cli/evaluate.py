@@ -94,8 +94,8 @@ def evaluate(
     from legato.lab.evaluate import baseline as gate
     from legato.lab.evaluate import report as reports
     from legato.lab.evaluate.data import finish
-    from legato.lab.evaluate.normalise import Choice
     from legato.lab.evaluate.run import Condition, open_models, run
+    from legato.lab.normalize import Choice
     from legato.runtime.session import default_threads
 
     make_folder(output)

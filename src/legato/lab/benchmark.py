@@ -21,7 +21,7 @@ from legato.audio.source import read_audio
 from legato.engine import Engine, Step
 from legato.engine.streams import EngineStream
 from legato.errors import BusyError, LegatoError
-from legato.lab.memory import peak_rss
+from legato.lab.machine import peak_rss
 from legato.recognizer import Recognizer, load
 from legato.types import Samples
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from legato.errors import EvaluationError
-from legato.lab.evaluate.bootstrap import Difference, holm, paired_difference, unpaired_difference
+from legato.lab.bootstrap import Difference, holm, paired_difference, unpaired_difference
 from legato.lab.evaluate.report import ALL
 
 #: One-sided chance of an alarm without cause, in a whole run: that of lying above a 95 % interval.

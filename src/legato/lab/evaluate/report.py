@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from legato.lab.evaluate.bootstrap import RESAMPLES, interval
+from legato.lab.bootstrap import RESAMPLES, interval
 from legato.lab.evaluate.data import Problem
-from legato.lab.evaluate.normalise import Choice, normalizer
 from legato.lab.evaluate.run import Condition, Model, Outcome, Result
-from legato.lab.evaluate.scoring import (
+from legato.lab.evaluate.worker import SPEECH_DB
+from legato.lab.normalize import Choice, normalizer
+from legato.lab.scoring import (
     CHARACTER_LANGUAGES,
     UNSPACED_LANGUAGES,
     Counts,
@@ -24,7 +25,6 @@ from legato.lab.evaluate.scoring import (
     count_characters,
     count_words,
 )
-from legato.lab.evaluate.worker import SPEECH_DB
 from legato.version import __version__
 
 FORMAT = 1

@@ -10,7 +10,7 @@ import jinja2
 from legato.lab.evaluate import report_markdown as tables
 from legato.lab.evaluate.charts import by_chunk, by_precision, latency
 from legato.lab.evaluate.report import headline, percent
-from legato.lab.evaluate.scoring import Piece, align, base, characters, words
+from legato.lab.scoring import Piece, align, base, characters, words
 
 #: Worst utterances that are shown of each language.
 _WORST = 6

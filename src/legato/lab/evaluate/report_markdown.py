@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from legato.lab.evaluate.report import ALL, headline, percent
-from legato.lab.evaluate.scoring import UNSPACED_LANGUAGES, base
+from legato.lab.scoring import UNSPACED_LANGUAGES, base
 
 #: The chunk size of the card's first table, if it was run.
 _CARD_MS = 320

@@ -13,10 +13,9 @@ import onnxruntime
 from legato.errors import ChunkSizeError, EvaluationError, LanguageError, LegatoError
 from legato.files import sha256_of
 from legato.lab.evaluate.data import Problem, Utterance
-from legato.lab.evaluate.scoring import base
 from legato.lab.evaluate.worker import Job, Recognition, Worker
-from legato.model.bundle import Bundle, open_bundle
-from legato.model.languages import AUTO
+from legato.lab.scoring import base
+from legato.model.bundle import AUTO, Bundle, file_sha256, open_bundle
 from legato.model.registry import resolve
 from legato.version import __version__
 

@@ -20,7 +20,7 @@ import numpy as np
 from legato import errors
 from legato.audio.source import open_audio
 from legato.errors import AudioError, EvaluationError, LegatoError
-from legato.lab.memory import peak_rss
+from legato.lab.machine import peak_rss
 from legato.recognizer import Recognizer, load
 from legato.types import Final, Partial, Samples
 

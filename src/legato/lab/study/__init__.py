@@ -5,11 +5,11 @@ Needs the extras `legato[convert]` and `legato[evaluate]`.
 
 from legato.convert.quantize import DEFAULT_RECIPE
 from legato.lab.study.conclusion import conclude
+from legato.lab.study.figures import Figures, Interval
 from legato.lab.study.investigation import Plan, investigate
 from legato.lab.study.plot import draw
 from legato.lab.study.report import as_markdown, tables
 from legato.lab.study.results import Outcome, Study
-from legato.lab.study.score import Figures, Interval
 
 __all__ = [
     "DEFAULT_RECIPE",

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from legato.lab.study.figures import Figures, Interval
 from legato.lab.study.report import label
 from legato.lab.study.results import Outcome, Study
-from legato.lab.study.score import Figures, Interval
 from legato.lab.study.variants import GROUPS
 
 #: Parts that add up to the whole within this are taken for parts of it.

@@ -22,12 +22,10 @@ from legato.convert.quantize.calibration import read_manifest as read_calibratio
 from legato.decode.greedy import Emission
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError, BundleError, ConversionError, LanguageError, StudyError
-from legato.files import sha256_of
-from legato.framing import FRAME_MS
-from legato.lab.study.manifest import Utterance, read_manifest, spread
+from legato.lab.study.figures import edits, plain
 from legato.lab.study.measure import SearchPath, encoder_frames, search_path, text_of, tokens_of
 from legato.lab.study.results import Difference, Heard, Outcome, Study
-from legato.lab.study.score import edits, plain
+from legato.lab.study.utterances import Utterance, read_manifest, spread
 from legato.lab.study.variants import BY_TENSOR, WAYS, Variant, parts_of, whole_recipes
 from legato.lab.study.workshop import Workshop
 from legato.recognizer import Recognizer
@@ -48,7 +46,7 @@ class Plan:
 
     Attributes:
         checkpoint: a `.nemo` archive or a transformers folder.
-        manifest: recordings with text (see `legato.lab.study.manifest`).
+        manifest: recordings with text (see `legato.lab.study.utterances`).
         output: folder for `study.json`, and for the variants while they are at work.
         recipes: the recipes whose groups and layers are studied; by default `DEFAULT_RECIPE`.
         layers: encoder layers to study one by one; None for all of them.

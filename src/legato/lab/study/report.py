@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from legato.lab.study.figures import Interval
 from legato.lab.study.results import Outcome, Study
-from legato.lab.study.score import Interval
 from legato.lab.study.variants import ENCODER_GROUPS, GROUPS, WAYS
 
 COLUMNS = (

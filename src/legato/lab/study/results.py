@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from legato.errors import StudyError
-from legato.lab.study.score import Figures, Numbers, paired_difference, rate
+from legato.lab.study.figures import Figures, Numbers, paired_difference, rate
 from legato.lab.study.variants import Variant
 
 FORMAT = 1

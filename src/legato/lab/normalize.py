@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from legato.lab.evaluate.scoring import base
+from legato.lab.scoring import base
 
 #: Languages whose vowel signs are combining marks. Whisper's basic normaliser replaces every mark by a space, which
 #: tears their words apart and makes vowels free.

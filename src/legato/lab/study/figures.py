@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from legato.lab.evaluate import bootstrap
+from legato.lab import bootstrap
 
 Numbers = NDArray[np.float64]
 
