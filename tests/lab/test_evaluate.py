@@ -70,9 +70,9 @@ def cell(report: dict[str, Any], language: str, mode: str = "manifest", chunk_ms
 
 
 def changed(rows: Rows) -> Rows:
-    """Four Spanish clips that are recognised without errors, with references in which errors are planted.
+    """Four Spanish clips that are recognized without errors, with references in which errors are planted.
 
-    Recognised:       Planted reference:                Counted by hand:
+    Recognized:       Planted reference:                Counted by hand:
     A B C ...         one more word in front            1 deletion
     A B C ...         first word exchanged              1 substitution
     A B C ...         last word missing                 1 insertion
@@ -260,7 +260,7 @@ def test_bad_lines_are_reported_and_the_rest_is_scored(rows: Rows, tmp_path: Pat
     message = failed(result)
     for number, words in enumerate(
         ["not JSON", "not a JSON object", "no audio_filepath", "no such file", "has no text", "'tlh-KX'", "noise.wav",
-         "empty once normalised", "language is not given", "nothing at 500 s", "not a number"], 2
+         "empty after normalization", "language is not given", "nothing at 500 s", "not a number"], 2
     ):  # fmt: skip
         [line] = [line for line in message.splitlines() if f"line {number}:" in line]
         assert words in line, line
@@ -524,7 +524,7 @@ def test_characters_by_language() -> None:
     ]  # fmt: skip
 
 
-def test_normalisers() -> None:
+def test_normalizers() -> None:
     assert normalizer("en-US")("Mr. Smith, it's twenty-one colours!") == "mister smith it is 21 colors"
     assert normalizer("de-DE")("Straße, (leise) Öl!") == "straße öl"
     assert normalizer("hi-IN")("हिन्दी।") == "हिन्दी"  # Whisper's own tears it apart at each vowel sign

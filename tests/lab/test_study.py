@@ -21,10 +21,12 @@ from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.quantize.per_token import PerRow
 from legato.errors import StudyError
+from legato.lab.normalize import LETTERS
+from legato.lab.scoring import distance
 from legato.lab.study import Outcome, Plan, Study, conclude, investigate
-from legato.lab.study.figures import edits, paired_difference, plain
+from legato.lab.study.figures import change
 from legato.lab.study.measure import search_path, tokens_of
-from legato.lab.study.results import Difference, Heard
+from legato.lab.study.results import Deviation, Fp32Result
 from legato.lab.study.variants import ALL, ENCODER, GROUPS, Variant, parts_of, whole_recipes
 from tests.conftest import MakeBundle, checkpoint_path
 from tests.support.paths import REFERENCES
@@ -140,7 +142,7 @@ def test_figures_are_those_of_converted_bundles(finished: tuple[Path, Result], m
     fp32 = legato.load(make_bundle("transformers-a"), threads=1)
     texts = [fp32.transcribe(path(heard), language=spoken(heard)).text for heard in found["utterances"]]
     assert [heard["found"] for heard in found["utterances"]] == texts
-    expected = jiwer.wer([plain(h["text"]) for h in found["utterances"]], [plain(text) for text in texts])
+    expected = jiwer.wer([LETTERS(h["text"]) for h in found["utterances"]], [LETTERS(text) for text in texts])
     assert found["fp32"]["wer"] == pytest.approx(expected)
     for recipe in ("per-row", "two-term", "reference"):
         other = legato.load(make_bundle("transformers-a", "int8", recipe=recipe), threads=1)
@@ -157,7 +159,7 @@ def test_figures_are_those_of_converted_bundles(finished: tuple[Path, Result], m
             if recipe != "reference":
                 got = other.encode(samples, language=spoken(heard))
                 squares += np.sum((got - frames) ** 2, dtype=np.float64), np.sum(frames**2, dtype=np.float64)
-            edited += edits(heard["tokens"], tokens)
+            edited += distance(heard["tokens"], tokens)
         entry = found["variants"][f"recipes/{recipe}"]
         assert sum(entry["utterances"]["token_edits"]) == edited
         if recipe != "reference":
@@ -220,29 +222,29 @@ def test_divergence_along_the_path(make_bundle: MakeBundle, fox: NDArray[np.floa
 def test_bootstrap_of_a_difference() -> None:
     lengths = np.array([3.0, 5, 2, 8, 1, 4] * 5)
     baseline = np.array([0.0, 1, 0, 2, 1, 0] * 5)
-    same = paired_difference(baseline, baseline, lengths, 1)
+    same = change(baseline, baseline, lengths, 1)
     assert (same.value, same.low, same.high) == (0, 0, 0)
     assert same.is_noise
     # A mistake more in every word: no resampling can change the difference of the rates.
-    more = paired_difference(baseline + lengths, baseline, lengths, 1)
+    more = change(baseline + lengths, baseline, lengths, 1)
     assert more.value == pytest.approx(1)
     assert more.low == pytest.approx(1)
     assert not more.is_noise
     errors = baseline + np.tile([1, 0, 0, -1, 1, 0], 5)
-    found = paired_difference(errors, baseline, lengths, 1)
+    found = change(errors, baseline, lengths, 1)
     generator, naive = np.random.default_rng(9), []
     for _ in range(4000):
         drawn = generator.integers(0, len(lengths), len(lengths))
         naive.append((errors - baseline)[drawn].sum() / lengths[drawn].sum())
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(naive, (2.5, 97.5))), abs=0.01)
     assert found.value == pytest.approx((errors - baseline).sum() / lengths.sum())
-    assert found == paired_difference(errors, baseline, lengths, 1)
-    assert paired_difference(np.zeros(2), np.zeros(2), np.zeros(2), 0).value == 0
+    assert found == change(errors, baseline, lengths, 1)
+    assert change(np.zeros(2), np.zeros(2), np.zeros(2), 0).value == 0
 
 
-def test_texts_are_compared_plain() -> None:
-    assert plain("It\u2019s  \u201cTwenty-One\u201d, Stra\u00dfe!") == "it's twenty one strasse"
-    assert plain("\u0939\u093f\u0928\u094d\u0926\u0940\u0964") == "\u0939\u093f\u0928\u094d\u0926\u0940"
+def test_texts_of_a_study_are_compared_by_letters() -> None:
+    assert LETTERS("It\u2019s  \u201cTwenty-One\u201d, Stra\u00dfe!") == "it's twenty one strasse"
+    assert LETTERS("\u0939\u093f\u0928\u094d\u0926\u0940\u0964") == "\u0939\u093f\u0928\u094d\u0926\u0940"
 
 
 def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[int]) -> Study:
@@ -251,11 +253,11 @@ def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[in
     planned += [Variant("alone", "per-row", frozenset([group])) for group in errors]
     study = Study("model", {}, 0, planned)
     for line in range(len(word_edits)):
-        study.heard.append(Heard(line, "a.wav", "a b", "a b", (1, 2), 2, 3, 0, 0, 1.0, 4))
+        study.fp32.append(Fp32Result(line, "a.wav", "a b", "a b", (1, 2), 2, 3, 0, 0, 1.0, 4))
     for variant in planned:
         error = errors[variant.part] if variant.part else everything
         counts = word_edits if not variant.part else [0] * len(word_edits)
-        rows = (Difference(error**2, error**2, count, 2, count, count) for count in counts)
+        rows = (Deviation(error**2, error**2, count, 2, count, count) for count in counts)
         study.outcomes[variant.key] = Outcome(variant, tuple(rows))
     return study
 
@@ -267,13 +269,13 @@ def test_the_conclusion_follows_the_figures() -> None:
         "the largest part of the squared error of the encoder's frames comes from the feed-forward modules: 64 %"
         in text
     )
-    assert "then attention 36 %. The groups add up to 100 % of what the whole has, so these are shares" in text
+    assert "then attention 36 %. The groups add up to 100 % of the total, so these are shares" in text
     assert "WER 0.00 % -> 0.00 %, the same text in each of 20 utterances" in text
     text = "\n".join(conclude(made_up(errors, 0.02, [1] * 20)))
-    assert "add up to 625 % of what the whole has, so they act on each other: read this as a ranking" in text
+    assert "add up to 625 % of the total, so they interact: read this as a ranking" in text
     assert "+50.00 points (95 % interval +50.00 to +50.00): more than the noise" in text
     assert "within the noise of 20" in "\n".join(conclude(made_up(errors, 0.05, [1] + [0] * 19)))
-    assert "no squared error of the encoder's frames at all" in "\n".join(conclude(made_up({"joint": 0.0}, 0, [0])))
+    assert "there is no squared error of the encoder's frames" in "\n".join(conclude(made_up({"joint": 0.0}, 0, [0])))
 
 
 def stopped(plan: Plan, after: int) -> None:
@@ -329,8 +331,8 @@ def test_going_on_after_an_interruption(finished: tuple[Path, Result], tmp_path:
         (["--layers", "x"], "give layers such as"),
         (["--chunk-ms", "100"], "100 ms is impossible"),
         (["--limit", "0"], "should be greater than or equal to 1"),
-        (["--manifest", "missing.jsonl"], "manifest cannot be read"),
-        (["--calibration", "missing.jsonl"], "calibration manifest cannot be read"),
+        (["--manifest", "missing.jsonl"], "no such manifest"),
+        (["--calibration", "missing.jsonl"], "no such manifest"),
     ],
 )
 def test_what_cannot_be_studied(tmp_path: Path, options: list[str], words: str) -> None:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from legato.lab.evaluate.report_markdown import table
+from legato.lab.markdown import table
 
 Cell = dict[str, Any]
 

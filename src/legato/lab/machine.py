@@ -1,20 +1,28 @@
-"""Memory that this process takes."""
+"""The machine that figures are measured on: its processor, and the memory of this process."""
 
+import platform
 import sys
 from pathlib import Path
 
+_CPUINFO = Path("/proc/cpuinfo")
 _STATUS = Path("/proc/self/status")
 
 
+def cpu_name() -> str:
+    """Return the name of the processor as the system reports it; the architecture if it reports none."""
+    name = next((line.split(":", 1)[1].strip() for line in _lines(_CPUINFO) if line.startswith("model name")), "")
+    return name or platform.processor() or platform.machine()
+
+
 def rss() -> int | None:
-    """Bytes of main memory in use now; None where the system does not say."""
+    """Return the resident memory of this process in bytes; None where the system does not report it."""
     return _status("VmRSS")
 
 
 def peak_rss() -> int | None:
-    """Bytes of main memory in use at most since the start of this program; None where the system does not say.
+    """Return the largest resident memory since the start of this program in bytes; None where it is not reported.
 
-    Linux is asked through /proc: `getrusage` counts what the process held before it became this program.
+    On Linux this reads /proc: `getrusage` includes what the process held before it executed this program.
     """
     if (peak := _status("VmHWM")) is not None:
         return peak
@@ -26,9 +34,18 @@ def peak_rss() -> int | None:
     return most if sys.platform == "darwin" else most * 1024
 
 
+def peak_rss_mb() -> float | None:
+    """Return `peak_rss` in units of 10**6 bytes, rounded to one decimal."""
+    peak = peak_rss()
+    return None if peak is None else round(peak / 1e6, 1)
+
+
 def _status(key: str) -> int | None:
+    return next((int(line.split()[1]) * 1024 for line in _lines(_STATUS) if line.startswith(f"{key}:")), None)
+
+
+def _lines(file: Path) -> list[str]:
     try:
-        lines = _STATUS.read_text().splitlines()
+        return file.read_text().splitlines()
     except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")), None)
+        return []

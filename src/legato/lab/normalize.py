@@ -1,5 +1,6 @@
-"""Which text normaliser is used for which language: Whisper's, from the whisper-normalizer package."""
+"""Normalization of texts before they are compared."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,15 +8,15 @@ from functools import cache
 
 from legato.lab.scoring import base
 
-#: Languages whose vowel signs are combining marks. Whisper's basic normaliser replaces every mark by a space, which
-#: tears their words apart and makes vowels free.
+#: Languages whose vowel signs are combining marks. Whisper's basic normalizer replaces every mark by a space, which
+#: splits their words and ignores vowels.
 MARKED_LANGUAGES = frozenset(
     {"as", "bn", "gu", "hi", "kn", "ml", "mr", "ne", "or", "pa", "sa", "si", "ta", "te", "th", "lo", "my", "km", "bo"}
 )
 
 
 class Choice(StrEnum):
-    """How texts are normalised before they are compared."""
+    """Which normalizer an evaluation uses."""
 
     AUTO = "auto"
     WHISPER = "whisper"
@@ -28,7 +29,7 @@ class Normalizer:
 
     Attributes:
         name: short name for reports.
-        about: what it does, in a sentence.
+        about: one sentence on what it does.
         apply: text in, text out.
     """
 
@@ -37,29 +38,38 @@ class Normalizer:
     apply: Callable[[str], str]
 
     def __call__(self, text: str) -> str:
-        """Normalise a text; white space at the ends goes, too."""
+        """Normalize a text; words are then separated by single spaces."""
         return " ".join(self.apply(text).split())
 
 
 @cache
 def normalizer(language: str | None, choice: Choice = Choice.AUTO) -> Normalizer:
-    """The normaliser of a language.
+    """Return the normalizer for a language, from the package whisper-normalizer.
 
     Args:
-        language: of the reference; None where it is unknown.
-        choice: `auto`: Whisper's, with marks kept where they are vowels; `whisper`: exactly Whisper's; `none`.
+        language: language of the reference; None if unknown.
+        choice: `auto`: Whisper's, but vowels that are combining marks are kept; `whisper`: exactly Whisper's; `none`.
     """
     if choice is Choice.NONE:
-        return Normalizer("none", "Texts as they are.", str)
+        return Normalizer("none", "Texts are unchanged.", str)
     from whisper_normalizer.basic import BasicTextNormalizer  # noqa: PLC0415 - only in the extra
 
     if base(language) == "en":
         from whisper_normalizer.english import EnglishTextNormalizer  # noqa: PLC0415
 
-        about = "Whisper's English normaliser: case, punctuation, fillers, contractions, numbers, British spelling."
+        about = "Whisper's English normalizer: case, punctuation, fillers, contractions, numbers, British spelling."
         return Normalizer("whisper-english", about, EnglishTextNormalizer())
     if choice is Choice.AUTO and base(language) in MARKED_LANGUAGES:
-        about = "Whisper's basic normaliser (case, punctuation, brackets), with combining marks kept: they are vowels."
+        about = "Whisper's basic normalizer (case, punctuation, brackets), but keeps combining marks: they are vowels."
         return Normalizer("whisper-basic-marks", about, BasicTextNormalizer(preserve_marks=True))
-    about = "Whisper's basic normaliser: case, punctuation, symbols, brackets."
+    about = "Whisper's basic normalizer: case, punctuation, symbols, brackets."
     return Normalizer("whisper-basic", about, BasicTextNormalizer())
+
+
+def _letters(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    return "".join(c if unicodedata.category(c)[0] in "LMN" or c == "'" else " " for c in folded)
+
+
+#: The normalizer of `legato study`, the same for every language.
+LETTERS = Normalizer("letters", "Lower case; letters, marks, digits and apostrophes only.", _letters)

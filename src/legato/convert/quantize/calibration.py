@@ -1,6 +1,5 @@
 """Calibration: how large the inputs of every linear layer get on speech."""
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from legato.audio.source import read_audio
+from legato.audio.manifest import ManifestError, excerpt, read_entries
+from legato.audio.source import SAMPLE_RATE, read_audio
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.graph.writer import GraphWriter
@@ -39,10 +39,21 @@ class Clip:
     Attributes:
         path: the audio file.
         language: locale or language code, `auto` where the manifest names none.
+        offset, duration: the part of the file, in seconds; the whole file without an offset.
     """
 
     path: Path
     language: str
+    offset: float | None = None
+    duration: float | None = None
+
+    def read(self) -> NDArray[np.float32]:
+        """Read the audio: float32[n] at 16 kHz.
+
+        Raises:
+            AudioError: the file is not usable, or ends before `offset`.
+        """
+        return excerpt(read_audio(self.path), SAMPLE_RATE, self.offset, self.duration, self.path)
 
 
 def sample_clips() -> list[Clip]:
@@ -52,32 +63,16 @@ def sample_clips() -> list[Clip]:
 
 
 def read_manifest(manifest: Path) -> list[Clip]:
-    """Read a NeMo manifest: a JSON object a line with `audio_filepath` and, if known, `lang`.
-
-    Relative paths start at the manifest's folder.
+    """Read the recordings of a manifest (see `legato.audio.manifest`), of which every line is needed.
 
     Raises:
-        ConversionError: names the line and what is wrong with it.
+        ConversionError: names the file or the line, and what is wrong with it.
     """
     try:
-        lines = manifest.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConversionError(f"{manifest}: the calibration manifest cannot be read ({error}).") from error
-    clips = [_clip(manifest, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not clips:
-        raise ConversionError(f"{manifest}: the calibration manifest is empty. Name at least one recording.")
-    return clips
-
-
-def _clip(manifest: Path, number: int, line: str) -> Clip:
-    try:
-        entry: Any = json.loads(line)
-    except ValueError as error:
-        raise ConversionError(f"{manifest}, line {number}: not JSON ({error}).") from error
-    path = entry.get("audio_filepath") if isinstance(entry, dict) else None
-    if not isinstance(path, str) or not path:
-        raise ConversionError(f"{manifest}, line {number}: has no audio_filepath.")
-    return Clip(manifest.parent / path, str(entry.get("lang") or AUTO))
+        entries = read_entries(manifest)
+    except ManifestError as error:
+        raise ConversionError(str(error)) from None
+    return [Clip(entry.audio, entry.language or AUTO, entry.offset, entry.duration) for entry in entries]
 
 
 def input_ranges(checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path) -> dict[str, NDArray[np.float32]]:
@@ -107,7 +102,7 @@ def input_ranges(checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path) ->
     ranges: dict[str, NDArray[np.float32]] = {}
     for clip in clips:
         try:
-            samples = read_audio(clip.path)
+            samples = clip.read()
         except AudioError as error:
             logger.warning("calibration without %s: %s", clip.path, error)
             continue

@@ -110,6 +110,10 @@ class DynamicInt8(Float32):
     def __init__(self, *, unsigned: bool) -> None:
         self.unsigned = unsigned
 
+    def scales(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scale of every output channel of a weight float32[inputs, outputs]: float32[outputs]."""
+        return column_scales(matrix)
+
     @property
     def transducer(self) -> Precision:
         """FP32: the published recipe quantizes the encoder only."""
@@ -122,16 +126,17 @@ class DynamicInt8(Float32):
         dtype = ir.DataType.UINT8 if self.unsigned else ir.DataType.INT8
         zero = 128 if self.unsigned else 0
         numpy_dtype = np.uint8 if self.unsigned else np.int8
-        weight = graph.weight(
-            f"{name}.quantized",
-            dtype,
-            (inputs, outputs),
-            lambda: quantize_columns(read(), zero).astype(numpy_dtype),
-        )
-        scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read()))
+
+        def quantized() -> NDArray[np.generic]:
+            matrix = read()
+            integers: NDArray[np.generic] = (np.rint(matrix / self.scales(matrix)) + zero).astype(numpy_dtype)
+            return integers
+
+        weight = graph.weight(f"{name}.quantized", dtype, (inputs, outputs), quantized)
+        scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: self.scales(read()))
         zeros = graph.weight(f"{name}.zero_point", dtype, (outputs,), lambda: np.full(outputs, zero, numpy_dtype))
-        quantized, scale, zero_point = graph.ops("DynamicQuantizeLinear", x, outputs=3)
-        product = graph.op("MatMulInteger", quantized, weight, zero_point, zeros)
+        x_quantized, scale, zero_point = graph.ops("DynamicQuantizeLinear", x, outputs=3)
+        product = graph.op("MatMulInteger", x_quantized, weight, zero_point, zeros)
         return graph.op("Mul", graph.op("Cast", product, to=int(ir.DataType.FLOAT)), graph.op("Mul", scale, scales))
 
 

@@ -1,13 +1,14 @@
 """The recordings that a study is made on."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from legato.audio.manifest import BrokenLine, Entry, ManifestError, excerpt, read_manifest
+from legato.audio.source import SAMPLE_RATE, read_audio
 from legato.errors import StudyError
-from legato.model.languages import AUTO
+from legato.model.bundle import AUTO
+from legato.runtime.features import Samples
 
 
 @dataclass(frozen=True)
@@ -18,63 +19,60 @@ class Utterance:
         line: its line in the manifest, from 1.
         audio: the audio file.
         text: what is said.
-        language: locale or language code, `auto` where the manifest names none.
+        language: locale or language code; `auto` where the manifest names none.
+        offset, duration: the part of the file, in seconds; the whole file without an offset.
     """
 
     line: int
     audio: Path
     text: str
     language: str
+    offset: float | None = None
+    duration: float | None = None
+
+    def read(self) -> Samples:
+        """Read the audio: float32[n] at 16 kHz.
+
+        Raises:
+            AudioError: the file is not usable, or ends before `offset`.
+        """
+        return excerpt(read_audio(self.audio), SAMPLE_RATE, self.offset, self.duration, self.audio)
 
 
-def read_manifest(manifest: Path) -> tuple[list[Utterance], list[str]]:
-    """Read a NeMo manifest: a JSON object a line with `audio_filepath`, `text` and, if known, `lang`.
-
-    Relative paths start at the manifest's folder.
+def read_utterances(manifest: Path) -> tuple[list[Utterance], list[str]]:
+    """Read a manifest (see `legato.audio.manifest`).
 
     Returns:
-        The utterances, and a sentence for every line that is none.
+        The utterances, and one sentence per line that cannot be used.
 
     Raises:
         StudyError: the file cannot be read.
     """
     try:
-        lines = manifest.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{manifest}: the manifest cannot be read ({error}).") from error
+        entries = read_manifest(manifest)
+    except ManifestError as error:
+        raise StudyError(str(error)) from None
     utterances, problems = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        found = _utterance(manifest.parent, number, line)
+    for entry in entries:
+        found = str(entry) if isinstance(entry, BrokenLine) else _utterance(entry)
         if isinstance(found, str):
-            problems.append(f"{manifest}, line {number}: {found}")
+            problems.append(found)
         else:
             utterances.append(found)
     return utterances, problems
 
 
-def _utterance(folder: Path, number: int, line: str) -> Utterance | str:
-    """The utterance of a line, or why it is none."""
-    try:
-        entry: Any = json.loads(line)
-    except ValueError as error:
-        return f"not JSON ({error})."
-    if not isinstance(entry, dict):
-        return "not a JSON object."
-    path, text = entry.get("audio_filepath"), entry.get("text")
-    if not isinstance(path, str) or not path:
-        return "has no audio_filepath."
-    if not isinstance(text, str):
-        return "has no text to compare with."
-    audio = folder / path
-    if not audio.is_file():
-        return f"there is no file {audio}."
-    return Utterance(number, audio, text, str(entry.get("lang") or AUTO))
+def _utterance(entry: Entry) -> Utterance | str:
+    """The utterance of an entry, or why it cannot be used."""
+    if entry.text is None:
+        return f"{entry.place}: has no text to compare with. Add the text that is said."
+    if not entry.audio.is_file():
+        return f"{entry.place}: there is no file {entry.audio}. Correct its audio_filepath."
+    return Utterance(entry.line, entry.audio, entry.text, entry.language or AUTO, entry.offset, entry.duration)
 
 
 def spread(utterances: Sequence[Utterance], limit: int | None) -> list[Utterance]:
-    """At most `limit` utterances, taken evenly from the whole manifest, which may be sorted by language or speaker."""
+    """Return at most `limit` utterances, evenly from the whole manifest, which may be sorted by language or speaker."""
     if limit is None or limit >= len(utterances):
         return list(utterances)
     return [utterances[number * len(utterances) // limit] for number in range(limit)]
