@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legato.lab.benchmark import largest, sample_audio
+from legato.lab.benchmark import sample_audio
+from legato.lab.live_load import largest
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

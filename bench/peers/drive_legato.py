@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.peers.driver import RATE, Outcome, Samples, Task, parse, read_wav, report, run
 from legato import Recognizer, __version__, load
-from legato.lab.benchmark import Load, largest, under_load
+from legato.lab.live_load import Load, largest, under_load
 from legato.runtime.encoder import Encoder, EncoderState
 from legato.types import Frames
 

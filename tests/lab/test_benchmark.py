@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from legato.lab.benchmark import largest, sample_audio
+from legato.lab.benchmark import sample_audio
+from legato.lab.live_load import largest
 from legato.lab.machine import peak_rss, rss
 from tests.conftest import MakeBundle
 from tests.support.command import failed, legato
