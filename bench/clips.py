@@ -7,7 +7,7 @@ import numpy as np
 
 from legato.audio import SAMPLE_RATE, read_audio
 from legato.audio.manifest import read_entries
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 MANIFEST = Path("tests/data/numbers/manifest.jsonl")
 #: The model that was trained for these clips.

@@ -18,7 +18,7 @@ from pathlib import Path
 import legato
 from legato.lab.benchmark import sample_audio
 from legato.lab.machine import rss
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 PIECE = 1600
 MINUTE = 60 * 16000
@@ -45,7 +45,7 @@ class Minute:
 
 def step(stream: legato.Stream, piece: Samples, times: list[float]) -> list[legato.Event]:
     """Send a piece, and record the time if it completed a chunk."""
-    before, done = time.perf_counter(), stream.state.encoder.done
+    before, done = time.perf_counter(), stream.state.audio.encoder.done
     events = stream.accept(piece)
     if stream.state.audio.encoder.done != done:
         times.append(time.perf_counter() - before)

@@ -34,8 +34,7 @@ from bench.hour import MINUTE, PIECE, measure, print_minutes, ratios_of
 from legato.audio import SAMPLE_RATE
 from legato.lab.machine import rss
 from legato.lab.scoring import Counts, count
-from legato.runtime.features import Samples
-from legato.types import Event, Segment, Word
+from legato.types import Event, Samples, Segment, Word
 
 HOUR = 60 * MINUTE
 LATE_SECONDS = 0.9

@@ -85,8 +85,8 @@ def with_outliers(checkpoint: Checkpoint, layers: int, *, channels: int, seed: i
 
 def started(recognizer: Recognizer, samples: Array) -> EncoderState:
     """Return the state of a stream that has accepted all its audio."""
-    mel, _ = recognizer.front_end.accept(samples, MelState())
-    return recognizer.start(chunk_ms=CHUNK_MS).encoder.accept(mel)
+    mel, _ = recognizer.pipeline.front_end.accept(samples, MelState())
+    return recognizer.start(chunk_ms=CHUNK_MS).audio.encoder.accept(mel)
 
 
 def encoded(recognizer: Recognizer, streams: Sequence[Array], chunks: int) -> Array:

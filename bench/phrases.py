@@ -26,7 +26,7 @@ import numpy as np
 
 import legato
 from bench.clips import MANIFEST, MODEL, load_clips
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 LISTS = ("none", "spoken", "mixed", "unspoken")
 

@@ -25,8 +25,7 @@ import numpy as np
 import legato
 from bench.clips import MANIFEST, MODEL, Clip, load_clips
 from legato.audio import SAMPLE_RATE
-from legato.runtime.features import Samples
-from legato.types import Word
+from legato.types import Samples, Word
 
 NEAR_SECONDS = 0.16
 

@@ -19,7 +19,7 @@ from legato.errors import LegatoError
 from legato.lab.live_load import Load, largest, under_load
 from legato.lab.machine import peak_rss_mb
 from legato.recognizer import Recognizer, load
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 #: Largest number of streams that the search tries.
 MOST_STREAMS = 64

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from legato.engine.engine import Engine, Step
+from legato.engine import Engine, Step
 from legato.engine.streams import EngineStream
 from legato.errors import BusyError
 from legato.lab.machine import peak_rss_mb
 from legato.recognizer import Recognizer
-from legato.runtime.features import Samples
-from legato.streaming.stream import samples_for
+from legato.types import Samples
 
 #: Milliseconds of audio that a live stream sends at a time.
 _PIECE_MS = 20
@@ -61,7 +60,7 @@ def under_load(recognizer: Recognizer, samples: Samples, streams: int, chunk_ms:
             if done > done_before[number]:
                 done_before[number] = done
                 # A chunk can be ready a few milliseconds before its last frame ends, hence the rounding up.
-                needed = samples_for(recognizer, math.ceil(done / recognizer.bundle.frame_seconds - 1e-6))
+                needed = recognizer.pipeline.samples_for(math.ceil(done / recognizer.bundle.frame_seconds - 1e-6))
                 lags.append(now - starts[number] - needed / recognizer.sample_rate)
 
     with Engine(recognizer, max_streams=streams, on_step=note) as engine:

@@ -7,8 +7,7 @@ import numpy as np
 
 from legato.lab.machine import peak_rss_mb
 from legato.recognizer import Recognizer
-from legato.runtime.features import Samples
-from legato.types import Final, Partial
+from legato.types import Final, Partial, Samples
 
 #: Speech is where a frame of 20 ms is at most this many dB below the loudest frame.
 SPEECH_DB = 35

@@ -19,7 +19,7 @@ from legato.audio.source import open_audio
 from legato.errors import LegatoError
 from legato.lab.evaluate.recognition import Job, recognize
 from legato.recognizer import load
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 
 class _Reader:

@@ -7,7 +7,9 @@ import numpy as np
 
 from legato.convert.quantize.calibration import Clip
 from legato.decode.greedy import Emission
+from legato.decode.transducer import Transducer
 from legato.errors import AudioError, BundleError, ConversionError, LanguageError, StudyError
+from legato.framing import FRAME_MS
 from legato.lab.normalize import LETTERS
 from legato.lab.scoring import distance
 from legato.lab.study.measure import SearchPath, encoder_frames, search_path, text_of, tokens_of
@@ -16,10 +18,9 @@ from legato.lab.study.results import Deviation, Fp32Result, Outcome, Study
 from legato.lab.study.utterances import Utterance
 from legato.lab.study.variants import BY_TENSOR, Variant
 from legato.lab.study.workshop import Workshop
-from legato.recognizer import FRAME_MS, Recognizer
-from legato.runtime.features import Frames
+from legato.recognizer import Recognizer
 from legato.runtime.session import default_threads
-from legato.runtime.transducer import Transducer
+from legato.types import Frames
 
 #: Called with what is being done, the number of utterances done, and their total.
 Progress = Callable[[str, int, int], None]
@@ -80,8 +81,8 @@ class Run:
             except (AudioError, LanguageError) as error:
                 problems.append(f"{self._plan.manifest}, line {utterance.line}: {error}")
             else:
-                emissions = self._search(recognizer.transducer, frames)
-                path = search_path(recognizer.transducer, frames, emissions)
+                emissions = self._search(recognizer.pipeline.decoder.transducer, frames)
+                path = search_path(recognizer.pipeline.decoder.transducer, frames, emissions)
                 np.save(self._frames / f"fp32-{len(results)}.npy", frames)
                 self._used.append((utterance, path))
                 results.append(self._fp32_result(utterance, frames, path))

@@ -8,7 +8,7 @@ from legato.audio.manifest import BrokenLine, Entry, ManifestError, excerpt, rea
 from legato.audio.source import SAMPLE_RATE, read_audio
 from legato.errors import StudyError
 from legato.model.bundle import AUTO
-from legato.runtime.features import Samples
+from legato.types import Samples
 
 
 @dataclass(frozen=True)
