@@ -1,4 +1,4 @@
-"""Several processes of one driver at once: what one-at-a-time code does with more than one core.
+"""Several processes of one driver at once: how code without batches uses more than one core.
 
 python -m bench.peers.several COUNT bench.peers.drive_NAME ARGUMENT...
 """
@@ -16,11 +16,11 @@ def main() -> None:
     processes = [
         subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True) for _ in range(int(count))
     ]
-    said = [process.communicate()[0] for process in processes]
+    outputs = [process.communicate()[0] for process in processes]
     if any(process.returncode for process in processes):
         raise SystemExit(1)
-    runs: list[dict[str, Any]] = [json.loads(text.splitlines()[-1]) for text in said]
-    # Chunks come evenly, so a process keeps up as long as it is not busy all the time; part of a stream helps nobody.
+    runs: list[dict[str, Any]] = [json.loads(text.splitlines()[-1]) for text in outputs]
+    # Chunks arrive evenly, so a process keeps up while it is not busy all the time. Only whole streams count.
     streams = sum(math.floor(1 / run["real_time_factor"]) for run in runs)
     print(json.dumps({**runs[0], "mode": "streams", "streams_in_real_time": streams, "runs": runs}))
 
