@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.small.languages import LETTERS, TAGS, held_out, normalise
+from training.small.languages import LETTERS, TAGS, held_out, normalize
 from training.small.phones import phones_of_ipa, phones_of_kana
 from training.small.scoring import Score, letter_errors
 
@@ -25,10 +25,10 @@ from training.small.scoring import Score, letter_errors
     ],
 )
 def test_texts_are_written_in_the_letters_of_their_language(language: str, spoken: str, written: str | None) -> None:
-    assert normalise(spoken, language) == written
+    assert normalize(spoken, language) == written
     if written is not None:
         assert set(written) <= {*LETTERS[language], " "}
-        assert normalise(written, language) == written
+        assert normalize(written, language) == written
 
 
 def test_every_language_has_letters_and_a_tag() -> None:
