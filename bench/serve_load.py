@@ -10,8 +10,8 @@ delays are measured by the clients' clock:
 - final: from sending the end of an utterance to the arrival of its final event (the only one if the text is empty).
 
 A number of streams is held if the 95th percentile of both is at most `--limit-ms` and nothing failed. The largest
-number is found by doubling and bisection (`--streams` measures given numbers instead). Then that many streams run twice on a
-server that admits no more: alone, and while half as many others try to connect and are refused.
+number is found by doubling and bisection (`--streams` measures given numbers instead). Then that many streams run twice
+on a server that admits no more: alone, and while half as many others try to connect and are refused.
 
 `--processes` repeats the search with one server process per stream, one thread each, and then measures the largest
 number that those held with both setups, alternately.

@@ -66,7 +66,7 @@ class PublishedPeer:
 
     def __init__(self, task: Task) -> None:
         bundle = open_bundle(task.model)
-        if bundle.layout == "native" or task.chunk_ms != 320:
+        if bundle.layout != "published" or task.chunk_ms != 320:
             raise SystemExit(f"{task.model}: give a bundle in the published layout, and --chunk-ms 320.")
         self.version = f"published bundle, onnxruntime {ort.__version__}"
         self.parts: dict[str, list[float]] = {"encoder": [], "mel": []}

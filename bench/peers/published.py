@@ -5,8 +5,8 @@
 EXPORT is the folder that sherpa-onnx's exporter wrote for 320 ms (`models/sherpa-onnx/320`), BUNDLE the result of
 `legato convert --layout published` for the same checkpoint. The encoder that Legato writes in that layout is quantized
 in the same way, but its graph differs: NeMo's export projects the relative positions at every step, and its
-convolutions remain convolutions, which the quantizer turns into `ConvInteger`. A few operators around the exported graph provide the
-inputs and outputs of the published layout. Prediction net and joint are those of BUNDLE.
+convolutions remain convolutions, which the quantizer turns into `ConvInteger`. A few operators around the exported
+graph provide the inputs and outputs of the published layout. Prediction net and joint are those of BUNDLE.
 """
 
 import argparse

@@ -104,7 +104,7 @@ def restricted(paths: Paths) -> None:
 
 def legato(paths: Paths) -> None:
     """Make Legato's bundle, and one in the published layout."""
-    for layout, name in (("native", "native-int8"), ("reference", "published-int8")):
+    for layout, name in (("native", "native-int8"), ("published", "published-int8")):
         target = paths.models / name
         if not target.is_dir():
             options = ["--precision", "int8", "--layout", layout]

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from legato.model.bundle import file_sha256
+from legato.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def canonical(language: str) -> str:
 def hashed(utterance: Utterance) -> Utterance | Problem:
     """Return the utterance with the hash of its audio, or why the audio cannot be read."""
     try:
-        return replace(utterance, sha256=file_sha256(utterance.audio))
+        return replace(utterance, sha256=sha256_of(utterance.audio))
     except FileNotFoundError:
         return Problem(utterance.place, "audio", f"{utterance.audio}: there is no such file. Correct its path.")
     except OSError as error:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from legato.errors import EvaluationError
+from legato.files import write_text_atomically
 from legato.lab.evaluate.report_html import to_html
 from legato.lab.evaluate.report_markdown import to_markdown
-from legato.lab.files import write_whole
 
 
 def write_reports(folder: Path, report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> None:
@@ -25,7 +25,7 @@ def write_reports(folder: Path, report: dict[str, Any], lines: Sequence[dict[str
     }
     for name, text in texts.items():
         try:
-            write_whole(folder / name, text)
+            write_text_atomically(folder / name, text)
         except OSError as error:
             raise EvaluationError(
                 f"{folder / name}: cannot be written: {error.strerror}. Give --output another folder."

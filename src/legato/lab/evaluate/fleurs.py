@@ -16,8 +16,8 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from legato.errors import EvaluationError
+from legato.files import write_atomically
 from legato.lab.evaluate.data import Data, Problem, Utterance, canonical
-from legato.lab.files import write_whole
 
 REPOSITORY = "google/fleurs"
 #: The branch on which the hub stores a Parquet form of data sets that have a loading script.
@@ -65,7 +65,8 @@ def read_fleurs(
                 continue
             path = target / clip.name
             if not (path.is_file() and path.stat().st_size == len(clip.audio)):
-                write_whole(path, clip.audio)
+                with write_atomically(path) as file:
+                    file.write(clip.audio)
             digest = hashlib.sha256(clip.audio).hexdigest()
             name = f"fleurs/{language}/{clip.name}"
             data.utterances.append(Utterance(name, place, path, digest, clip.text, canonical(language)))

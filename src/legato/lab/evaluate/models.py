@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from legato.errors import LanguageError
+from legato.files import sha256_of
 from legato.lab.scoring import base
-from legato.model.bundle import Bundle, file_sha256, open_bundle
+from legato.model.bundle import Bundle, open_bundle
 from legato.model.registry import resolve
 
 
@@ -84,5 +85,5 @@ def _fingerprint(files: Sequence[Path], config: dict[str, Any]) -> str:
     digest = hashlib.sha256()
     for file in files:
         known = recorded.get(file.name) or {}
-        digest.update(f"{file.name} {known.get('sha256') or file_sha256(file)}\n".encode())
+        digest.update(f"{file.name} {known.get('sha256') or sha256_of(file)}\n".encode())
     return digest.hexdigest()

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from legato.errors import ChunkSizeError, EvaluationError, LanguageError, LegatoError
-from legato.files import sha256_of
 from legato.lab.evaluate.data import Problem, Utterance
 from legato.lab.evaluate.journal import Journal, key_of
 from legato.lab.evaluate.models import Model
 from legato.lab.evaluate.process import Worker
 from legato.lab.evaluate.recognition import Job, Recognition
-from legato.model.bundle import AUTO
+from legato.model.languages import AUTO
 
 Mode = Literal["manifest", "auto"]
 #: Called with the model's label, the number of recognitions done (earlier runs included), and their total.

@@ -13,9 +13,9 @@ from legato.convert.checkpoint import Checkpoint
 from legato.convert.quantize import DEFAULT_RECIPE
 from legato.convert.quantize.calibration import Clip
 from legato.errors import StudyError
+from legato.files import sha256_of
 from legato.lab.study.utterances import Utterance
 from legato.lab.study.variants import WAYS, Variant, parts_of, whole_recipes
-from legato.model.bundle import file_sha256
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Plan:
         """Return everything that the figures depend on, as plain values."""
         files = sorted(self.checkpoint.iterdir()) if self.checkpoint.is_dir() else [self.checkpoint]
         return {
-            "checkpoint": _digest([file_sha256(file) for file in files if file.is_file()]),
+            "checkpoint": _digest([sha256_of(file) for file in files if file.is_file()]),
             "manifest": self.manifest.name,
             "selection of utterances": _digest([self._spoken(utterance) for utterance in utterances]),
             "chunk size": self.chunk_ms,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from legato.errors import StudyError
-from legato.lab.files import write_whole
+from legato.files import write_text_atomically
 from legato.lab.study.figures import Figures, Numbers, change, rate
 from legato.lab.study.variants import Variant
 
@@ -177,7 +177,7 @@ class Study:
             "utterances": [asdict(result) for result in self.fp32],
         }
         try:
-            write_whole(file, json.dumps(document, ensure_ascii=False) + "\n")
+            write_text_atomically(file, json.dumps(document, ensure_ascii=False) + "\n")
         except OSError as error:
             raise StudyError(f"{file}: cannot be written ({error.strerror}). Give another --output.") from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from legato.audio.manifest import BrokenLine, Entry, ManifestError, excerpt, read_manifest
 from legato.audio.source import SAMPLE_RATE, read_audio
 from legato.errors import StudyError
-from legato.model.bundle import AUTO
+from legato.model.languages import AUTO
 from legato.types import Samples
 
 
