@@ -3,8 +3,8 @@
     python -m bench.peers.compare FOLDER --audio CLIP... --threads 1 2 --rounds 3 [--regime avx2] --json OUT.json
 
 FOLDER is the result of `bench.peers.setup`. Run it from the root of the repository, in an environment with Legato.
-Every measurement is a fresh process in the peer's own environment. A round runs each of them once, so that a change in the
-machine's speed affects all. A ratio is taken within a round, and the median over the rounds counts.
+Every measurement is a fresh process in the peer's own environment. A round runs each of them once, so that a change in
+the machine's speed affects all. A ratio is taken within a round, and the median over the rounds counts.
 """
 
 import argparse

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from huggingface_hub import HfApi
-
 from legato.errors import EvaluationError
 from legato.files import write_atomically
 from legato.lab.evaluate.data import Data, Problem, Utterance, canonical
+from legato.model.hub import dataset_files
 
 REPOSITORY = "google/fleurs"
 #: The branch on which the hub stores a Parquet form of data sets that have a loading script.
@@ -146,12 +145,9 @@ def _parquet_files(folder: Path, language: str, split: str) -> list[Path]:
 
 def _parquet_branch(language: str, split: str) -> list[str]:
     """Return files of the Parquet branch; only their names tell languages and splits."""
-    tree = HfApi().list_repo_tree(
-        REPOSITORY, language, repo_type="dataset", revision=_PARQUET_BRANCH, recursive=True
-    )  # fmt: skip
     name = _SPLITS.get(split, split)
     wanted = re.compile(rf"{re.escape(language)}/({name}/|fleurs-{name})[^/]*\.parquet")
-    files = sorted(entry.path for entry in tree if wanted.fullmatch(entry.path))
+    files = [path for path in dataset_files(REPOSITORY, language, _PARQUET_BRANCH) if wanted.fullmatch(path)]
     if not files:
         raise EvaluationError(f"FLEURS {language}: the hub has no split {split!r} of this language as Parquet.")
     return files

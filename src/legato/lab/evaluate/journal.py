@@ -5,11 +5,10 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import onnxruntime
 
 from legato.lab.evaluate.data import Utterance
 from legato.lab.evaluate.models import Model
@@ -52,7 +51,7 @@ class Journal:
 
 def key_of(model: Model, threads: int, utterance: Utterance, job: Job) -> str:
     """Return a digest of everything that a recognition depends on."""
-    parts = [__version__, onnxruntime.__version__, os.cpu_count(), threads, model.sha256, utterance.sha256]
+    parts = [__version__, version("onnxruntime"), os.cpu_count(), threads, model.sha256, utterance.sha256]
     parts += [job.offset, job.duration, job.language, job.chunk_ms]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

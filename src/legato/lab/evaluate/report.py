@@ -4,9 +4,8 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
-
-import onnxruntime
 
 from legato.lab.bootstrap import RESAMPLES
 from legato.lab.evaluate.cells import cells_of
@@ -61,7 +60,7 @@ def build(
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "legato": __version__,
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": version("onnxruntime"),
         "machine": {"cpu": cpu_name(), "system": f"{platform.system()} {platform.machine()}", **_machine(settings)},
         "settings": dict(settings),
         "methods": METHODS,
