@@ -1,4 +1,4 @@
-"""The measurements side by side with peers: the drivers of Legato, the ratios, and the emulated lesser CPU."""
+"""The comparison with peers: Legato's drivers, the ratios, and the emulation of a CPU without VNNI."""
 
 import ctypes
 import json

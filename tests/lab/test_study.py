@@ -1,4 +1,4 @@
-"""`legato study`: what is quantized in each variant, the figures, the report, bad input, and going on."""
+"""`legato study`: the quantized weights of each variant, the figures, the report, bad input, and resuming."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ from legato.lab.study import Outcome, Plan, Study, conclude, investigate
 from legato.lab.study.figures import change
 from legato.lab.study.measure import search_path, tokens_of
 from legato.lab.study.results import Deviation, Fp32Result
-from legato.lab.study.variants import ALL, ENCODER, GROUPS, Variant, parts_of, whole_recipes
+from legato.lab.study.variants import ALL, ENCODER, GROUPS, PerTensor, Variant, parts_of, whole_recipes
 from tests.conftest import MakeBundle, checkpoint_path
 from tests.support.paths import REFERENCES
 
@@ -42,7 +42,7 @@ RECIPES = ("per-row", "weight-only")
 
 @pytest.fixture(autouse=True)
 def logger() -> Iterator[None]:
-    """The command makes the logger print; other tests listen to it."""
+    """The command adds a handler to the logger, which other tests use."""
     found = logging.getLogger("legato")
     handlers, propagate = list(found.handlers), found.propagate
     yield
@@ -84,7 +84,7 @@ def test_bad_lines_are_named_and_the_rest_is_used(finished: tuple[Path, Result])
     out, result = finished
     assert result.exit_code == 2
     found = document(out)
-    assert [(heard["line"], heard["audio"]) for heard in found["utterances"]] == [
+    assert [(utterance["line"], utterance["audio"]) for utterance in found["utterances"]] == [
         (1, "fox.wav"), (5, KERSTIN["audio_filepath"])
     ]  # fmt: skip
     for line, words in (
@@ -123,7 +123,7 @@ def test_the_figures_make_sense(finished: tuple[Path, Result]) -> None:
         assert alone["divergence"] > 0
         assert left["encoder_error"] > 0
     everything = figures["everything/per-row"]
-    # The recipe as converted has the same encoder, and so have those that differ behind it only.
+    # The recipe as converted has the same encoder, and so have variants that differ only after the encoder.
     for key in ("recipes/per-row", "left/per-row/joint", "left/per-row/prediction"):
         assert figures[key]["encoder_error"] == everything["encoder_error"]
     assert figures["recipes/two-term"]["encoder_error"] < everything["encoder_error"]
@@ -140,38 +140,38 @@ def test_figures_are_those_of_converted_bundles(finished: tuple[Path, Result], m
     """The same model through `legato convert` and `legato.load`."""
     found = document(finished[0])
     fp32 = legato.load(make_bundle("transformers-a"), threads=1)
-    texts = [fp32.transcribe(path(heard), language=spoken(heard)).text for heard in found["utterances"]]
-    assert [heard["found"] for heard in found["utterances"]] == texts
+    texts = [fp32.transcribe(path(utterance), language=spoken(utterance)).text for utterance in found["utterances"]]
+    assert [utterance["found"] for utterance in found["utterances"]] == texts
     expected = jiwer.wer([LETTERS(h["text"]) for h in found["utterances"]], [LETTERS(text) for text in texts])
     assert found["fp32"]["wer"] == pytest.approx(expected)
     for recipe in ("per-row", "two-term", "reference"):
         other = legato.load(make_bundle("transformers-a", "int8", recipe=recipe), threads=1)
         squares, edited = np.zeros(2), 0
-        for heard in found["utterances"]:
-            samples = read_audio(path(heard))
-            frames = fp32.encode(samples, language=spoken(heard))
+        for utterance in found["utterances"]:
+            samples = read_audio(path(utterance))
+            frames = fp32.encode(samples, language=spoken(utterance))
             # Through a stream, chunk by chunk: `reference` depends on it.
-            with other.stream(language=spoken(heard)) as stream:
+            with other.stream(language=spoken(utterance)) as stream:
                 stream.accept(samples)
                 final = stream.finish()[-1]
             assert isinstance(final, legato.Final)
             tokens = [token.id for token in final.transcript.tokens]
             if recipe != "reference":
-                got = other.encode(samples, language=spoken(heard))
+                got = other.encode(samples, language=spoken(utterance))
                 squares += np.sum((got - frames) ** 2, dtype=np.float64), np.sum(frames**2, dtype=np.float64)
-            edited += distance(heard["tokens"], tokens)
+            edited += distance(utterance["tokens"], tokens)
         entry = found["variants"][f"recipes/{recipe}"]
         assert sum(entry["utterances"]["token_edits"]) == edited
         if recipe != "reference":
             assert entry["figures"]["encoder_error"] == pytest.approx(np.sqrt(squares[0] / squares[1]), rel=1e-4)
 
 
-def path(heard: dict[str, Any]) -> Path:
-    return AUDIO / ("fox16k.wav" if heard["audio"] == "fox.wav" else heard["audio"])
+def path(utterance: dict[str, Any]) -> Path:
+    return AUDIO / ("fox16k.wav" if utterance["audio"] == "fox.wav" else utterance["audio"])
 
 
-def spoken(heard: dict[str, Any]) -> str:
-    return "en-US" if heard["line"] == 1 else "de-DE"
+def spoken(utterance: dict[str, Any]) -> str:
+    return "en-US" if utterance["line"] == 1 else "de-DE"
 
 
 def quantized(variant: Variant) -> set[str]:
@@ -201,8 +201,13 @@ def test_what_is_in_int8() -> None:
         assert quantized(variants[f"layers/per-row/{layer}"]) == {n for n in everything if n.startswith(prefix)}
 
 
+def test_per_tensor_has_one_scale_for_a_weight() -> None:
+    matrix = np.array([[0.5, -2.54, 0], [0.25, 1, 0]], np.float32)
+    assert PerTensor().scales(matrix).tolist() == [np.float32(0.02)] * 3
+
+
 def test_divergence_along_the_path(make_bundle: MakeBundle, fox: NDArray[np.float32]) -> None:
-    """Nothing against itself; against other frames what the full distributions say, less what lumping hides."""
+    """Zero against itself; against other frames it grows with the difference."""
     recognizer = legato.load(make_bundle("transformers-a"), threads=1)
     frames, transducer = recognizer.encode(fox, language="fr-FR"), recognizer.pipeline.decoder.transducer
     emissions = tokens_of(transducer, frames, 4, 10)
@@ -242,11 +247,6 @@ def test_bootstrap_of_a_difference() -> None:
     assert change(np.zeros(2), np.zeros(2), np.zeros(2), 0).value == 0
 
 
-def test_texts_of_a_study_are_compared_by_letters() -> None:
-    assert LETTERS("It\u2019s  \u201cTwenty-One\u201d, Stra\u00dfe!") == "it's twenty one strasse"
-    assert LETTERS("\u0939\u093f\u0928\u094d\u0926\u0940\u0964") == "\u0939\u093f\u0928\u094d\u0926\u0940"
-
-
 def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[int]) -> Study:
     """A study of utterances with energy 1 each and these relative errors."""
     planned = [Variant("everything", "per-row", ALL)]
@@ -279,7 +279,7 @@ def test_the_conclusion_follows_the_figures() -> None:
 
 
 def stopped(plan: Plan, after: int) -> None:
-    """Interrupt a study in the middle of its `after`-th variant behind FP32."""
+    """Interrupt a study in the middle of its `after`-th variant after FP32."""
     seen: list[str] = []
 
     def interrupt(what: str, done: int, total: int) -> None:

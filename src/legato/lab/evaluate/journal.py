@@ -51,7 +51,7 @@ class Journal:
 
 def key_of(model: Model, threads: int, utterance: Utterance, job: Job) -> str:
     """Return a digest of everything that a recognition depends on."""
-    parts = [__version__, version("onnxruntime"), os.cpu_count(), threads, model.sha256, utterance.sha256]
+    parts: list[object] = [__version__, version("onnxruntime"), os.cpu_count(), threads, model.sha256, utterance.sha256]
     parts += [job.offset, job.duration, job.language, job.chunk_ms]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
