@@ -3,6 +3,7 @@
 python -m bench.peers.several COUNT bench.peers.drive_NAME ARGUMENT...
 """
 
+import argparse
 import json
 import math
 import subprocess
@@ -12,9 +13,13 @@ from typing import Any
 
 def main() -> None:
     """Run from the command line."""
-    count, *command = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", type=int, help="number of processes")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="module of a driver, and its arguments")
+    arguments = parser.parse_args()
     processes = [
-        subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True) for _ in range(int(count))
+        subprocess.Popen([sys.executable, "-m", *arguments.command], stdout=subprocess.PIPE, text=True)
+        for _ in range(arguments.count)
     ]
     outputs = [process.communicate()[0] for process in processes]
     if any(process.returncode for process in processes):

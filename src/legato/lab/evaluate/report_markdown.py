@@ -46,7 +46,7 @@ def _about(report: dict[str, Any]) -> str:
 
 
 def _methods(report: dict[str, Any]) -> str:
-    lines = [f"- {name.capitalize()}: {text}" for name, text in report["methods"].items()]
+    lines = [f"- {tables.method_name(name)}: {text}" for name, text in report["methods"].items()]
     lines += [f"- Normalizer of {language}: `{normal['name']}`. {normal['about']}"
               for language, normal in report["normalizers"].items()]  # fmt: skip
     return "\n".join([*lines, "- Every utterance with its counts is in `utterances.jsonl`."])

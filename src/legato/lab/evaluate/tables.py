@@ -161,6 +161,11 @@ def mode_name(mode: str) -> str:
     return "found" if mode == "auto" else "given"
 
 
+def method_name(key: str) -> str:
+    """Return the title of an entry of the report's methods."""
+    return {"rtf": "RTF"}.get(key, key.capitalize())
+
+
 def spread(values: dict[str, float] | None) -> str:
     """Return median and 95th percentile."""
     return "–" if values is None else f"{values['p50']:.2f} / {values['p95']:.2f}"
