@@ -1,9 +1,9 @@
-"""How fast this machine reads memory: the floor under one stream, which reads every weight for every chunk.
+"""Read bandwidth of this machine's memory: a lower bound of the time per chunk, which reads every weight once.
 
     python bench/bandwidth.py [--threads 1 2] [--megabytes 512] [--json FILE]
 
-Several ways to read a block that is far larger than the caches, a few times each; the fastest counts. Every thread
-reads its own part. With a C compiler (cc or gcc) at hand, a small loop over 64-bit words is one of the ways.
+A block that is far larger than the caches is read in several ways, a few times each; the fastest counts. Every thread
+reads its own part. If there is a C compiler (cc or gcc), a loop over 64-bit words is one of the ways.
 """
 
 import argparse
@@ -38,7 +38,7 @@ uint64_t read_words(const uint64_t *p, size_t n) {
 
 
 def readers(folder: Path) -> dict[str, Reader]:
-    """Ways to read a block, by name."""
+    """Return ways to read a block, by name."""
     ways: dict[str, Reader] = {
         "max of int8": lambda block: block.max(),
         "max of float32": lambda block: block.view(np.float32).max(),
@@ -66,9 +66,9 @@ def _compiled(folder: Path) -> Reader | None:
 
 
 def measure(threads: int, megabytes: int, repeats: int = 7) -> dict[str, float]:
-    """Gigabytes (10**9) a second of every way to read, the best of the repeats."""
+    """Return gigabytes (10**9 bytes) per second of every way to read, the best of the repeats."""
     size = megabytes * 1_000_000 // threads // 64 * 64
-    # Ones, written by the thread that will read them: untouched zero pages would all be the same page.
+    # Ones, written by the thread that will read them: all untouched zero pages are the same physical page.
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(threads) as pool:
         blocks = list(pool.map(lambda _: np.ones(size, np.int8), range(threads)))
         found = {}

@@ -1,8 +1,8 @@
-"""One encoder step of several bundles, in turns: milliseconds, and the ratio to the last bundle.
+"""Encoder step of several bundles, measured alternately: milliseconds, and the ratio to the last bundle.
 
     python bench/encoder_step.py BUNDLE... [--threads 1] [--streams 1] [--rounds 20]
 
-A bundle in the reference layout computes its streams one after the other, as it must.
+A bundle in the published layout has batch size 1, so its streams are computed one after the other.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _WARM_UP = 3
 
 
 def start(recognizer: legato.Recognizer, streams: int, steps: int) -> list[EncoderState]:
-    """States with audio (noise: what is said costs nothing) for so many steps."""
+    """Return states with audio for a number of steps. The audio is noise: its content does not affect the time."""
     samples = np.random.default_rng(0).normal(0, 0.1, 16 * _CHUNK_MS * (steps + 2)).astype(np.float32)
     state = recognizer.start(chunk_ms=_CHUNK_MS)
     recognizer.pipeline.feed(state, samples)

@@ -1,19 +1,19 @@
-"""Does a stream stay as it was for a whole day's work? Hours of mixed sound through one stream with endpoints.
+"""Words, times and memory of one stream over many hours of mixed sound.
 
     python -m bench.hours [--hours 8] [--model FOLDER] [--manifest M] [--language auto] [--chunk-ms 320] [--json FILE]
 
-The sound is made from a seed: blocks of clips with known texts, a second or more of silence between them, and between
-the blocks silence, white and pink noise, babble (six clips at once) or chords. The last hour is the first one again.
-So every clip's place is known, and its words can be compared
+The sound is generated from a seed: blocks of clips with known texts, with at least a second of silence between them;
+between the blocks silence, white or pink noise, babble (six clips at once) or chords. The last hour repeats the first.
+The position of every clip is known, and its words are compared
 
-- with its text: error rate, an hour;
-- with what the model makes of the clip alone: clips with other words, an hour (the clip before is still heard, so some
-  differ; what matters is whether more do after hours);
-- in the last hour with the first one: words and times must be the same.
+- with its text: error rate per hour;
+- with the words that the model recognizes in the clip alone: clips with other words per hour. Some differ, because the
+  encoder still sees the preceding sound; the question is whether their number grows;
+- in the last hour with the first one: words and times must be equal.
 
-A word belongs to the clip in whose time it was emitted, or at most 0.9 s after it; others are strays, counted by the
-sound in which they stand. Memory is noted every minute. Time per chunk is measured as `bench/hour.py` does, a young
-stream beside the old one, in minute 5 of the first and of the last hour.
+A word belongs to the clip during which it was emitted, or which ended at most 0.9 s before. Other words are strays,
+counted by the kind of sound. Memory is recorded every minute. Time per chunk is measured as in `bench.hour`, with a
+young stream alongside, in minute 5 of the first and of the last hour.
 """
 
 import argparse
@@ -30,10 +30,10 @@ import numpy as np
 
 import legato
 from bench.clips import MANIFEST, MODEL, Clip, load_clips
-from bench.hour import MINUTE, PIECE, place, print_places, ratios_of
-from legato.audio.source import SAMPLE_RATE
-from legato.lab.evaluate.scoring import Counts, count
-from legato.lab.memory import rss
+from bench.hour import MINUTE, PIECE, measure, print_minutes, ratios_of
+from legato.audio import SAMPLE_RATE
+from legato.lab.machine import rss
+from legato.lab.scoring import Counts, count
 from legato.types import Event, Samples, Segment, Word
 
 HOUR = 60 * MINUTE
@@ -44,7 +44,7 @@ SOUNDS = ("silence", "white", "pink", "babble", "chords")
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of the sound: a clip, or something else of a kind."""
+    """A span of the sound: a clip, or another kind of sound."""
 
     samples: Samples
     kind: str
@@ -52,8 +52,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A clip in the stream: its words, with their starts in seconds since the hour began."""
+class ClipResult:
+    """A clip in the stream: its recognized words, with their starts in seconds since the start of the hour."""
 
     clip: Clip
     words: tuple[tuple[str, float], ...]
@@ -61,17 +61,17 @@ class Heard:
 
 @dataclass
 class Hour:
-    """What was heard in an hour.
+    """The results of one hour.
 
     Attributes:
-        clips: that were played.
-        changed: clips whose words are not those of the clip alone.
-        counts, alone: errors against the texts, in the stream and of the clips alone.
-        words: recognised, strays included.
-        cased, punctuated: of them those with a capital letter, and with punctuation.
-        strays: words outside clips, by the sound.
-        late: seconds from the begin of the speech to the first word's start, of each clip that did not change.
-        kept: of the first and the last hour, all.
+        clips: number of clips played.
+        changed: number of clips whose words differ from those of the clip alone.
+        counts, alone: errors against the texts, in the stream and for the clips alone.
+        words: number of recognized words, including strays.
+        cased, punctuated: number of words with a capital letter, and with punctuation at the end.
+        strays: number of words outside clips, by kind of sound.
+        late: seconds from the start of the speech to the start of the first word, for clips that did not change.
+        kept: all clips of the first and of the last hour.
     """
 
     clips: int = 0
@@ -83,10 +83,10 @@ class Hour:
     punctuated: int = 0
     strays: Counter[str] = field(default_factory=Counter)
     late: list[float] = field(default_factory=list)
-    kept: list[Heard] = field(default_factory=list)
+    kept: list[ClipResult] = field(default_factory=list)
 
     def figures(self) -> dict[str, object]:
-        """What is reported."""
+        """Return the figures of the report."""
         late = sorted(self.late)
         return {
             "clips": self.clips,
@@ -105,7 +105,7 @@ class Hour:
 
 
 class Listener:
-    """Puts recognised words to the clips they are from."""
+    """Assigns recognized words to the clips that they belong to."""
 
     def __init__(self, hours: int, alone: dict[str, tuple[str, ...]]) -> None:
         self.hours = [Hour() for _ in range(hours)]
@@ -114,19 +114,19 @@ class Listener:
         self._words: deque[Word] = deque()
 
     def play(self, part: Part, begin: int) -> None:
-        """Note what is played from a sample on."""
+        """Record what is played from a sample on."""
         seconds = begin / SAMPLE_RATE, (begin + len(part.samples)) / SAMPLE_RATE
         self._parts.append((*seconds, part.kind, part.clip))
 
-    def hear(self, events: Sequence[Event]) -> None:
-        """Take the words of finished segments, and settle the parts that no later segment can have words for."""
+    def receive(self, events: Sequence[Event]) -> None:
+        """Take the words of finished segments, and settle the parts to which no later segment can contribute."""
         for event in events:
             if isinstance(event, Segment):
                 self._words += event.words
                 self._settle(event.end)
 
     def finish(self) -> None:
-        """Settle the rest."""
+        """Settle the remaining parts."""
         self._settle(float("inf"))
 
     def _settle(self, until: float) -> None:
@@ -149,7 +149,9 @@ class Listener:
                 continue
             self._compare(hour, begin, clip, mine)
             if number in {0, len(self.hours) - 1}:
-                hour.kept.append(Heard(clip, tuple((word.text, round(word.start - 3600 * number, 3)) for word in mine)))
+                hour.kept.append(
+                    ClipResult(clip, tuple((word.text, round(word.start - 3600 * number, 3)) for word in mine))
+                )
 
     def _compare(self, hour: Hour, begin: float, clip: Clip, mine: Sequence[Word]) -> None:
         words = tuple(word.text for word in mine)
@@ -163,7 +165,7 @@ class Listener:
 
 
 def sound_of(seed: int, clips: Sequence[Clip], sounds: Mapping[str, Samples]) -> Iterator[Part]:
-    """An hour of mixed sound, to the sample."""
+    """Yield exactly one hour of mixed sound."""
     rng = np.random.default_rng(seed)
     left = HOUR
 
@@ -186,12 +188,12 @@ def sound_of(seed: int, clips: Sequence[Clip], sounds: Mapping[str, Samples]) ->
 
 
 def silence(seconds: float) -> Samples:
-    """Nothing at all."""
+    """Return digital silence."""
     return np.zeros(round(seconds * SAMPLE_RATE), np.float32)
 
 
 def make_sound(kind: str, clips: Sequence[Clip]) -> Samples:
-    """Two minutes of what is no speech that the model should write down; 30 dB below full scale, silence apart."""
+    """Return two minutes of a sound without words to recognize, at -30 dB of full scale (except silence)."""
     rng = np.random.default_rng(SOUNDS.index(kind))
     length = 2 * MINUTE
     if kind == "silence":
@@ -213,7 +215,7 @@ def make_sound(kind: str, clips: Sequence[Clip]) -> Samples:
 
 
 def chord(rng: np.random.Generator) -> Samples:
-    """A chord of plucked strings, 0.2 to 0.6 s."""
+    """Return a chord of plucked strings of 0.2 to 0.6 s."""
     times = np.arange(round(rng.uniform(0.2, 0.6) * SAMPLE_RATE)) / SAMPLE_RATE
     root = 110 * 2 ** (rng.integers(24) / 12)
     notes = [root * 2 ** (step / 12) for step in ((0, 4, 7), (0, 3, 7), (0, 5, 9))[int(rng.integers(3))]]
@@ -222,7 +224,7 @@ def chord(rng: np.random.Generator) -> Samples:
 
 
 def pieces_of(hours: int, clips: Sequence[Clip], listener: Listener) -> Iterator[Samples]:
-    """The whole sound in pieces of 100 ms; the listener is told what is played."""
+    """Yield the whole sound in pieces of 100 ms, and tell the listener what is played."""
     sounds = {kind: make_sound(kind, clips) for kind in SOUNDS}
     rest = np.zeros(0, np.float32)
     begin = 0
@@ -238,12 +240,12 @@ def pieces_of(hours: int, clips: Sequence[Clip], listener: Listener) -> Iterator
 
 
 def words_alone(recognizer: legato.Recognizer, clip: Clip, language: str, chunk_ms: int) -> tuple[str, ...]:
-    """What the model makes of a clip with a second of silence around it."""
+    """Return the words that the model recognizes in a clip with a second of silence on both sides."""
     samples = np.concatenate([silence(1), clip.samples, silence(1)])
     return tuple(word.text for word in recognizer.transcribe(samples, language=language, chunk_ms=chunk_ms).words)
 
 
-def repeated(first: Sequence[Heard], last: Sequence[Heard]) -> dict[str, object]:
+def repeated(first: Sequence[ClipResult], last: Sequence[ClipResult]) -> dict[str, object]:
     """Compare the last hour with the first, whose sound is the same."""
     pairs = list(zip(first, last, strict=True))
     same = [(a, b) for a, b in pairs if [word for word, _ in a.words] == [word for word, _ in b.words]]
@@ -258,7 +260,7 @@ def repeated(first: Sequence[Heard], last: Sequence[Heard]) -> dict[str, object]
 
 
 def slope(memory: Sequence[float]) -> float:
-    """MB an hour by which memory grows, of a value a minute."""
+    """Return the growth of memory in MB per hour, from one value per minute."""
     return float(np.polyfit(np.arange(len(memory)) / 60, memory, 1)[0])
 
 
@@ -274,7 +276,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.hours < 2:
-        parser.error("--hours must be 2 or more")
+        parser.error("--hours must be at least 2")
     recognizer = legato.load(arguments.model, threads=arguments.threads)
     clips = load_clips(arguments.manifest, arguments.language)
     alone = {clip.name: words_alone(recognizer, clip, arguments.language, arguments.chunk_ms) for clip in clips}
@@ -288,22 +290,22 @@ def main() -> None:
     stream = opened()
     pieces = pieces_of(arguments.hours, clips, listener)
     memory: list[float] = []
-    places = []
+    minutes = []
     began, cpu = time.perf_counter(), time.process_time()
     for minute in range(60 * arguments.hours):
         here = (next(pieces) for _ in range(MINUTE // PIECE))
         if minute in {MEASURED_MINUTE - 1, 60 * (arguments.hours - 1) + MEASURED_MINUTE - 1}:
-            places.append(place(stream, opened(), here, minute, listener.hear))
+            minutes.append(measure(stream, opened(), here, minute, listener.receive))
         else:
             for piece in here:
-                listener.hear(stream.accept(piece))
+                listener.receive(stream.accept(piece))
         memory.append((rss() or 0) / 1e6)
         if minute % 60 == 59:
             print(f"hour {minute // 60 + 1}: {memory[-1]:.1f} MB, {time.perf_counter() - began:.0f} s", flush=True)
-    listener.hear(stream.finish())
+    listener.receive(stream.finish())
     listener.finish()
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
-    ratios = ratios_of(*places)
+    ratios = ratios_of(*minutes)
     figures = {
         "model": recognizer.bundle.name,
         "language": arguments.language,
@@ -311,23 +313,23 @@ def main() -> None:
         "threads": arguments.threads,
         "hours": arguments.hours,
         "times_real_time": round(3600 * arguments.hours / took, 1),
-        "cpu_seconds_an_hour": round(cpu / arguments.hours, 1),
+        "cpu_seconds_per_hour": round(cpu / arguments.hours, 1),
         "by_hour": [hour.figures() for hour in listener.hours],
         "last_hour_against_first": repeated(listener.hours[0].kept, listener.hours[-1].kept),
-        "rss_mb_an_hour": [round(value, 1) for value in memory[59::60]],
+        "rss_mb_by_hour": [round(value, 1) for value in memory[59::60]],
         "rss_mb_by_minute": [round(value, 2) for value in memory],
-        "rss_growth_mb_an_hour_behind_the_first": round(slope(memory[60:]), 3),
-        "early": asdict(places[0]),
-        "late": asdict(places[1]),
+        "rss_growth_mb_per_hour_after_the_first": round(slope(memory[60:]), 3),
+        "early": asdict(minutes[0]),
+        "late": asdict(minutes[1]),
         "ratios": ratios,
     }
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
-    for name in ("by_hour", "last_hour_against_first", "rss_growth_mb_an_hour_behind_the_first"):
+    for name in ("by_hour", "last_hour_against_first", "rss_growth_mb_per_hour_after_the_first"):
         value = figures[name]
         for line in value if isinstance(value, list) else [f"{name.replace('_', ' ')}: {value}"]:
             print(line)
-    print_places(places, ratios)
+    print_minutes(minutes, ratios)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""How much accuracy and time each INT8 recipe costs, on a checkpoint with planted outliers.
+"""Error and time of each INT8 recipe on a checkpoint with planted outliers.
 
     python bench/int8_accuracy.py CHECKPOINT --audio CLIP... --layers 8 --work FOLDER
 
-Random weights have no outlier channels, and trained models have them, so they are planted: a few channels behind every
-LayerNorm that feeds a linear layer become 15 to 50 times larger, and a few inner channels of every feed-forward module
-grow until the largest value is 20 to 54 times the root mean square. The weights that read such a channel shrink by the
-square root of its factor: an outlier counts for more than other channels, and does not drown them.
+Trained models have outlier channels, random weights do not, so they are planted: a few channels after every LayerNorm
+that feeds a linear layer become 15 to 50 times larger, and a few inner channels of every feed-forward module grow until
+the largest value is 20 to 54 times the root mean square. The weights that read such a channel shrink by the square root
+of its factor, so that an outlier has more weight than other channels without dominating them.
 
-Every recipe is then compared with FP32 over the same audio: the root mean square of the difference of the encoder's
-frames over that of the frames, for streams alone, for the same streams in a batch, and between the two. Times are CPU
-times of one thread for one chunk of 320 ms, recipes taking turns, so that other work changes them little.
+Every recipe is then compared with FP32 on the same audio: root mean square of the difference of the encoder's frames,
+relative to that of the frames, for single streams, for the same streams in a batch, and between the two. Times are CPU
+times of one thread for one chunk of 320 ms, measured alternately so that other load affects all recipes alike.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio.source import read_audio
+from legato.audio import read_audio
 from legato.convert.bundle_writer import write_bundle
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.precision import Float32, Precision
@@ -49,7 +49,7 @@ _NORMS = {
 
 
 def with_outliers(checkpoint: Checkpoint, layers: int, *, channels: int, seed: int) -> Checkpoint:
-    """The first `layers` layers of a checkpoint, with outlier channels."""
+    """Return the first `layers` layers of a checkpoint, with outlier channels."""
     generator = np.random.default_rng(seed)
     a = checkpoint.architecture
     weights = dict(checkpoint.weights)
@@ -86,13 +86,13 @@ def with_outliers(checkpoint: Checkpoint, layers: int, *, channels: int, seed: i
 
 
 def started(recognizer: Recognizer, samples: Array) -> EncoderState:
-    """State of a stream with all its audio accepted."""
+    """Return the state of a stream that has accepted all its audio."""
     mel, _ = recognizer.pipeline.front_end.accept(samples, MelState())
     return recognizer.start(chunk_ms=CHUNK_MS).audio.encoder.accept(mel)
 
 
 def encoded(recognizer: Recognizer, streams: Sequence[Array], chunks: int) -> Array:
-    """Frames of streams that go through the encoder as one batch: float32[streams, 4 * chunks, width]."""
+    """Return the frames of streams that are encoded as one batch: float32[streams, 4 * chunks, width]."""
     states = [started(recognizer, samples) for samples in streams]
     collected = []
     for _ in range(chunks):
@@ -103,12 +103,12 @@ def encoded(recognizer: Recognizer, streams: Sequence[Array], chunks: int) -> Ar
 
 
 def relative(got: Array, expected: Array) -> float:
-    """Root mean square of the difference over that of the expected values."""
+    """Return the root mean square of the difference, relative to that of the expected values."""
     return float(np.sqrt(np.mean((got - expected) ** 2) / np.mean(expected**2)))
 
 
 def bundle(checkpoint: Checkpoint, precision: Precision, folder: Path) -> Path:
-    """Write a bundle anew."""
+    """Write a bundle, and replace an earlier one."""
     shutil.rmtree(folder, ignore_errors=True)
     write_bundle(checkpoint, folder, precision, "native", name=folder.name, progress=lambda *_: None)
     return folder
@@ -120,7 +120,7 @@ def opened(folder: Path) -> Recognizer:
 
 
 def stream_set(paths: Sequence[Path], count: int, samples: int) -> list[Array]:
-    """Streams of real audio that differ in words and loudness: all clips in a row, from another place each."""
+    """Return streams that differ in words and loudness: all clips in sequence, from different starting points."""
     audio = np.concatenate([read_audio(path) for path in paths])
     gains = np.geomspace(0.1, 2, count)[np.random.default_rng(1).permutation(count)]
     starts = np.linspace(0, len(audio), count, endpoint=False).astype(int)
@@ -129,7 +129,7 @@ def stream_set(paths: Sequence[Path], count: int, samples: int) -> list[Array]:
 
 
 def measure_times(recognizers: dict[str, Recognizer], samples: Array, rounds: int, rows: int) -> dict[str, float]:
-    """Median CPU milliseconds of one step of `rows` streams, for every recipe."""
+    """Return the median CPU milliseconds of one step of `rows` streams, for every recipe."""
     states = {name: [started(recognizer, samples)] * rows for name, recognizer in recognizers.items()}
     times: dict[str, list[float]] = {name: [] for name in recognizers}
     for _ in range(rounds):
@@ -141,17 +141,17 @@ def measure_times(recognizers: dict[str, Recognizer], samples: Array, rounds: in
 
 
 def main(say: Callable[[str], None] = print) -> None:
-    """Measure and print two tables."""
+    """Measure, and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="a .nemo archive or a transformers folder")
     parser.add_argument("--audio", type=Path, nargs="+", required=True, help="speech to measure on")
-    parser.add_argument("--calibration", type=Path, nargs="+", help="speech to calibrate on (default: as shipped)")
+    parser.add_argument("--calibration", type=Path, nargs="+", help="speech to calibrate on (default: the samples)")
     parser.add_argument("--work", type=Path, required=True, help="folder for the bundles")
     parser.add_argument("--layers", type=int, default=8, help="layers to keep")
-    parser.add_argument("--channels", type=int, default=6, help="outlier channels a layer; 0 plants none")
+    parser.add_argument("--channels", type=int, default=6, help="outlier channels per layer; 0 plants none")
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--streams", type=int, default=16, help="streams in a batch")
-    parser.add_argument("--alone", type=int, default=4, help="how many of them are also measured alone")
+    parser.add_argument("--alone", type=int, default=4, help="number of them that are also measured alone")
     parser.add_argument("--chunks", type=int, default=20, help="chunks of 320 ms")
     parser.add_argument("--rounds", type=int, default=15, help="rounds of timing; 0 for none")
     parser.add_argument("--seed", type=int, default=7)
@@ -187,7 +187,7 @@ def main(say: Callable[[str], None] = print) -> None:
         recognizers[name] = recognizer
     if not arguments.rounds:
         return
-    say(f"\nCPU ms a chunk of {CHUNK_MS} ms, one thread, and its ratio to the first recipe")
+    say(f"\nCPU ms per chunk of {CHUNK_MS} ms, one thread, and its ratio to the first recipe")
     for rows in (1, arguments.streams):
         times = measure_times(recognizers, streams[0], arguments.rounds, rows)
         base = times[arguments.recipes[0]]

@@ -1,8 +1,8 @@
-"""What `legato transcribe DIR --jobs N` gains: the same folder with several numbers of jobs, in turns.
+"""Gain of `legato transcribe DIR --jobs N`: the same folder with several numbers of jobs, alternately.
 
     python -m bench.jobs [--model FOLDER] [--manifest M] [--files 24] [--seconds 60] [--jobs 1,4] [--rounds 3]
 
-Every file is clips in a row. Each run is the whole command, its start included; the time is the least of the rounds.
+Every file is a sequence of clips. A run is the whole command including its start; the shortest of the rounds counts.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from bench.clips import MANIFEST, MODEL, Clip, load_clips
-from legato.audio.source import SAMPLE_RATE
+from legato.audio import SAMPLE_RATE
 
 
 def write_files(folder: Path, clips: Sequence[Clip], files: int, seconds: float) -> None:
-    """Write WAV files of so many seconds."""
+    """Write WAV files of the given length."""
     rng = np.random.default_rng(1)
     for number in range(files):
         row = np.concatenate([clips[int(which)].samples for which in rng.permutation(len(clips))])
@@ -33,7 +33,7 @@ def write_files(folder: Path, clips: Sequence[Clip], files: int, seconds: float)
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Many files, with several numbers of jobs.")
+    parser = argparse.ArgumentParser(description="A folder of files with several numbers of jobs.")
     parser.add_argument("--model", default=str(MODEL), help="name or folder of a model")
     parser.add_argument("--manifest", type=Path, default=MANIFEST)
     parser.add_argument("--files", type=int, default=24)

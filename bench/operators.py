@@ -1,9 +1,9 @@
-"""Where the time of an encoder step goes, operator by operator, as ONNX Runtime's profiler sees it.
+"""Time of an encoder step by operator, according to ONNX Runtime's profiler.
 
     python -m bench.operators MODEL [--threads 1] [--streams 1] [--steps 15] [--most 15]
 
-The profiler itself takes some microseconds an operator, so many small ones look larger than they are; the step is
-timed without it too.
+The profiler adds a few microseconds per operator, so small operators look slower than they are. The step is also timed
+without the profiler.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _WARM_UP = 3
 
 
 def run(recognizer: legato.Recognizer, states: Sequence[EncoderState], steps: int) -> float:
-    """Median of the steps in milliseconds."""
+    """Return the median time per step in milliseconds."""
     times = []
     for _ in range(_WARM_UP + steps):
         before = time.perf_counter()
@@ -37,7 +37,7 @@ def run(recognizer: legato.Recognizer, states: Sequence[EncoderState], steps: in
 
 
 def profile(model: Path, threads: int, streams: int, steps: int) -> tuple[float, dict[str, tuple[float, int]]]:
-    """Milliseconds of a step; and by operator the milliseconds and the number of its nodes in one step."""
+    """Return the milliseconds of a step, and for each operator its milliseconds and number of nodes per step."""
     recognizer = legato.load(model, threads=threads)
     states = start(recognizer, streams, _WARM_UP + steps)
     plain = run(recognizer, states, steps)
@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     plain, found = profile(arguments.model, arguments.threads, arguments.streams, arguments.steps)
     total = sum(milliseconds for milliseconds, _ in found.values())
-    print(f"{plain:.1f} ms a step without the profiler, {total:.1f} ms of operators with it")
+    print(f"{plain:.1f} ms per step without the profiler, {total:.1f} ms of operators with it")
     for name, (milliseconds, count) in sorted(found.items(), key=lambda item: -item[1][0])[: arguments.most]:
         print(f"{name:24} {milliseconds:8.2f} ms {milliseconds / total:6.1%} {count:5} nodes")
 

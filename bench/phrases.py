@@ -1,17 +1,17 @@
-"""What phrases bring, and what they harm: the numbers model on spoken numbers in noise.
+"""Gain and harm of phrases: the numbers model on spoken numbers in noise.
 
     python -m bench.phrases [--manifest M] [--weights 1,2,3] [--beams 1,4] [--snr clean,10,5,0] [--json FILE]
 
-Every utterance is recognised with four lists of phrases:
+Every utterance is recognized with four lists of phrases:
 
 - `none`;
 - `spoken`: its own words;
 - `mixed`: its own words and ten others of its language;
 - `unspoken`: the ten others alone.
 
-"recalled" is the share of its words that are in the result (as often as they are spoken), "false" the number of words
-out of the ten others that are in the result though nobody said them, and WER is that of the whole text. Noise is white,
-at a signal-to-noise ratio in dB, drawn from a seed for every utterance.
+"recalled" is the share of spoken words that are in the result (as often as they are spoken), "false" the number of the
+ten other words that are in the result although they were not spoken, and WER that of the whole text. The noise is
+white, at a signal-to-noise ratio in dB, generated from one seed per utterance.
 """
 
 import argparse
@@ -25,8 +25,7 @@ import jiwer
 import numpy as np
 
 import legato
-from bench.clips import MANIFEST, MODEL
-from legato.audio.source import read_audio
+from bench.clips import MANIFEST, MODEL, load_clips
 from legato.types import Samples
 
 LISTS = ("none", "spoken", "mixed", "unspoken")
@@ -34,7 +33,7 @@ LISTS = ("none", "spoken", "mixed", "unspoken")
 
 @dataclass(frozen=True)
 class Outcome:
-    """One condition over all utterances; `recalled` and `wer` in percent."""
+    """The figures of a condition over all utterances; `recalled` and `wer` in percent."""
 
     snr: str
     beam: int
@@ -55,24 +54,22 @@ class Utterance:
     others: tuple[str, ...]
 
     def phrases(self, kind: str) -> list[str]:
-        """The phrases of a list."""
+        """Return the phrases of a list."""
         own = list(dict.fromkeys(self.words)) if kind in ("spoken", "mixed") else []
         return own + (list(self.others) if kind in ("mixed", "unspoken") else [])
 
 
 def read(manifest: Path) -> list[Utterance]:
-    """The utterances of a manifest; the ten others are drawn from a seed."""
-    rows = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()]
+    """Return the utterances of a manifest; the ten other words are drawn from a seed."""
+    clips = load_clips(manifest)
     known: dict[str, set[str]] = {}
-    for row in rows:
-        known.setdefault(row["lang"], set()).update(row["text"].split())
+    for clip in clips:
+        known.setdefault(clip.language, set()).update(clip.words)
     utterances = []
-    for number, row in enumerate(rows):
-        words = tuple(row["text"].split())
-        others = sorted(known[row["lang"]] - set(words))
+    for number, clip in enumerate(clips):
+        others = sorted(known[clip.language] - set(clip.words))
         drawn = random.Random(number).sample(others, min(10, len(others)))
-        samples = read_audio(manifest.parent / row["audio_filepath"])
-        utterances.append(Utterance(samples, row["lang"], words, tuple(drawn)))
+        utterances.append(Utterance(clip.samples, clip.language, clip.words, tuple(drawn)))
     return utterances
 
 
@@ -89,7 +86,7 @@ def noisy(samples: Samples, snr: str, seed: int) -> Samples:
 def measure(
     recognizer: legato.Recognizer, utterances: list[Utterance], snr: str, beam: int, weight: float, kind: str
 ) -> Outcome:
-    """Recognise all utterances in one condition."""
+    """Recognize all utterances in one condition."""
     texts = []
     recalled = false = 0
     for seed, utterance in enumerate(utterances):

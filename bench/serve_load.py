@@ -1,22 +1,22 @@
-"""How many live streams `legato serve` holds in real time, and how late its text is, through real WebSockets.
+"""Number of live streams that `legato serve` holds in real time, and the delay of its texts, over WebSockets.
 
-    python bench/serve_load.py [--model M] [--threads 2] [--chunk-ms 320] [--seconds 30] [--limit-ms 500]
+    python -m bench.serve_load [--model M] [--threads 2] [--chunk-ms 320] [--seconds 30] [--limit-ms 500]
                                [--streams N,N...] [--most N] [--processes] [--output FILE.json]
 
-Clients in a process of their own send speech as fast as it is spoken, an utterance after the other, each on a WebSocket
-of its own. Two delays are measured, by the clients' clock:
+Clients in a separate process send speech in real time, one utterance after the other, each on its own WebSocket. Two
+delays are measured by the clients' clock:
 
-- text: from sending the last audio that a text uses until the text is there;
-- final: from sending the end of an utterance until its final event is there (a model that says nothing has only this).
+- text: from sending the last audio that a text uses to the arrival of the text;
+- final: from sending the end of an utterance to the arrival of its final event (the only one if the text is empty).
 
-A number of streams is held when the 95th percentile of both is within `--limit-ms` and nothing failed. The largest one
-is searched for by doubling and halving (`--streams` measures those numbers instead). Then as many streams as were held
-run on a server that admits no more, twice: alone, and while half as many others try to get in and are refused.
+A number of streams is held if the 95th percentile of both is at most `--limit-ms` and nothing failed. The largest
+number is found by doubling and bisection (`--streams` measures given numbers instead). Then that many streams run twice
+on a server that admits no more: alone, and while half as many others try to connect and are refused.
 
-`--processes` does the search again with one server process a stream, one thread each, and then measures the largest
-number that those held with both, in turns.
+`--processes` repeats the search with one server process per stream, one thread each, and then measures the largest
+number that those held with both setups, alternately.
 
-The clients take their share of the machine, and `client_late_ms` says how far behind their own schedule they were.
+The clients use a share of the machine; `client_late_ms` is their own delay against their schedule.
 """
 
 import argparse
@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from legato.lab.benchmark import largest, sample_audio
+from legato.lab.benchmark import sample_audio
+from legato.lab.live_load import largest
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -47,15 +48,15 @@ _ROOM = 8
 
 
 @dataclass
-class Heard:
-    """What the clients noted.
+class Record:
+    """What the clients recorded.
 
     Attributes:
         text_ms, final_ms: delays, see above.
-        late_ms: how long after its time each piece was sent.
-        seconds: how long they spoke, all in all.
-        refused: how often the server had no room.
-        failed: why clients gave up.
+        late_ms: delay of each sent piece against the schedule.
+        seconds: duration of the whole task.
+        refused: number of refused streams.
+        failed: the errors of clients that gave up.
     """
 
     text_ms: list[float] = field(default_factory=list)
@@ -68,13 +69,13 @@ class Heard:
 
 @dataclass(frozen=True)
 class Task:
-    """What a process of clients shall do.
+    """The task of a process of clients.
 
     Attributes:
-        urls: a server for each stream.
+        urls: one server per stream.
         query: options of the streams.
-        seconds: how long each speaks.
-        utterance: seconds of each of its utterances.
+        seconds: seconds of speech per stream.
+        utterance: seconds per utterance.
     """
 
     urls: list[str]
@@ -84,26 +85,26 @@ class Task:
 
 
 class Server:
-    """A `legato serve` in a process of its own."""
+    """A `legato serve` in a separate process."""
 
     def __init__(self, model: str | None, threads: int, streams: int) -> None:
-        """Start one that admits so many streams, and wait until it answers."""
+        """Start a server that admits `streams` streams, and wait until it answers."""
         command = [sys.executable, "-m", "legato", "serve", "--port", "0", "--threads", str(threads)]
         command += ["--max-streams", str(streams), *(["--model", model] if model else [])]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
-        said = self._process.stdout.readline()
-        if not said.startswith("Legato serves "):
-            raise SystemExit(f"The server did not start; see what this says: {' '.join(command)}")
-        self.url = said.split()[2]
+        line = self._process.stdout.readline()
+        if not line.startswith("Legato serves "):
+            raise SystemExit(f"The server did not start. Run it to see why: {' '.join(command)}")
+        self.url = line.split()[2]
 
     def stop(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.terminate()
         self._process.wait(60)
 
     def cpu_seconds(self) -> float | None:
-        """Processor time that it has taken; None where the system does not say."""
+        """Return the processor time that it has used; None where the system does not report it."""
         try:
             fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -111,7 +112,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / 100
 
     def memory_mb(self) -> float | None:
-        """Memory that it has, its share of what processes have in common; None where the system does not say."""
+        """Return its memory with its share of shared pages; None where the system does not report it."""
         try:
             lines = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines()
         except OSError:
@@ -119,7 +120,7 @@ class Server:
         return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("Pss:"))
 
     def steps(self) -> tuple[float, float]:
-        """Steps of its engine so far, and rows in them."""
+        """Return the number of steps of its engine so far, and of the rows in them."""
         text = urllib.request.urlopen(f"{self.url}/metrics").read().decode()
         values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return float(values["legato_batch_rows_count"]), float(values["legato_batch_rows_sum"])
@@ -127,7 +128,7 @@ class Server:
 
 @contextmanager
 def servers(model: str | None, threads: int, number: int, most: int) -> Iterator[list[Server]]:
-    """Run so many servers, each of which admits `most` streams."""
+    """Run `number` servers, each of which admits `most` streams."""
     with ExitStack() as stack:
         running = []
         for _ in range(number):
@@ -136,43 +137,43 @@ def servers(model: str | None, threads: int, number: int, most: int) -> Iterator
         yield running
 
 
-async def speak(task: Task, number: int, heard: Heard) -> None:
-    """Be one client, which begins an utterance when it is time, though the one before may not be done."""
+async def speak(task: Task, number: int, record: Record) -> None:
+    """Run one client. It starts each utterance on schedule, even if the previous one is not finished."""
     loop = asyncio.get_running_loop()
     audio = (sample_audio(task.utterance) * 32767).astype("<i2").tobytes()
     size = round(16000 * _PIECE_SECONDS) * 2
     pieces = [audio[start : start + size] for start in range(0, len(audio), size)]
-    begin = loop.time() + number % 32 / 32  # they begin apart, as those of users would
+    begin = loop.time() + number % 32 / 32  # spread, as the streams of users are
     until = begin + task.seconds
     address = f"{task.urls[number].replace('http', 'ws', 1)}/v1/stream?{task.query}"
     async with asyncio.TaskGroup() as group:
         while begin < until:
             await asyncio.sleep(begin - loop.time())
-            group.create_task(utter(address, pieces, begin, heard))
+            group.create_task(utter(address, pieces, begin, record))
             begin += len(pieces) * _PIECE_SECONDS
 
 
-async def utter(address: str, pieces: Sequence[bytes], begin: float, heard: Heard) -> None:
-    """Speak an utterance, if there is room for it."""
+async def utter(address: str, pieces: Sequence[bytes], begin: float, record: Record) -> None:
+    """Send an utterance, unless the server refuses it."""
     from websockets.asyncio.client import connect
 
     async with connect(address, max_queue=None, open_timeout=_PATIENCE_SECONDS) as socket:
         if await is_admitted(socket):
-            await send_and_note(socket, pieces, begin, heard)
+            await send_and_record(socket, pieces, begin, record)
         else:
-            heard.refused += 1
+            record.refused += 1
 
 
 async def is_admitted(socket: "ClientConnection") -> bool:
-    """Read the first answer of a server: whether it has room for the stream."""
+    """Read the first answer of a server, and return whether it admits the stream."""
     answer = json.loads(await socket.recv())
     if answer["type"] != "ready" and answer["error"]["code"] not in {"server_busy", "overloaded"}:
         raise RuntimeError(answer["error"]["message"])
     return bool(answer["type"] == "ready")
 
 
-async def send_and_note(socket: "ClientConnection", pieces: Sequence[bytes], begin: float, heard: Heard) -> None:
-    """Send the pieces of an utterance, each when its last sample was spoken, and note when its events come."""
+async def send_and_record(socket: "ClientConnection", pieces: Sequence[bytes], begin: float, record: Record) -> None:
+    """Send the pieces of an utterance, each when its last sample has been spoken, and record when its events arrive."""
     loop = asyncio.get_running_loop()
     sent: list[float] = []
     ended = 0.0
@@ -182,9 +183,9 @@ async def send_and_note(socket: "ClientConnection", pieces: Sequence[bytes], beg
             now, event = loop.time(), json.loads(message)
             if event["type"] == "partial":
                 used = min(len(sent), math.ceil(event["time"] / _PIECE_SECONDS - 1e-6))
-                heard.text_ms.append(1000 * (now - sent[used - 1]))
+                record.text_ms.append(1000 * (now - sent[used - 1]))
             elif event["type"] == "final":
-                heard.final_ms.append(1000 * (now - ended))
+                record.final_ms.append(1000 * (now - ended))
             elif event["type"] == "error":
                 raise RuntimeError(event["error"]["message"])
 
@@ -194,7 +195,7 @@ async def send_and_note(socket: "ClientConnection", pieces: Sequence[bytes], beg
             due = begin + (count + 1) * _PIECE_SECONDS
             await asyncio.sleep(due - loop.time())
             sent.append(loop.time())
-            heard.late_ms.append(1000 * (sent[-1] - due))
+            record.late_ms.append(1000 * (sent[-1] - due))
             await socket.send(piece)
         ended = loop.time()
         await socket.send('{"type": "end"}')
@@ -202,20 +203,20 @@ async def send_and_note(socket: "ClientConnection", pieces: Sequence[bytes], beg
             await listener
 
 
-async def speak_all(task: Task) -> Heard:
-    """Be all clients of a task."""
-    heard = Heard()
+async def speak_all(task: Task) -> Record:
+    """Run all clients of a task."""
+    record = Record()
     started = time.monotonic()
 
     async def one(number: int) -> None:
         try:
-            await speak(task, number, heard)
+            await speak(task, number, record)
         except Exception as error:
-            heard.failed.append(repr(error.exceptions[0] if isinstance(error, ExceptionGroup) else error))
+            record.failed.append(repr(error.exceptions[0] if isinstance(error, ExceptionGroup) else error))
 
     await asyncio.gather(*(one(number) for number in range(len(task.urls))))
-    heard.seconds = time.monotonic() - started
-    return heard
+    record.seconds = time.monotonic() - started
+    return record
 
 
 def clients(task: Task) -> "subprocess.Popen[str]":
@@ -229,16 +230,16 @@ def clients(task: Task) -> "subprocess.Popen[str]":
     return process
 
 
-def said_by(process: "subprocess.Popen[str]") -> Heard:
-    """Wait for a process of clients: what they noted."""
+def result_of(process: "subprocess.Popen[str]") -> Record:
+    """Wait for a process of clients, and return what they recorded."""
     assert process.stdout is not None
-    heard = Heard(**json.loads(process.stdout.read()))
+    record = Record(**json.loads(process.stdout.read()))
     process.wait()
-    return heard
+    return record
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float] | None:
-    """Give p50, p95, p99 and the largest; None of nothing."""
+    """Return p50, p95, p99 and the maximum; None without values."""
     if not values:
         return None
     found = {name: float(np.percentile(values, p)) for name, p in (("p50", 50), ("p95", 95), ("p99", 99), ("max", 100))}
@@ -246,7 +247,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def difference(before: Sequence[float | None], after: Sequence[float | None], seconds: float) -> float | None:
-    """Processors that were busy on the average; None where the system does not say."""
+    """Return the mean number of busy processors; None where the system does not report it."""
     pairs = zip(before, after, strict=True)
     times = [end - start for start, end in pairs if start is not None and end is not None]
     return round(sum(times) / seconds, 2) if times else None
@@ -255,30 +256,30 @@ def difference(before: Sequence[float | None], after: Sequence[float | None], se
 def measure(
     running: Sequence[Server], streams: int, query: str, seconds: float, utterance: float, *, more: int = 0
 ) -> dict[str, Any]:
-    """Put streams on servers, spread evenly, and `more` others that come while those run; give what was seen."""
+    """Run streams, spread evenly over the servers, and `more` others meanwhile; return the figures."""
     urls = [running[number % len(running)].url for number in range(streams)]
     before = [server.cpu_seconds() for server in running]
     steps = [server.steps() for server in running]
     speaking = clients(Task(urls, query, seconds, utterance))
-    others = Heard()
+    others = Record()
     if more:
         time.sleep(seconds / 4)
-        others = said_by(clients(Task([running[0].url] * more, query, seconds / 2, 1)))
-    heard = said_by(speaking)
+        others = result_of(clients(Task([running[0].url] * more, query, seconds / 2, 1)))
+    record = result_of(speaking)
     after = [server.cpu_seconds() for server in running]
     memory = [server.memory_mb() for server in running]
     count, rows = np.sum([server.steps() for server in running], axis=0) - np.sum(steps, axis=0)
     found: dict[str, Any] = {
         "streams": streams,
-        "text_ms": percentiles(heard.text_ms),
-        "final_ms": percentiles(heard.final_ms),
-        "client_late_ms": percentiles(heard.late_ms),
-        "texts": len(heard.text_ms),
-        "finals": len(heard.final_ms),
+        "text_ms": percentiles(record.text_ms),
+        "final_ms": percentiles(record.final_ms),
+        "client_late_ms": percentiles(record.late_ms),
+        "texts": len(record.text_ms),
+        "finals": len(record.final_ms),
         "rows_a_step": round(float(rows / count), 2) if count else None,
-        "refused": heard.refused,
-        "failed": heard.failed,
-        "server_cpus": difference(before, after, heard.seconds),
+        "refused": record.refused,
+        "failed": record.failed,
+        "server_cpus": difference(before, after, record.seconds),
         "server_memory_mb": None if None in memory else round(sum(value or 0 for value in memory)),
     }
     if more:
@@ -287,7 +288,7 @@ def measure(
 
 
 def is_held(found: dict[str, Any], limit_ms: float) -> bool:
-    """Whether the streams of a measurement were held in real time."""
+    """Return whether the streams of a measurement were held in real time."""
     late = [found[name]["p95"] for name in ("text_ms", "final_ms") if found[name]]
     return bool(late) and max(late) <= limit_ms and not found["failed"] and not found["refused"]
 
@@ -299,12 +300,12 @@ def show(what: str, found: dict[str, Any], limit_ms: float) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Do what was asked for on the command line."""
+    """Run the measurements that the command line asks for."""
     query = f"chunk_ms={arguments.chunk_ms}&language={arguments.language}"
     results: dict[str, Any] = {"arguments": {key: str(value) for key, value in vars(arguments).items()}}
 
     def serving(streams: int, apart: bool) -> AbstractContextManager[list[Server]]:
-        # Room for what begins before the one in front of it is done, however many those become.
+        # Room for utterances that start before the previous ones are finished.
         if apart:
             return servers(arguments.model, 1, streams, _ROOM)
         return servers(arguments.model, arguments.threads, 1, _ROOM * streams)
@@ -315,7 +316,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
         def holds(streams: int) -> bool:
             with serving(streams, apart) as running:
-                measure(running, streams, query, 3, 3)  # warms up
+                measure(running, streams, query, 3, 3)  # warm-up
                 runs.append(measure(running, streams, query, arguments.seconds, arguments.utterance))
             show(f"{name}, {streams}", runs[-1], arguments.limit_ms)
             return is_held(runs[-1], arguments.limit_ms)
@@ -334,9 +335,9 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.processes:
         number = results["held_by_processes"] = search(True)
         if number:
-            with serving(number, True) as many, serving(number, False) as one:
+            with serving(number, True) as several, serving(number, False) as one:
                 for _ in range(_ROUNDS):
-                    for name, running in (("processes", many), ("server", one)):
+                    for name, running in (("processes", several), ("server", one)):
                         found = measure(running, number, query, arguments.seconds / 2, arguments.utterance)
                         results.setdefault("side_by_side", []).append({"by": name, **found})
                         show(f"side by side, {name}", found, arguments.limit_ms)

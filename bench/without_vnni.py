@@ -2,18 +2,18 @@
 
     python bench/without_vnni.py ENVIRONMENT [ENVIRONMENT...]
 
-An emulated restriction, on a machine that has these instructions: the libraries choose the code that they would choose
-on the lesser CPU, saturating U8 x S8 products included, but it runs on this machine's caches, memory and clock.
+The restriction is emulated on a machine that has these instructions: the libraries select the code for the lesser CPU,
+including saturating U8 x S8 products, but caches, memory and clock are those of this machine.
 
-What it changes in an environment (better a copy: `bench.peers.setup` makes one), for good:
+The changes to an environment are permanent; use a copy (`bench.peers.setup` makes one):
 
-- ONNX Runtime, alone or inside sherpa-onnx: the instruction `xgetbv`, which says which registers the system saves,
-  becomes `mov al, 7; nop`: no more than those of AVX. A disassembler (objdump) finds it, because the same three bytes
-  occur inside other instructions.
-- ggml (transcribe-cpp): it ships a library for each kind of CPU and loads the best that the machine can run; those that
-  need more than AVX2 get another name, so that `haswell` remains.
+- ONNX Runtime, alone or inside sherpa-onnx: the instruction `xgetbv`, which tells the registers that the system saves,
+  becomes `mov al, 7; nop`, which reports only those of AVX. A disassembler (objdump) finds the instruction, because the
+  same three bytes occur inside other instructions.
+- ggml (transcribe-cpp) contains a library for each kind of CPU and loads the best one that the machine can run. Those
+  that need more than AVX2 are renamed, so that `haswell` remains.
 
-Torch needs no change: ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2.
+PyTorch needs no change: set ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2.
 """
 
 import argparse
@@ -24,46 +24,46 @@ from pathlib import Path
 
 _XGETBV = bytes.fromhex("0f01d0")
 _NO_MORE_THAN_AVX = bytes.fromhex("b00790")
-#: Kinds of CPU that ggml has a library for and that have more than AVX2.
+#: CPUs with more than AVX2 for which ggml has a library.
 _GGML_BEYOND_AVX2 = (
     "alderlake", "cannonlake", "cascadelake", "cooperlake", "icelake", "sapphirerapids", "skylakex", "zen4",
 )  # fmt: skip
 
 
 def xgetbv_addresses(library: Path) -> list[int]:
-    """Virtual addresses of the instruction in the library's code."""
+    """Return the virtual addresses of the instruction in a library."""
     try:
         listing = subprocess.run(
             ["objdump", "-d", "--no-show-raw-insn", str(library)], stdout=subprocess.PIPE, text=True, check=True
         ).stdout
     except FileNotFoundError:
-        raise SystemExit("objdump is missing: install binutils.") from None
+        raise SystemExit("objdump is missing. Install binutils.") from None
     return [int(found, 16) for found in re.findall(r"^ *([0-9a-f]+):\s+xgetbv\b", listing, re.MULTILINE)]
 
 
 def file_offset(data: bytes | bytearray, address: int) -> int:
-    """Place in a 64-bit little-endian ELF file of what is loaded at a virtual address."""
+    """Return the offset in a 64-bit little-endian ELF file of the byte at a virtual address."""
     (table,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<HH", data, 54)
     for number in range(count):
         kind, _, offset, start, _, length = struct.unpack_from("<IIQQQQ", data, table + number * size)
         if kind == 1 and start <= address < start + length:
             return int(offset + address - start)
-    raise SystemExit(f"Nothing is loaded at address {address:x}.")
+    raise SystemExit(f"No segment contains address {address:x}. Give a 64-bit ELF library.")
 
 
 def restrict(library: Path) -> int:
-    """Change a library; how many instructions were changed."""
+    """Change a library, and return the number of changed instructions."""
     data = bytearray(library.read_bytes())
     if _XGETBV not in data:
         return 0
     offsets = [file_offset(data, address) for address in xgetbv_addresses(library)]
     for offset in offsets:
         if data[offset : offset + 3] != _XGETBV:
-            raise SystemExit(f"{library}: no xgetbv at offset {offset:x}.")
+            raise SystemExit(f"{library}: there is no xgetbv at offset {offset:x}. Do not change it meanwhile.")
         data[offset : offset + 3] = _NO_MORE_THAN_AVX
     if offsets:
-        # A new file, not the old one changed: copies of environments may share it.
+        # A new file, because copies of environments may share the old one.
         changed = library.with_name(library.name + ".new")
         changed.write_bytes(data)
         changed.chmod(library.stat().st_mode)
@@ -72,7 +72,7 @@ def restrict(library: Path) -> int:
 
 
 def restrict_environment(environment: Path) -> list[str]:
-    """Change an environment; what was done."""
+    """Change an environment, and return one line per change."""
     done = [
         f"{library.name}: {count} instructions"
         for library in sorted(environment.glob("lib/python*/site-packages/**/*onnxruntime*.so*"))
@@ -81,7 +81,7 @@ def restrict_environment(environment: Path) -> list[str]:
     for kind in _GGML_BEYOND_AVX2:
         for library in environment.glob(f"lib/python*/site-packages/**/libggml-cpu-{kind}.so"):
             library.replace(library.with_name(library.name + ".off"))
-            done.append(f"{library.name}: out of the way")
+            done.append(f"{library.name}: renamed")
     return done
 
 

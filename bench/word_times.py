@@ -1,16 +1,16 @@
-"""Are words where they were spoken? Clips with known borders in a row, and the times of the words that come out.
+"""Times of recognized words against the known bounds of clips.
 
     python -m bench.word_times [--model FOLDER] [--manifest M] [--chunk-ms 80,320,1120] [--rounds 5] [--json FILE]
 
-The clips are put in a row in random order, with half a second to a second and a half of silence between them. Where
-speech begins and ends in a clip is known by its energy. A word's time is that of the frame which emitted its first
-token: a transducer says a word when it knows it, so mostly near its end. For every chunk size:
+The clips follow each other in random order, with 0.5 to 1.5 s of silence between them. The bounds of the speech in a
+clip are judged by its energy. The time of a word is that of the frame that emitted its first token: a transducer emits
+a word when it is certain of it, which is mostly near its end. For every chunk size:
 
-- first word: seconds from where the clip's speech begins to the start of its first word;
-- last word: seconds from where the clip's speech ends to the start of its last word (below 0: before the end);
-- inside: words that start while their clip is spoken, or at most 160 ms before or after that, in percent.
+- first word: seconds from the start of the clip's speech to the start of its first word;
+- last word: seconds from the end of the clip's speech to the start of its last word (negative: before the end);
+- inside: percentage of words that start within their clip's speech, or at most 160 ms before or after it.
 
-First and last words are those of clips whose number of words is right. A word belongs to the clip that began last.
+First and last words are those of clips with the right number of words. A word belongs to the clip that started last.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import numpy as np
 
 import legato
 from bench.clips import MANIFEST, MODEL, Clip, load_clips
-from legato.audio.source import SAMPLE_RATE
+from legato.audio import SAMPLE_RATE
 from legato.types import Samples, Word
 
 NEAR_SECONDS = 0.16
@@ -32,7 +32,7 @@ NEAR_SECONDS = 0.16
 
 @dataclass(frozen=True)
 class Spread:
-    """Where the values of a distribution are, in seconds."""
+    """Quantiles of a distribution, in seconds."""
 
     least: float
     p5: float
@@ -42,7 +42,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Of some values."""
+        """Return the quantiles of some values."""
         return cls(*(round(float(value), 3) for value in np.percentile(values, (0, 5, 50, 95, 100))))
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Times:
-    """What came out with a chunk size; see the module."""
+    """The figures of a chunk size; see the module."""
 
     chunk_ms: int
     words: int
@@ -60,11 +60,11 @@ class Times:
     last: Spread
     inside: float
     before: int
-    behind: int
+    after: int
 
 
-def in_a_row(clips: Sequence[Clip], rounds: int, seed: int) -> tuple[Samples, list[tuple[float, Clip]]]:
-    """Put the clips in a row so many times; also when each begins, in seconds."""
+def joined(clips: Sequence[Clip], rounds: int, seed: int) -> tuple[Samples, list[tuple[float, Clip]]]:
+    """Return the clips in random order, repeated, and the start of each in seconds."""
     rng = np.random.default_rng(seed)
     parts: list[Samples] = []
     begins = []
@@ -86,14 +86,14 @@ def measure(
     language: str,
     chunk_ms: int,
 ) -> Times:
-    """Recognise the row, and compare the words' times with the clips'."""
+    """Recognize the clips, and compare the times of the words with the bounds of the clips."""
     words = recognizer.transcribe(samples, language=language, chunk_ms=chunk_ms).words
-    said: list[list[Word]] = [[] for _ in begins]
+    found: list[list[Word]] = [[] for _ in begins]
     starts = [begin for begin, _ in begins]
     for word in words:
-        said[max(0, bisect_right(starts, word.start) - 1)].append(word)
+        found[max(0, bisect_right(starts, word.start) - 1)].append(word)
     first, last, off = [], [], []
-    for (begin, clip), mine in zip(begins, said, strict=True):
+    for (begin, clip), mine in zip(begins, found, strict=True):
         off += [max(begin + clip.begin - word.start, 0) or min(begin + clip.end - word.start, 0) for word in mine]
         if len(mine) == len(clip.words):
             first.append(mine[0].start - begin - clip.begin)
@@ -107,13 +107,13 @@ def measure(
         Spread.of(last),
         round(100 * float(np.mean(near)), 2),
         before=sum(seconds > NEAR_SECONDS for seconds in off),
-        behind=sum(seconds < -NEAR_SECONDS for seconds in off),
+        after=sum(seconds < -NEAR_SECONDS for seconds in off),
     )
 
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Times of words against known borders.")
+    parser = argparse.ArgumentParser(description="Times of words against the known bounds of clips.")
     parser.add_argument("--model", default=str(MODEL), help="name or folder of a model")
     parser.add_argument("--manifest", type=Path, default=MANIFEST)
     parser.add_argument("--language", default="auto", help="only clips of this language; auto: all")
@@ -124,17 +124,17 @@ def main() -> None:
     arguments = parser.parse_args()
     recognizer = legato.load(arguments.model, threads=arguments.threads)
     clips = load_clips(arguments.manifest, arguments.language)
-    samples, begins = in_a_row(clips, arguments.rounds, seed=1)
+    samples, begins = joined(clips, arguments.rounds, seed=1)
     print(
         f"{len(begins)} clips, {sum(len(clip.words) for _, clip in begins)} words, {len(samples) / SAMPLE_RATE:.0f} s"
     )
-    print(f"{'chunk, ms':>9} {'words':>6} {'inside, %':>9} {'before':>6} {'behind':>6}   least, p5, p50, p95, most")
+    print(f"{'chunk, ms':>9} {'words':>6} {'inside, %':>9} {'before':>6} {'after':>6}   least, p5, p50, p95, most")
     found = []
     for chunk_ms in map(int, arguments.chunk_ms.split(",")):
         times = measure(recognizer, samples, begins, arguments.language, chunk_ms)
         found.append(asdict(times))
         print(
-            f"{chunk_ms:9} {times.words:6} {times.inside:9.2f} {times.before:6} {times.behind:6}   "
+            f"{chunk_ms:9} {times.words:6} {times.inside:9.2f} {times.before:6} {times.after:6}   "
             f"first word: {times.first}   last word: {times.last}",
             flush=True,
         )

@@ -1,1 +1,1 @@
-"""The same work side by side with peers: environments, models, drivers, comparison (see `bench/README.md`)."""
+"""The same work by Legato and by peers: environments, models, drivers, comparison (see `bench/README.md`)."""

@@ -1,4 +1,4 @@
-"""What `bench.peers.compare` measures: every peer's stream and file, and many streams at once."""
+"""The measurements of `bench.peers.compare`: streams and files of every peer, and many streams at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 #: Chunk of the streams, in milliseconds.
 CHUNK_MS = 320
-#: How far ahead the model looks in files: transcribe-cpp's offline path can do no other.
+#: Right context in files, in milliseconds: the only one of transcribe-cpp's offline path.
 FILE_CHUNK_MS = 1120
 
 
@@ -15,13 +15,13 @@ class Case:
     """One measurement.
 
     Attributes:
-        name: its name in tables.
-        environment: whose environment it runs in.
-        module: the driver and what stands before its options.
-        model: what it runs.
+        name: name in tables.
+        environment: name of the peer's environment.
+        module: the driver, with arguments that precede its options.
+        model: the model that it runs.
         mode: `stream`, `file` or `streams`.
-        chunk_ms: how far ahead the model looks.
-        threads: threads of a process.
+        chunk_ms: chunk size.
+        threads: threads per process.
     """
 
     name: str
@@ -34,18 +34,18 @@ class Case:
 
     @property
     def key(self) -> str:
-        """Name of the case in this thread count."""
+        """Name of the case, with the number of threads."""
         return f"{self.name} x{self.threads}"
 
 
 def cases(models: Mapping[str, Path], threads: Sequence[int]) -> list[Case]:
-    """Every measurement of a round."""
+    """Return every measurement of a round."""
     found = []
     for number in threads:
         for name, peer, module, model in (
             ("legato", "legato", "legato", "native"),
-            ("legato on the reference layout", "legato", "legato", "reference"),
-            ("reference layout as published", "legato", "reference", "reference"),
+            ("legato on the published bundle", "legato", "legato", "published"),
+            ("published bundle", "legato", "published", "published"),
             ("sherpa-onnx int8", "sherpa-onnx", "sherpa_onnx", "sherpa-onnx 320"),
             ("transcribe-cpp Q8_0", "transcribe-cpp", "transcribe_cpp", "transcribe-cpp"),
             ("transformers float32", "transformers", "transformers", "transformers"),
@@ -68,7 +68,7 @@ def cases(models: Mapping[str, Path], threads: Sequence[int]) -> list[Case]:
         Case("streams: legato's engine", "legato", engine, models["native"], "streams", CHUNK_MS, most),
     )
     if most > 1:
-        alone = ("bench.peers.several", str(most), "bench.peers.drive_reference")
-        name = f"streams: {most} processes of the reference layout as published"
-        found.append(Case(name, "legato", alone, models["reference"], "stream", CHUNK_MS, 1))
+        alone = ("bench.peers.several", str(most), "bench.peers.drive_published")
+        name = f"streams: {most} processes of the published bundle"
+        found.append(Case(name, "legato", alone, models["published"], "stream", CHUNK_MS, 1))
     return found

@@ -1,10 +1,10 @@
-"""The same work side by side with peers, in turns, and the ratios that Legato is judged by.
+"""The same work by Legato and by peers, and the ratios between them.
 
     python -m bench.peers.compare FOLDER --audio CLIP... --threads 1 2 --rounds 3 [--regime avx2] --json OUT.json
 
-FOLDER is what `bench.peers.setup` made. Run it from the root of the repository, in an environment with Legato. Every
-measurement is a fresh process in the peer's own environment; one round runs each of them once, so that a machine that
-becomes slower does so for all. A ratio is that of the two figures of one round; the median over the rounds counts.
+FOLDER is the result of `bench.peers.setup`. Run it from the root of the repository, in an environment with Legato.
+Every measurement is a fresh process in the peer's own environment. A round runs each of them once, so that a change in
+the machine's speed affects all. A ratio is taken within a round, and the median over the rounds counts.
 """
 
 import argparse
@@ -28,7 +28,8 @@ import numpy as np
 from bench.peers.cases import Case, cases
 from bench.peers.setup import GGUF, RESTRICTED, ROOT
 from bench.peers.targets import Figures, judge, targets
-from legato.audio.source import read_audio
+from legato.audio import read_audio
+from legato.lab.machine import cpu_name
 
 Number = int | float
 
@@ -50,11 +51,11 @@ _COLUMNS = (
 
 
 def measure(case: Case, place: Path, audio: Path, regime: str, wrap: Sequence[str]) -> Figures:
-    """Run a case: its figures, or `error` and what went wrong."""
+    """Run a case, and return its figures, or the cause of its failure as `error`."""
     kind = "avx2" if regime == "avx2" and case.environment in RESTRICTED else "env"
     python = place / kind / case.environment / "bin" / "python"
     if not case.model.exists() or not python.exists():
-        return {"error": f"there is no {case.model if python.exists() else python}"}
+        return {"error": f"there is no {case.model if python.exists() else python}. Run bench.peers.setup"}
     options = ["--model", case.model, "--mode", case.mode, "--threads", case.threads, "--chunk-ms", case.chunk_ms]
     command = [*wrap, python, "-m", *case.module, *options, audio]
     threads = str(case.threads)
@@ -71,14 +72,14 @@ def measure(case: Case, place: Path, audio: Path, regime: str, wrap: Sequence[st
         [str(part) for part in command], cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False
     )
     if child.returncode or not child.stdout.strip():
-        said = child.stderr.strip().splitlines() or ["it said nothing"]
-        return {"error": f"{said[-1]} (exit code {child.returncode})"}
+        lines = child.stderr.strip().splitlines() or ["it printed nothing"]
+        return {"error": f"{lines[-1]} (exit code {child.returncode})"}
     figures: Figures = json.loads(child.stdout.strip().splitlines()[-1])
     return figures
 
 
 def read_bandwidth(threads: Sequence[int], wrap: Sequence[str]) -> Figures:
-    """Gigabytes a second, by number of threads."""
+    """Return gigabytes per second by number of threads."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "bandwidth.json"
         command = [*wrap, sys.executable, str(ROOT / "bench" / "bandwidth.py"), "--json", str(out)]
@@ -87,7 +88,7 @@ def read_bandwidth(threads: Sequence[int], wrap: Sequence[str]) -> Figures:
 
 
 def write_audio(clips: Sequence[Path], seconds: float, path: Path) -> None:
-    """All clips in a row, as often as needed, as a WAV file of 16 kHz."""
+    """Write all clips, repeated up to a length, as a WAV file at 16 kHz."""
     audio = np.concatenate([read_audio(clip) for clip in clips])
     samples = np.resize(audio, round(16000 * seconds))
     with wave.open(str(path), "wb") as file:
@@ -98,15 +99,14 @@ def write_audio(clips: Sequence[Path], seconds: float, path: Path) -> None:
 
 
 def machine() -> Figures:
-    """What is measured on."""
+    """Return the description of this machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
     return {
-        "cpu": name,
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "instructions": [flag for flag in ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8") if flag in flags],
         "python": platform.python_version(),
@@ -115,7 +115,7 @@ def machine() -> Figures:
 
 
 def medians(runs: Sequence[Figures]) -> Figures:
-    """Medians of the numbers over the rounds, and what else the first round said."""
+    """Return the medians of the numbers over the rounds, and the other values of the first round."""
     good = [run for run in runs if "error" not in run]
     if not good:
         return dict(runs[0])
@@ -127,7 +127,7 @@ def medians(runs: Sequence[Figures]) -> Figures:
 
 
 def print_cases(found: dict[str, Figures]) -> None:
-    """One line a measurement."""
+    """Print one line per measurement."""
     width = max(len(key) for key in found)
     print(f"{'':{width}} " + " ".join(f"{title:>11}" for _, title in _COLUMNS))
     for key, figures in found.items():
@@ -141,25 +141,27 @@ def print_cases(found: dict[str, Figures]) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="what bench.peers.setup made")
+    parser.add_argument("folder", type=Path, help="the folder of bench.peers.setup")
     parser.add_argument("--audio", type=Path, nargs="+", required=True, help="clips of speech")
-    parser.add_argument("--seconds", type=float, default=30, help="length of the recording made of them")
+    parser.add_argument("--seconds", type=float, default=30, help="length of the recording made from them")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--regime", choices=("native", "avx2"), default="native", help="avx2: as without AVX-512, VNNI")
+    parser.add_argument(
+        "--regime", choices=("native", "avx2"), default="native", help="avx2: as without AVX-512 and VNNI"
+    )
     parser.add_argument("--native", type=Path, help="Legato's bundle (default: models/native-int8)")
-    parser.add_argument("--reference", type=Path, help="bundle in the published layout (models/published)")
+    parser.add_argument("--published", type=Path, help="published bundle (default: models/published)")
     parser.add_argument("--checkpoint", type=Path, help="the transformers folder; without it transformers is left out")
-    parser.add_argument("--only", nargs="+", help="only cases whose name holds one of these")
-    parser.add_argument("--without", nargs="+", default=[], help="leave out cases whose name holds one of these")
+    parser.add_argument("--only", nargs="+", help="only cases whose name contains one of these")
+    parser.add_argument("--without", nargs="+", default=[], help="leave out cases whose name contains one of these")
     parser.add_argument("--wrap", default="", help="command to run every measurement through, such as 'nice -n -5'")
-    parser.add_argument("--pause", type=float, default=0, help="seconds to leave the machine to others in between")
+    parser.add_argument("--pause", type=float, default=0, help="seconds to wait between measurements")
     parser.add_argument("--json", type=Path, help="write all figures here, after each round")
     found = parser.parse_args()
     place, wrap = found.folder.absolute(), shlex.split(found.wrap)
     models = {
         "native": (found.native or place / "models" / "native-int8").absolute(),
-        "reference": (found.reference or place / "models" / "published").absolute(),
+        "published": (found.published or place / "models" / "published").absolute(),
         "sherpa-onnx 320": place / "models" / "sherpa-onnx" / "320",
         "sherpa-onnx 1120": place / "models" / "sherpa-onnx" / "1120",
         "transcribe-cpp": place / "models" / GGUF,
@@ -201,7 +203,7 @@ def write(
     rounds: Sequence[dict[str, Figures]],
     judged: Sequence[Figures],
 ) -> None:
-    """Write everything to a file."""
+    """Write all figures to a file."""
     about = {**machine(), "regime": found.regime, "seconds": found.seconds, "threads": found.threads}
     listed = [{**asdict(case), "model": case.model.name} for case in todo]
     path.write_text(json.dumps({"about": about, "cases": listed, "rounds": rounds, "figures": judged}, indent=1) + "\n")

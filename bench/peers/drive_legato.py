@@ -1,9 +1,9 @@
-"""Driver of Legato: a stream, a file, and as many live streams as keep up.
+"""Driver of Legato: a stream, a file, or the largest number of live streams that keep up.
 
     python -m bench.peers.drive_legato --model FOLDER --mode stream|file|streams --threads N WAV...
 
-It runs a bundle of either layout. `streams` sends the first ten seconds as live audio through the engine and looks for
-the largest number of streams whose chunks come within a chunk's time at the 95th percentile.
+It runs bundles of both layouts. `streams` sends the first ten seconds as live audio through the engine, and searches
+for the largest number of streams for which the 95th percentile of the lag is at most one chunk.
 """
 
 import time
@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.peers.driver import RATE, Outcome, Samples, Task, parse, read_wav, report, run
 from legato import Recognizer, __version__, load
-from legato.lab.benchmark import Load, largest, under_load
+from legato.lab.live_load import Load, largest, under_load
 from legato.runtime.encoder import Encoder, EncoderState
 from legato.types import Frames
 
@@ -22,7 +22,7 @@ _LIVE_SECONDS = 10
 
 
 class TimedEncoder:
-    """An encoder that notes the milliseconds of every step."""
+    """An encoder that records the milliseconds of every step."""
 
     def __init__(self, encoder: Encoder, times: list[float]) -> None:
         self._encoder, self._times = encoder, times
@@ -38,7 +38,7 @@ class TimedEncoder:
 
 
 class LegatoPeer:
-    """Legato behind the drivers' interface."""
+    """Legato with the interface of the drivers."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -62,7 +62,7 @@ class LegatoPeer:
 
 
 def live_streams(task: Task) -> None:
-    """Find out how many live streams keep up, and print it."""
+    """Print the largest number of live streams that keep up."""
     samples = np.concatenate([read_wav(path) for path in task.audio])[: _LIVE_SECONDS * RATE]
     recognizer = load(task.model, threads=task.threads)
     loads: list[Load] = []

@@ -2,8 +2,8 @@
 
     python -m bench.peers.drive_sherpa_onnx --model FOLDER --mode stream|file --threads N --chunk-ms 320 WAV...
 
-FOLDER holds what its exporter wrote for this chunk size: `encoder.int8.onnx`, `decoder.int8.onnx`, `joiner.int8.onnx`,
-`tokens.txt`. It has no other way for a file than that of a stream.
+FOLDER contains the output of its exporter for this chunk size: `encoder.int8.onnx`, `decoder.int8.onnx`,
+`joiner.int8.onnx`, `tokens.txt`. It processes a file as a stream.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from bench.peers.driver import RATE, Outcome, Samples, Task, parse, run
 
 
 class SherpaPeer:
-    """sherpa-onnx behind the drivers' interface."""
+    """sherpa-onnx with the interface of the drivers."""
 
     def __init__(self, task: Task) -> None:
         import sherpa_onnx
@@ -42,14 +42,14 @@ class SherpaPeer:
         if self._task.language != "auto":
             stream.set_option("language", self._task.language)
         for piece in pieces:
-            self._hear(stream, piece)
-        # Its own examples give it some silence at the end, so that the last chunk is complete.
-        self._hear(stream, np.zeros(RATE * self._task.chunk_ms // 1000, np.float32))
+            self._accept(stream, piece)
+        # Its own examples append silence, so that the last chunk is complete.
+        self._accept(stream, np.zeros(RATE * self._task.chunk_ms // 1000, np.float32))
         stream.input_finished()
-        self._hear(stream, np.zeros(0, np.float32))
+        self._accept(stream, np.zeros(0, np.float32))
         return Outcome(len(self._recognizer.tokens(stream)), self._recognizer.get_result(stream))
 
-    def _hear(self, stream: Any, samples: Samples) -> None:
+    def _accept(self, stream: Any, samples: Samples) -> None:
         if len(samples):
             stream.accept_waveform(RATE, samples)
         while self._recognizer.is_ready(stream):

@@ -2,7 +2,7 @@
 
     python -m bench.peers.drive_transcribe_cpp --model FILE.gguf --mode stream|file --threads N --chunk-ms 320 WAV...
 
-A file always goes through its offline path, which looks 1120 ms ahead; a stream looks as far ahead as is asked.
+A file uses its offline path, whose right context is always 1120 ms. A stream uses that of the chunk size.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from bench.peers.driver import Outcome, Samples, Task, parse, run
 
 
 class TranscribePeer:
-    """transcribe-cpp behind the drivers' interface."""
+    """transcribe-cpp with the interface of the drivers."""
 
     def __init__(self, task: Task) -> None:
         import transcribe_cpp

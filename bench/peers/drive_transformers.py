@@ -1,4 +1,4 @@
-"""Driver of transformers on torch: the checkpoint itself, float32.
+"""Driver of transformers on PyTorch: the checkpoint itself, float32.
 
 python -m bench.peers.drive_transformers --model CHECKPOINT --mode stream|file --threads N --chunk-ms 320 WAV...
 """
@@ -14,7 +14,7 @@ _HOP, _HALF = 160, 256
 
 
 class TransformersPeer:
-    """transformers behind the drivers' interface."""
+    """transformers with the interface of the drivers."""
 
     def __init__(self, task: Task) -> None:
         import torch

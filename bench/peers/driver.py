@@ -1,6 +1,6 @@
-"""What all drivers share: audio, clocks, memory, and the line of JSON that they print.
+"""Common code of the drivers: audio, clocks, memory, and the line of JSON that they print.
 
-A driver runs in the environment of its peer, so this needs numpy alone and nothing of Legato.
+A driver runs in the environment of its peer, so this module needs only NumPy and nothing of Legato.
 """
 
 import argparse
@@ -21,22 +21,22 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 
 RATE = 16000
-#: Chunks at the start of a stream that are left out of the figures: caches and memory fill up.
+#: Number of chunks at the start of a stream that do not count, because caches and memory fill up.
 WARM_UP = 5
-#: A piece that took less than this part of the median completed no chunk: the peer was waiting for more audio.
+#: A piece that took less than this share of the median completed no chunk: the peer waits for more audio.
 _WAITING = 0.2
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a driver is asked to do.
+    """The task of a driver.
 
     Attributes:
         model: folder or file of the model.
-        audio: 16-bit mono WAV files of 16 kHz, taken as one recording.
+        audio: 16-bit mono WAV files at 16 kHz, joined to one recording.
         threads: threads of the peer.
-        mode: `file` transcribes the recording at once, `stream` hears it in pieces of one chunk, as fast as it goes.
-        chunk_ms: how far ahead the model may look.
+        mode: `file` transcribes the recording at once; `stream` sends it in pieces of one chunk, as fast as possible.
+        chunk_ms: chunk size, which is the right context.
         language: a locale, or `auto`.
     """
 
@@ -50,10 +50,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a transcription came to.
+    """The result of a transcription.
 
     Attributes:
-        symbols: tokens that were emitted.
+        symbols: number of emitted tokens.
         text: the text.
     """
 
@@ -62,11 +62,11 @@ class Outcome:
 
 
 class Peer(Protocol):
-    """A loaded recogniser.
+    """A loaded recognizer.
 
     Attributes:
-        version: what it is and which version.
-        parts: milliseconds that parts of each chunk took, where the driver can tell: `encoder`, `mel`.
+        version: name and version.
+        parts: milliseconds of parts of each chunk, if the driver can measure them: `encoder`, `mel`.
     """
 
     version: str
@@ -77,19 +77,19 @@ class Peer(Protocol):
         ...
 
     def stream(self, pieces: Iterator[Samples]) -> Outcome:
-        """Transcribe pieces: all work that a piece allows is done before the next one is taken."""
+        """Transcribe pieces. All work that a piece makes possible is done before the next one is taken."""
         ...
 
 
 @dataclass
 class Clock:
-    """Hands out pieces, and notes how long each one was worked on."""
+    """Yields pieces, and records the time spent on each."""
 
     seconds: list[float] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
 
     def pieces(self, samples: Samples, size: int) -> Iterator[Samples]:
-        """Whole pieces of `size` samples."""
+        """Yield whole pieces of `size` samples."""
         for start in range(0, len(samples) - size + 1, size):
             before = time.perf_counter()
             yield samples[start : start + size]
@@ -97,22 +97,22 @@ class Clock:
             self.seconds.append(self.ends[-1] - before)
 
     def chunks(self) -> list[int]:
-        """Which pieces completed a chunk."""
+        """Return the indices of the pieces that completed a chunk."""
         least = _WAITING * float(np.median(self.seconds))
         return [number for number, seconds in enumerate(self.seconds) if seconds >= least]
 
 
 def read_wav(path: Path) -> Samples:
-    """Samples of a 16-bit mono WAV file of 16 kHz."""
+    """Return the samples of a 16-bit mono WAV file at 16 kHz."""
     with wave.open(str(path)) as file:
         if (file.getframerate(), file.getnchannels(), file.getsampwidth()) != (RATE, 1, 2):
-            raise SystemExit(f"{path}: must be 16-bit mono of 16 kHz.")
+            raise SystemExit(f"{path}: must be 16-bit mono at 16 kHz.")
         samples: Samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32)
         return samples / np.float32(32768)
 
 
 def peak_rss_mb() -> float:
-    """Most memory that this process had, in 10**6 bytes."""
+    """Return the peak memory of this process, in 10**6 bytes."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -122,7 +122,7 @@ def peak_rss_mb() -> float:
 
 
 def busy_seconds() -> float | None:
-    """Seconds that all processes together, and other guests of the host, have worked; None where nobody counts."""
+    """Return the CPU seconds of all processes and other guests of the host; None where they are not reported."""
     try:
         user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
     except OSError:
@@ -131,7 +131,7 @@ def busy_seconds() -> float | None:
 
 
 def parse(modes: Sequence[str] = ("file", "stream")) -> Task:
-    """The task on the command line."""
+    """Return the task of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
@@ -144,7 +144,7 @@ def parse(modes: Sequence[str] = ("file", "stream")) -> Task:
 
 
 def run(task: Task, load: Callable[[Task], Peer]) -> None:
-    """Do the task and print the figures; `load` imports the peer's library too, which counts as loading."""
+    """Run the task, and print the figures. `load` also imports the peer's library, which counts as load time."""
     samples = np.concatenate([read_wav(path) for path in task.audio])
     busy, own, started = busy_seconds(), time.process_time(), time.perf_counter()
     peer = load(task)
@@ -157,13 +157,13 @@ def run(task: Task, load: Callable[[Task], Peer]) -> None:
 
 
 def report(task: Task, figures: dict[str, object]) -> None:
-    """Print a line of JSON: the task, the figures and the peak of the memory."""
+    """Print a line of JSON: the task, the figures and the peak memory."""
     asked = {**asdict(task), "model": str(task.model), "audio": [str(path) for path in task.audio]}
     print(json.dumps({**asked, **figures, "peak_rss_mb": round(peak_rss_mb(), 1)}))
 
 
 def _file(peer: Peer, samples: Samples) -> dict[str, object]:
-    # The first second finds memory that nobody has touched before; a recording of minutes would not notice.
+    # The first second uses memory that was not touched before, which would not matter in a recording of minutes.
     peer.file(samples[:RATE])
     before = time.perf_counter()
     outcome = peer.file(samples)
@@ -171,7 +171,7 @@ def _file(peer: Peer, samples: Samples) -> dict[str, object]:
     return {
         "file_seconds": round(seconds, 4),
         "real_time_factor": round(seconds * RATE / len(samples), 5),
-        **_said(outcome, len(samples)),
+        **_summary(outcome, len(samples)),
     }
 
 
@@ -180,7 +180,7 @@ def _stream(task: Task, peer: Peer, samples: Samples, started: float) -> dict[st
     outcome = peer.stream(clock.pieces(samples, RATE * task.chunk_ms // 1000))
     chunks = clock.chunks()
     if len(chunks) <= WARM_UP:
-        raise SystemExit("The audio is too short.")
+        raise SystemExit("The audio is too short. Give more.")
     times = 1000 * np.array([clock.seconds[number] for number in chunks[WARM_UP:]])
     p50, p95 = np.percentile(times, (50, 95))
     return {
@@ -194,11 +194,11 @@ def _stream(task: Task, peer: Peer, samples: Samples, started: float) -> dict[st
             f"{part}_ms_mean": round(float(np.mean(values[WARM_UP : len(chunks)])), 3)
             for part, values in peer.parts.items()
         },
-        **_said(outcome, len(samples)),
+        **_summary(outcome, len(samples)),
     }
 
 
-def _said(outcome: Outcome, samples: int) -> dict[str, object]:
+def _summary(outcome: Outcome, samples: int) -> dict[str, object]:
     return {
         "audio_seconds": round(samples / RATE, 2),
         "symbols": outcome.symbols,

@@ -1,9 +1,9 @@
-"""Write a transformers checkpoint as a NeMo archive: what the converters of sherpa-onnx and transcribe.cpp read.
+"""Write a transformers checkpoint as a NeMo archive, which the converters of sherpa-onnx and transcribe.cpp read.
 
     python -m bench.peers.nemo_archive CHECKPOINT OUT.nemo
 
-It runs in an environment with nemo-toolkit 3.0.0 and transformers 5.23.0, from the root of the repository. The weights
-are only renamed (`tests/references/README.md` has the table); every one of them must find its place.
+Run it in an environment with nemo-toolkit 3.0.0 and transformers 5.23.0, from the root of the repository. The weights
+are only renamed (see the table in `tests/references/README.md`), and all of them must be used.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def write_tokenizer(pieces: list[str], folder: Path) -> None:
 
 
 def pieces_of(checkpoint: Path) -> list[str]:
-    """Pieces of the tokenizer in the order of their ids, without the blank."""
+    """Return the pieces of the tokenizer in the order of their ids, without the blank."""
     vocabulary: dict[str, int] = json.loads((checkpoint / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
     pieces = sorted(vocabulary, key=vocabulary.__getitem__)
     if [vocabulary[piece] for piece in pieces] != list(range(len(pieces))):
@@ -52,7 +52,7 @@ def pieces_of(checkpoint: Path) -> list[str]:
 
 
 def build(checkpoint: Path, folder: Path) -> Any:
-    """A NeMo model with the weights of the checkpoint; `folder` takes its tokenizer."""
+    """Return a NeMo model with the weights of the checkpoint; its tokenizer is written to `folder`."""
     sys.path.insert(0, str(_REFERENCES))
     import nemo_models
     import torch

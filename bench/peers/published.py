@@ -1,12 +1,12 @@
-"""A bundle in the published layout whose encoder is NeMo's own export, quantized by ONNX Runtime's dynamic quantizer.
+"""Write a published bundle: NeMo's own export of the encoder, quantized by ONNX Runtime's dynamic quantizer.
 
-    python -m bench.peers.published EXPORT REFERENCE OUT
+    python -m bench.peers.published EXPORT BUNDLE OUT
 
-EXPORT is the folder that sherpa-onnx's exporter wrote for 320 ms (`models/sherpa-onnx/320`), REFERENCE a bundle made by
-`legato convert --layout reference` of the same checkpoint. The encoder that Legato writes in that layout is quantized
-by the same recipe, but it is not the same graph: NeMo's export projects the relative positions at every step, and its
-convolutions stay convolutions, which the quantizer turns into `ConvInteger`. Around the exported graph a few operators
-give it the inputs and outputs of the published contract; prediction net and joint are those of REFERENCE.
+EXPORT is the folder that sherpa-onnx's exporter wrote for 320 ms (`models/sherpa-onnx/320`), BUNDLE the result of
+`legato convert --layout published` for the same checkpoint. The encoder that Legato writes in that layout is quantized
+in the same way, but its graph differs: NeMo's export projects the relative positions at every step, and its
+convolutions remain convolutions, which the quantizer turns into `ConvInteger`. A few operators around the exported
+graph provide the inputs and outputs of the published layout. Prediction net and joint are those of BUNDLE.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from legato.files import sha256_of
 _PRE_CACHE = 9
 
 
-def publish(export: Path, reference: Path, out: Path) -> None:
-    """Write the bundle OUT."""
-    shutil.copytree(reference, out, ignore=shutil.ignore_patterns("encoder.onnx*"))
+def publish(export: Path, bundle: Path, out: Path) -> None:
+    """Write the bundle `out`."""
+    shutil.copytree(bundle, out, ignore=shutil.ignore_patterns("encoder.onnx*"))
     exported = compose.add_prefix(onnx.load(export / "encoder.int8.onnx"), "nemo/")
-    contract = onnx.load(reference / "encoder.onnx", load_external_data=False).graph
+    contract = onnx.load(bundle / "encoder.onnx", load_external_data=False).graph
     graph = exported.graph
     node, nodes = helper.make_node, list(graph.node)
     before = [
@@ -70,10 +70,10 @@ def publish(export: Path, reference: Path, out: Path) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("export", "reference", "out"):
+    for name in ("export", "bundle", "out"):
         parser.add_argument(name, type=Path)
     arguments = parser.parse_args()
-    publish(arguments.export, arguments.reference, arguments.out)
+    publish(arguments.export, arguments.bundle, arguments.out)
 
 
 if __name__ == "__main__":

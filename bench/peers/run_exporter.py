@@ -2,7 +2,7 @@
 
     python run_exporter.py MODEL.nemo SCRIPT [ARGUMENT...]
 
-sherpa-onnx's exporter names the published model; this gives it ours and changes nothing else.
+sherpa-onnx's exporter loads the published model by name. This loads the given archive instead and changes nothing else.
 """
 
 import runpy

@@ -1,8 +1,9 @@
-"""Several processes of one driver at once: what one-at-a-time code does with more than one core.
+"""Several processes of one driver at once: how code without batches uses more than one core.
 
 python -m bench.peers.several COUNT bench.peers.drive_NAME ARGUMENT...
 """
 
+import argparse
 import json
 import math
 import subprocess
@@ -12,15 +13,19 @@ from typing import Any
 
 def main() -> None:
     """Run from the command line."""
-    count, *command = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", type=int, help="number of processes")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="module of a driver, and its arguments")
+    arguments = parser.parse_args()
     processes = [
-        subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True) for _ in range(int(count))
+        subprocess.Popen([sys.executable, "-m", *arguments.command], stdout=subprocess.PIPE, text=True)
+        for _ in range(arguments.count)
     ]
-    said = [process.communicate()[0] for process in processes]
+    outputs = [process.communicate()[0] for process in processes]
     if any(process.returncode for process in processes):
         raise SystemExit(1)
-    runs: list[dict[str, Any]] = [json.loads(text.splitlines()[-1]) for text in said]
-    # Chunks come evenly, so a process keeps up as long as it is not busy all the time; part of a stream helps nobody.
+    runs: list[dict[str, Any]] = [json.loads(text.splitlines()[-1]) for text in outputs]
+    # Chunks arrive evenly, so a process keeps up while it is not busy all the time. Only whole streams count.
     streams = sum(math.floor(1 / run["real_time_factor"]) for run in runs)
     print(json.dumps({**runs[0], "mode": "streams", "streams_in_real_time": streams, "runs": runs}))
 

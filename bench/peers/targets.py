@@ -1,4 +1,4 @@
-"""The ratios that Legato is judged by, from the measurements of one round."""
+"""The ratios and targets of the comparison, computed from the measurements of a round."""
 
 import math
 import statistics
@@ -9,19 +9,19 @@ from typing import Any
 from bench.peers.cases import CHUNK_MS, FILE_CHUNK_MS
 
 Figures = dict[str, Any]
-#: The measurements of a round by the key of their case, and `bandwidth`.
+#: The measurements of a round by the keys of their cases, and `bandwidth`.
 Round = Mapping[str, Figures]
 Figure = Callable[[Round], float]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A figure, and what it must reach.
+    """A figure and its target.
 
     Attributes:
         name: what is compared.
-        value: the figure of one round; raises KeyError where a measurement is missing.
-        bound: the target, such as "<= 0.4", or nothing.
+        value: returns the figure of a round; raises KeyError if a measurement is missing.
+        bound: the target, such as "<= 0.4"; empty without one.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Target:
 
 
 def targets(threads: Sequence[int], weights: int) -> list[Target]:
-    """Every figure; `weights` are the bytes of Legato's encoder."""
+    """Return every figure; `weights` is the size of Legato's encoder in bytes."""
     found = []
     for number in threads:
         found += [
@@ -38,12 +38,12 @@ def targets(threads: Sequence[int], weights: int) -> list[Target]:
             for target in (*_of_streams(number, weights), *_of_files(number))
         ]
     most = max(threads)
-    name = f"streams in real time on {most} cores: engine / one-at-a-time reference layout"
+    name = f"streams in real time on {most} cores: engine / processes of the published bundle"
     return [*found, Target(name, _streams(most), ">= 3")]
 
 
 def judge(rounds: Sequence[Round], wanted: Sequence[Target]) -> list[Figures]:
-    """The figures: median over the rounds, the single ones, and the target."""
+    """Return the figures: median over the rounds, the values of the rounds, and the target."""
     judged: list[Figures] = []
     for target in wanted:
         values = []
@@ -61,19 +61,19 @@ def judge(rounds: Sequence[Round], wanted: Sequence[Target]) -> list[Figures]:
 def _of_streams(threads: int, weights: int) -> list[Target]:
     ours, published, sherpa, transcribe = (
         f"stream: {name} x{threads}"
-        for name in ("legato", "reference layout as published", "sherpa-onnx int8", "transcribe-cpp Q8_0")
+        for name in ("legato", "published bundle", "sherpa-onnx int8", "transcribe-cpp Q8_0")
     )
 
     def bandwidth(measured: Round) -> float:
-        gigabytes_a_second = weights / float(measured[ours]["chunk_ms_mean"]) / 1e6
-        return gigabytes_a_second / float(measured["bandwidth"][str(threads)])
+        gigabytes_per_second = weights / float(measured[ours]["chunk_ms_mean"]) / 1e6
+        return gigabytes_per_second / float(measured["bandwidth"][str(threads)])
 
     return [
-        Target("encoder step: ours / reference layout", _ratio(ours, published, "encoder_ms_mean"), "<= 0.45"),
-        Target("whole chunk: ours / reference layout as published", _ratio(ours, published, "chunk_ms_mean"), "<= 0.4"),
-        Target("whole chunk: ours / sherpa-onnx int8", _ratio(ours, sherpa, "chunk_ms_mean")),
-        Target("whole chunk: ours / transcribe-cpp Q8_0", _ratio(ours, transcribe, "chunk_ms_mean")),
-        Target("weights read a second / read bandwidth", bandwidth, ">= 0.5"),
+        Target("encoder step: Legato / published bundle", _ratio(ours, published, "encoder_ms_mean"), "<= 0.45"),
+        Target("whole chunk: Legato / published bundle", _ratio(ours, published, "chunk_ms_mean"), "<= 0.4"),
+        Target("whole chunk: Legato / sherpa-onnx int8", _ratio(ours, sherpa, "chunk_ms_mean")),
+        Target("whole chunk: Legato / transcribe-cpp Q8_0", _ratio(ours, transcribe, "chunk_ms_mean")),
+        Target("weights read per second / read bandwidth", bandwidth, ">= 0.5"),
         Target("load to first chunk done, s", lambda measured: float(measured[ours]["first_chunk_seconds"]), "<= 2.5"),
         Target("peak RSS of a stream, GB", lambda measured: float(measured[ours]["peak_rss_mb"]) / 1000, "<= 0.85"),
     ]
@@ -86,7 +86,7 @@ def _of_files(threads: int) -> list[Target]:
     ours = key("legato", FILE_CHUNK_MS)
     ratios = [
         Target(
-            f"file RTF, {chunk_ms} ms ahead: ours / {peer}",
+            f"file RTF, {chunk_ms} ms: Legato / {peer}",
             _ratio(key("legato", chunk_ms), key(peer, chunk_ms), "real_time_factor"),
             bound,
         )
@@ -106,11 +106,11 @@ def _ratio(one: str, other: str, figure: str) -> Figure:
 
 
 def _streams(threads: int) -> Figure:
-    """The reference layout may use the cores as it is quicker: all threads in one process, or a process each."""
+    """The published bundle may use the cores in the faster way: all threads in one process, or one process each."""
 
     def value(measured: Round) -> float:
-        one = math.floor(1 / float(measured[f"stream: reference layout as published x{threads}"]["real_time_factor"]))
-        several = measured.get(f"streams: {threads} processes of the reference layout as published x1", {})
+        one = math.floor(1 / float(measured[f"stream: published bundle x{threads}"]["real_time_factor"]))
+        several = measured.get(f"streams: {threads} processes of the published bundle x1", {})
         most = max(one, float(several.get("streams_in_real_time", 0)))
         engine = float(measured[f"streams: legato's engine x{threads}"]["streams_in_real_time"])
         return engine / most if most else math.inf

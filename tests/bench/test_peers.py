@@ -1,4 +1,4 @@
-"""The measurements side by side with peers: the drivers of Legato, the ratios, and the emulated lesser CPU."""
+"""The comparison with peers: Legato's drivers, the ratios, and the emulation of a CPU without VNNI."""
 
 import ctypes
 import json
@@ -56,20 +56,20 @@ def test_driver_of_legato(make_bundle: MakeBundle, recording: Path) -> None:
     assert file["real_time_factor"] == pytest.approx(file["file_seconds"] / 6.4, rel=0.01)
 
 
-def test_driver_of_the_reference_layout(make_bundle: MakeBundle, recording: Path) -> None:
+def test_driver_of_the_published_layout(make_bundle: MakeBundle, recording: Path) -> None:
     model = make_bundle("transformers-a", layout="published")
-    stream = drive("drive_reference", "--model", model, "--mode", "stream", recording)
-    file = drive("drive_reference", "--model", model, "--mode", "file", recording)
+    stream = drive("drive_published", "--model", model, "--mode", "stream", recording)
+    file = drive("drive_published", "--model", model, "--mode", "file", recording)
     assert stream["symbols"] > 0
     assert (stream["symbols"], stream["text_start"]) == (file["symbols"], file["text_start"])
     assert min(stream["mel_ms_mean"], stream["encoder_ms_mean"], stream["chunk_ms_mean"]) > 0
-    several = drive("several", "2", "bench.peers.drive_reference", "--model", model, "--mode", "stream", recording)
+    several = drive("several", "2", "bench.peers.drive_published", "--model", model, "--mode", "stream", recording)
     assert [run["symbols"] for run in several["runs"]] == [stream["symbols"]] * 2
     assert several["streams_in_real_time"] == sum(math.floor(1 / run["real_time_factor"]) for run in several["runs"])
 
 
 def test_the_median_of_the_ratios_counts() -> None:
-    ours, published = "stream: legato x2", "stream: reference layout as published x2"
+    ours, published = "stream: legato x2", "stream: published bundle x2"
     rounds: list[dict[str, Figures]] = [
         {
             ours: {"chunk_ms_mean": 40.0, "first_chunk_seconds": 1.5},
@@ -79,12 +79,12 @@ def test_the_median_of_the_ratios_counts() -> None:
         }
         for reference in (80.0, 160.0, 400.0)
     ]
-    rounds[1]["streams: 2 processes of the reference layout as published x1"] = {"streams_in_real_time": 6.0}
+    rounds[1]["streams: 2 processes of the published bundle x1"] = {"streams_in_real_time": 6.0}
     figures = {figure["name"]: figure for figure in judge(rounds, targets([2], 600_000_000))}
-    whole = figures["whole chunk: ours / reference layout as published (2 threads)"]
+    whole = figures["whole chunk: Legato / published bundle (2 threads)"]
     assert (whole["value"], whole["rounds"], whole["target"]) == (0.25, [0.5, 0.25, 0.1], "<= 0.4")
-    assert figures["weights read a second / read bandwidth (2 threads)"]["value"] == pytest.approx(15 / 20)
-    streams = figures["streams in real time on 2 cores: engine / one-at-a-time reference layout"]
+    assert figures["weights read per second / read bandwidth (2 threads)"]["value"] == pytest.approx(15 / 20)
+    streams = figures["streams in real time on 2 cores: engine / processes of the published bundle"]
     assert streams["rounds"] == [3.0, 2.0, 3.0]
     # What was not measured has no figure.
     assert not any("file" in name for name in figures)

@@ -1,4 +1,4 @@
-"""The load bench on one stream: its figures are there and make sense; how large they are is not tested."""
+"""The load measurement with one stream: all figures are present and consistent. Their size depends on the machine."""
 
 import json
 import subprocess

@@ -1,12 +1,12 @@
-"""The bench command on a tiny model: its figures are there and make sense; how large they are is not tested."""
+"""The bench command on a tiny model: all figures are present and consistent. Their size depends on the machine."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from legato.lab.benchmark import largest, sample_audio
-from legato.lab.memory import peak_rss, rss
+from legato.lab.benchmark import sample_audio
+from legato.lab.live_load import largest
 from tests.conftest import MakeBundle
 from tests.support.command import failed, legato
 
@@ -31,7 +31,8 @@ def test_figures_as_table_and_json(make_bundle: MakeBundle, tmp_path: Path) -> N
         assert m["file_real_time_factor"] > 0
         assert m["peak_rss_mb"] > 10
         assert [load["streams"] for load in m["loads"]] == [1, 2]
-        assert m["streams_in_real_time"] in {0, 1, 2}
+        kept_up = [load["streams"] for load in m["loads"] if load["keeps_up"]]
+        assert m["streams_in_real_time"] == max(kept_up, default=0)
         for load in m["loads"]:
             assert 0 < load["lag_ms_p50"] <= load["lag_ms_p95"]
             assert 1 <= load["batch"] <= load["streams"]
@@ -48,13 +49,13 @@ def test_figures_as_table_and_json(make_bundle: MakeBundle, tmp_path: Path) -> N
         (["--threads", "1", "--chunk-ms", "1120", "--seconds", "2"], "too few"),
     ],
 )
-def test_what_cannot_be_measured(make_bundle: MakeBundle, tmp_path: Path, options: list[str], message: str) -> None:
+def test_impossible_measurements(make_bundle: MakeBundle, tmp_path: Path, options: list[str], message: str) -> None:
     result = legato("bench", "--model", make_bundle("transformers-a"), *options, home=tmp_path, cwd=tmp_path)
     assert message in failed(result)
     assert list(tmp_path.glob("**/*.json")) in ([], [tmp_path / "legato" / "verified.json"])
 
 
-def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_model(tmp_path: Path) -> None:
     assert "no such" in failed(legato("bench", "--model", tmp_path / "nothing", home=tmp_path))
 
 
@@ -75,9 +76,3 @@ def test_the_search_for_the_largest_number(capacity: int) -> None:
 def test_sample_audio_is_as_long_as_asked() -> None:
     assert len(sample_audio(0.5)) == 8000
     assert len(sample_audio(40)) == 640000
-
-
-def test_memory_in_use() -> None:
-    now, peak = rss(), peak_rss()
-    assert peak is not None
-    assert now is None or 10e6 < now <= peak

@@ -1,4 +1,4 @@
-"""`legato evaluate` through the command line: figures, resuming, the gate, bad input, FLEURS, and a page of its own."""
+"""`legato evaluate` through the command line: figures, resuming, the gate, bad input, FLEURS, and the HTML page."""
 
 import csv
 import io
@@ -16,13 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import jiwer
-import numpy as np
 import pytest
 
-from legato.lab.evaluate.bootstrap import holm, interval, paired_difference, unpaired_difference
 from legato.lab.evaluate.fleurs import read_fleurs
-from legato.lab.evaluate.normalise import Choice, normalizer
-from legato.lab.evaluate.scoring import Counts, align, count_characters, count_words
 from tests.support.command import environment, failed, legato
 from tests.support.dataset_hub import DatasetHub
 from tests.support.numbers_model import NUMBERS, NUMBERS_MODEL
@@ -48,7 +44,7 @@ def manifest(path: Path, rows: Rows) -> Path:
 
 
 def evaluate(*arguments: str | Path, home: Path, output: Path, code: int = 0) -> dict[str, Any]:
-    """Run the command on the numbers model; gives its report."""
+    """Run the command on the numbers model, and return its report."""
     result = legato("evaluate", *arguments, "--model", NUMBERS_MODEL, "--threads", "1", "--output", output, home=home)
     message = result.stderr.decode()
     assert result.returncode == code, message
@@ -70,9 +66,9 @@ def cell(report: dict[str, Any], language: str, mode: str = "manifest", chunk_ms
 
 
 def changed(rows: Rows) -> Rows:
-    """Four Spanish clips that are recognised without errors, with references in which errors are planted.
+    """Four Spanish clips that are recognized without errors, with references in which errors are planted.
 
-    Recognised:       Planted reference:                Counted by hand:
+    Recognized:       Planted reference:                Counted by hand:
     A B C ...         one more word in front            1 deletion
     A B C ...         first word exchanged              1 substitution
     A B C ...         last word missing                 1 insertion
@@ -107,14 +103,14 @@ def test_counts_are_those_counted_by_hand(rows: Rows, tmp_path: Path) -> None:
     assert [line["words"]["substitutions"] for line in lines] == [0, 1, 0, 0]
     assert [line["words"]["insertions"] for line in lines] == [0, 0, 1, 0]
     # Anyone can recompute: an independent library, on the texts in the file, in micro average.
-    said, heard = ([line[f"normalized_{side}"] for line in lines] for side in ("reference", "hypothesis"))
-    assert jiwer.wer(said, heard) == pytest.approx(wer["rate"])
-    assert jiwer.cer(said, heard) == pytest.approx(cell(report, "es-ES")["cer"]["rate"])
+    references, hypotheses = ([line[f"normalized_{side}"] for line in lines] for side in ("reference", "hypothesis"))
+    assert jiwer.wer(references, hypotheses) == pytest.approx(wer["rate"])
+    assert jiwer.cer(references, hypotheses) == pytest.approx(cell(report, "es-ES")["cer"]["rate"])
     assert report["normalizers"]["es-ES"]["name"] == "whisper-basic"
 
 
 def test_the_numbers_model_in_both_modes(rows: Rows, tmp_path: Path) -> None:
-    """The whole of a run: languages, chunk sizes and modes, latency, speed, memory, and all four files."""
+    """A whole run: languages, chunk sizes and modes, latency, speed, memory, and all four files."""
     chosen = [row for row in rows if "-1." in row["audio_filepath"] or "-2." in row["audio_filepath"]]
     out = tmp_path / "out"
     report = evaluate(
@@ -127,9 +123,11 @@ def test_the_numbers_model_in_both_modes(rows: Rows, tmp_path: Path) -> None:
     assert report["counts"] == {"read": len(chosen), "scored": len(chosen), "left_out": 0}
     pooled = cell(report, "all", "auto")
     assert pooled["language_accuracy"]["of"] == len(chosen)
-    assert pooled["language_accuracy"]["rate"] > 0.8
+    assert pooled["language_accuracy"]["right"] >= 23  # of 24; 24 measured
     assert cell(report, "all")["language_accuracy"] is None
-    assert cell(report, "all")["wer"]["rate"] < 0.2
+    wer = cell(report, "all")["wer"]
+    assert wer["reference"] == 74
+    assert wer["reference"] - wer["hits"] + wer["insertions"] <= 9  # 8 measured
     assert (
         cell(report, "all", chunk_ms=320)["first_token_latency"]["p50"]
         >= (cell(report, "all", chunk_ms=80)["first_token_latency"]["p50"])
@@ -187,7 +185,7 @@ def test_an_interrupted_run_continues(rows: Rows, tmp_path: Path) -> None:
 
 
 def test_the_gate(rows: Rows, tmp_path: Path) -> None:
-    """A run whose German became wrong against one in which it was right, and the other way round."""
+    """A run whose Italian became wrong against one in which it was right, and the reverse."""
     good = [row for row in rows if row["lang"] in {"es-ES", "it-IT"}]
     bad = [{**row, "text": "x y z " + row["text"]} if row["lang"] == "it-IT" else row for row in good]
     first, second = tmp_path / "good", tmp_path / "bad"
@@ -260,7 +258,7 @@ def test_bad_lines_are_reported_and_the_rest_is_scored(rows: Rows, tmp_path: Pat
     message = failed(result)
     for number, words in enumerate(
         ["not JSON", "not a JSON object", "no audio_filepath", "no such file", "has no text", "'tlh-KX'", "noise.wav",
-         "empty once normalised", "language is not given", "nothing at 500 s", "not a number"], 2
+         "empty after normalization", "language is not given", "nothing at 500 s", "not a number"], 2
     ):  # fmt: skip
         [line] = [line for line in message.splitlines() if f"line {number}:" in line]
         assert words in line, line
@@ -359,7 +357,7 @@ def test_fleurs_from_a_local_copy(rows: Rows, tmp_path: Path) -> None:
 
 
 def as_parquet(rows: Rows) -> bytes:
-    """Rows as the Parquet files of FLEURS have them."""
+    """Return rows in the form of the Parquet files of FLEURS."""
     import pyarrow
     from pyarrow import parquet
 
@@ -396,7 +394,7 @@ CARD = b"---\nconfigs:\n- config_name: it_it\n  data_files:\n  - split: test\n  
 
 @pytest.mark.parametrize("form", ["script", "parquet"])
 def test_fleurs_from_a_hub(rows: Rows, tmp_path: Path, form: str) -> None:
-    """Today's repository holds a loading script, which no library runs any more, and a Parquet branch; or Parquet."""
+    """The repository has a loading script, which no library runs any longer, and a Parquet branch; or Parquet files."""
     italian = [row for row in rows if row["lang"] == "it-IT"][:3]
     table = as_parquet(italian)
     script = {
@@ -496,71 +494,3 @@ def test_a_bar_is_drawn_on_a_terminal(rows: Rows, tmp_path: Path) -> None:
     assert b"2/2" in drawn
     assert "de-DE" in table
     assert "\x1b" not in table
-
-
-@pytest.mark.parametrize(
-    ("reference", "hypothesis", "expected"),
-    [
-        ("a b c", "a b c", Counts(3, 0, 0, 0)),
-        ("a b c", "a x c", Counts(2, 1, 0, 0)),
-        ("a b c", "a c", Counts(2, 0, 1, 0)),
-        ("a b c", "a b y c", Counts(3, 0, 0, 1)),
-        ("a b c", "", Counts(0, 0, 3, 0)),
-        ("", "a b", Counts(0, 0, 0, 2)),
-    ],
-)
-def test_words(reference: str, hypothesis: str, expected: Counts) -> None:
-    assert count_words(reference, hypothesis) == expected
-    if reference:
-        assert expected.rate == pytest.approx(jiwer.wer(reference, hypothesis))
-
-
-def test_characters_by_language() -> None:
-    assert count_characters("ab cd", "abcd", "en") == Counts(4, 0, 1, 0)
-    assert count_characters("東京 都", "東京都", "ja-JP") == Counts(3, 0, 0, 0)
-    assert count_characters("서울 시", "서울시", "ko") == Counts(3, 0, 0, 0)
-    assert [piece.kind for piece in align(["a", "b", "c"], ["a", "x", "c", "d"])] == [
-        "equal", "replace", "equal", "insert",
-    ]  # fmt: skip
-
-
-def test_normalisers() -> None:
-    assert normalizer("en-US")("Mr. Smith, it's twenty-one colours!") == "mister smith it is 21 colors"
-    assert normalizer("de-DE")("Straße, (leise) Öl!") == "straße öl"
-    assert normalizer("hi-IN")("हिन्दी।") == "हिन्दी"  # Whisper's own tears it apart at each vowel sign
-    assert normalizer("hi-IN", Choice.WHISPER)("हिन्दी।") != "हिन्दी"
-    assert normalizer("en", Choice.NONE)("As  it is.") == "As it is."
-
-
-def test_intervals_cover_what_they_promise() -> None:
-    generator = np.random.default_rng(7)
-    totals = np.full(60, 10)
-    covered = 0
-    for _ in range(200):
-        bounds = interval(generator.binomial(10, 0.2, 60), totals, resamples=500)
-        assert bounds is not None
-        covered += bounds.low <= 0.2 <= bounds.high
-    assert 176 <= covered <= 200  # 190 are expected
-    assert interval([0, 0], [0, 0]) is None
-
-
-def test_differences() -> None:
-    generator = np.random.default_rng(8)
-    totals = np.full(100, 10)
-    old = generator.binomial(10, 0.1, 100)
-    same = paired_difference(old, old, totals)
-    assert same is not None
-    assert same.difference == 0
-    assert same.p_worse == same.p_better == 1
-    new = old + (np.arange(100) % 5 == 0)
-    worse = paired_difference(old, new, totals)
-    apart = unpaired_difference(old, totals, new, totals)
-    assert worse is not None
-    assert apart is not None
-    assert worse.difference == apart.difference == pytest.approx(0.02)
-    assert worse.p_worse < 0.001 < apart.p_worse  # what both share cancels out in pairs only
-    assert 0 < worse.interval.low < 0.02 < worse.interval.high
-    better = paired_difference(new, old, totals)
-    assert better is not None
-    assert better.p_better == pytest.approx(worse.p_worse)
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])

@@ -1,4 +1,4 @@
-"""`legato study`: what is quantized in each variant, the figures, the report, bad input, and going on."""
+"""`legato study`: the quantized weights of each variant, the figures, the report, bad input, and resuming."""
 
 import json
 import logging
@@ -21,11 +21,13 @@ from legato.convert.graph.native import write_native_encoder
 from legato.convert.open import open_checkpoint
 from legato.convert.quantize.per_token import PerToken
 from legato.errors import StudyError
+from legato.lab.normalize import LETTERS
+from legato.lab.scoring import distance
 from legato.lab.study import Outcome, Plan, Study, conclude, investigate
+from legato.lab.study.figures import change
 from legato.lab.study.measure import search_path, tokens_of
-from legato.lab.study.results import Difference, Heard
-from legato.lab.study.score import edits, paired_difference, plain
-from legato.lab.study.variants import ALL, ENCODER, GROUPS, Variant, parts_of, whole_recipes
+from legato.lab.study.results import Deviation, Fp32Result
+from legato.lab.study.variants import ALL, ENCODER, GROUPS, PerTensor, Variant, parts_of, whole_recipes
 from tests.conftest import MakeBundle, checkpoint_path
 from tests.support.paths import REFERENCES
 
@@ -40,7 +42,7 @@ RECIPES = ("per-token", "weight-only")
 
 @pytest.fixture(autouse=True)
 def logger() -> Iterator[None]:
-    """The command makes the logger print; other tests listen to it."""
+    """The command adds a handler to the logger, which other tests use."""
     found = logging.getLogger("legato")
     handlers, propagate = list(found.handlers), found.propagate
     yield
@@ -82,7 +84,7 @@ def test_bad_lines_are_named_and_the_rest_is_used(finished: tuple[Path, Result])
     out, result = finished
     assert result.exit_code == 2
     found = document(out)
-    assert [(heard["line"], heard["audio"]) for heard in found["utterances"]] == [
+    assert [(utterance["line"], utterance["audio"]) for utterance in found["utterances"]] == [
         (1, "fox.wav"), (5, KERSTIN["audio_filepath"])
     ]  # fmt: skip
     for line, words in (
@@ -121,7 +123,7 @@ def test_the_figures_make_sense(finished: tuple[Path, Result]) -> None:
         assert alone["divergence"] > 0
         assert left["encoder_error"] > 0
     everything = figures["everything/per-token"]
-    # The recipe as converted has the same encoder, and so have those that differ behind it only.
+    # The recipe as converted has the same encoder, and so have variants that differ only after the encoder.
     for key in ("recipes/per-token", "left/per-token/joint", "left/per-token/prediction"):
         assert figures[key]["encoder_error"] == everything["encoder_error"]
     assert figures["recipes/two-term"]["encoder_error"] < everything["encoder_error"]
@@ -138,38 +140,38 @@ def test_figures_are_those_of_converted_bundles(finished: tuple[Path, Result], m
     """The same model through `legato convert` and `legato.load`."""
     found = document(finished[0])
     fp32 = legato.load(make_bundle("transformers-a"), threads=1)
-    texts = [fp32.transcribe(path(heard), language=spoken(heard)).text for heard in found["utterances"]]
-    assert [heard["found"] for heard in found["utterances"]] == texts
-    expected = jiwer.wer([plain(h["text"]) for h in found["utterances"]], [plain(text) for text in texts])
+    texts = [fp32.transcribe(path(utterance), language=spoken(utterance)).text for utterance in found["utterances"]]
+    assert [utterance["found"] for utterance in found["utterances"]] == texts
+    expected = jiwer.wer([LETTERS(h["text"]) for h in found["utterances"]], [LETTERS(text) for text in texts])
     assert found["fp32"]["wer"] == pytest.approx(expected)
     for recipe in ("per-token", "two-term", "dynamic-per-tensor"):
         other = legato.load(make_bundle("transformers-a", "int8", recipe=recipe), threads=1)
         squares, edited = np.zeros(2), 0
-        for heard in found["utterances"]:
-            samples = read_audio(path(heard))
-            frames = fp32.encode(samples, language=spoken(heard))
+        for utterance in found["utterances"]:
+            samples = read_audio(path(utterance))
+            frames = fp32.encode(samples, language=spoken(utterance))
             # Through a stream, chunk by chunk: `dynamic-per-tensor` depends on it.
-            with other.stream(language=spoken(heard)) as stream:
+            with other.stream(language=spoken(utterance)) as stream:
                 stream.accept(samples)
                 final = stream.finish()[-1]
             assert isinstance(final, legato.Final)
             tokens = [token.id for token in final.transcript.tokens]
             if recipe != "dynamic-per-tensor":
-                got = other.encode(samples, language=spoken(heard))
+                got = other.encode(samples, language=spoken(utterance))
                 squares += np.sum((got - frames) ** 2, dtype=np.float64), np.sum(frames**2, dtype=np.float64)
-            edited += edits(heard["tokens"], tokens)
+            edited += distance(utterance["tokens"], tokens)
         entry = found["variants"][f"recipes/{recipe}"]
         assert sum(entry["utterances"]["token_edits"]) == edited
         if recipe != "dynamic-per-tensor":
             assert entry["figures"]["encoder_error"] == pytest.approx(np.sqrt(squares[0] / squares[1]), rel=1e-4)
 
 
-def path(heard: dict[str, Any]) -> Path:
-    return AUDIO / ("fox16k.wav" if heard["audio"] == "fox.wav" else heard["audio"])
+def path(utterance: dict[str, Any]) -> Path:
+    return AUDIO / ("fox16k.wav" if utterance["audio"] == "fox.wav" else utterance["audio"])
 
 
-def spoken(heard: dict[str, Any]) -> str:
-    return "en-US" if heard["line"] == 1 else "de-DE"
+def spoken(utterance: dict[str, Any]) -> str:
+    return "en-US" if utterance["line"] == 1 else "de-DE"
 
 
 def quantized(variant: Variant) -> set[str]:
@@ -199,8 +201,13 @@ def test_what_is_in_int8() -> None:
         assert quantized(variants[f"layers/per-token/{layer}"]) == {n for n in everything if n.startswith(prefix)}
 
 
+def test_per_tensor_has_one_scale_for_a_weight() -> None:
+    matrix = np.array([[0.5, -2.54, 0], [0.25, 1, 0]], np.float32)
+    assert PerTensor().scales(matrix).tolist() == [np.float32(0.02)] * 3
+
+
 def test_divergence_along_the_path(make_bundle: MakeBundle, fox: NDArray[np.float32]) -> None:
-    """Nothing against itself; against other frames what the full distributions say, less what lumping hides."""
+    """Zero against itself; against other frames it grows with the difference."""
     recognizer = legato.load(make_bundle("transformers-a"), threads=1)
     frames, transducer = recognizer.encode(fox, language="fr-FR"), recognizer.pipeline.decoder.transducer
     emissions = tokens_of(transducer, frames, 4, 10)
@@ -220,29 +227,24 @@ def test_divergence_along_the_path(make_bundle: MakeBundle, fox: NDArray[np.floa
 def test_bootstrap_of_a_difference() -> None:
     lengths = np.array([3.0, 5, 2, 8, 1, 4] * 5)
     baseline = np.array([0.0, 1, 0, 2, 1, 0] * 5)
-    same = paired_difference(baseline, baseline, lengths, 1)
+    same = change(baseline, baseline, lengths, 1)
     assert (same.value, same.low, same.high) == (0, 0, 0)
     assert same.is_noise
     # A mistake more in every word: no resampling can change the difference of the rates.
-    more = paired_difference(baseline + lengths, baseline, lengths, 1)
+    more = change(baseline + lengths, baseline, lengths, 1)
     assert more.value == pytest.approx(1)
     assert more.low == pytest.approx(1)
     assert not more.is_noise
     errors = baseline + np.tile([1, 0, 0, -1, 1, 0], 5)
-    found = paired_difference(errors, baseline, lengths, 1)
+    found = change(errors, baseline, lengths, 1)
     generator, naive = np.random.default_rng(9), []
     for _ in range(4000):
         drawn = generator.integers(0, len(lengths), len(lengths))
         naive.append((errors - baseline)[drawn].sum() / lengths[drawn].sum())
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(naive, (2.5, 97.5))), abs=0.01)
     assert found.value == pytest.approx((errors - baseline).sum() / lengths.sum())
-    assert found == paired_difference(errors, baseline, lengths, 1)
-    assert paired_difference(np.zeros(2), np.zeros(2), np.zeros(2), 0).value == 0
-
-
-def test_texts_are_compared_plain() -> None:
-    assert plain("It\u2019s  \u201cTwenty-One\u201d, Stra\u00dfe!") == "it's twenty one strasse"
-    assert plain("\u0939\u093f\u0928\u094d\u0926\u0940\u0964") == "\u0939\u093f\u0928\u094d\u0926\u0940"
+    assert found == change(errors, baseline, lengths, 1)
+    assert change(np.zeros(2), np.zeros(2), np.zeros(2), 0).value == 0
 
 
 def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[int]) -> Study:
@@ -251,11 +253,11 @@ def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[in
     planned += [Variant("alone", "per-token", frozenset([group])) for group in errors]
     study = Study("model", {}, 0, planned)
     for line in range(len(word_edits)):
-        study.heard.append(Heard(line, "a.wav", "a b", "a b", (1, 2), 2, 3, 0, 0, 1.0, 4))
+        study.fp32.append(Fp32Result(line, "a.wav", "a b", "a b", (1, 2), 2, 3, 0, 0, 1.0, 4))
     for variant in planned:
         error = errors[variant.part] if variant.part else everything
         counts = word_edits if not variant.part else [0] * len(word_edits)
-        rows = (Difference(error**2, error**2, count, 2, count, count) for count in counts)
+        rows = (Deviation(error**2, error**2, count, 2, count, count) for count in counts)
         study.outcomes[variant.key] = Outcome(variant, tuple(rows))
     return study
 
@@ -267,17 +269,17 @@ def test_the_conclusion_follows_the_figures() -> None:
         "the largest part of the squared error of the encoder's frames comes from the feed-forward modules: 64 %"
         in text
     )
-    assert "then attention 36 %. The groups add up to 100 % of what the whole has, so these are shares" in text
+    assert "then attention 36 %. The groups add up to 100 % of the total, so these are shares" in text
     assert "WER 0.00 % -> 0.00 %, the same text in each of 20 utterances" in text
     text = "\n".join(conclude(made_up(errors, 0.02, [1] * 20)))
-    assert "add up to 625 % of what the whole has, so they act on each other: read this as a ranking" in text
+    assert "add up to 625 % of the total, so they interact: read this as a ranking" in text
     assert "+50.00 points (95 % interval +50.00 to +50.00): more than the noise" in text
     assert "within the noise of 20" in "\n".join(conclude(made_up(errors, 0.05, [1] + [0] * 19)))
-    assert "no squared error of the encoder's frames at all" in "\n".join(conclude(made_up({"joint": 0.0}, 0, [0])))
+    assert "there is no squared error of the encoder's frames" in "\n".join(conclude(made_up({"joint": 0.0}, 0, [0])))
 
 
 def stopped(plan: Plan, after: int) -> None:
-    """Interrupt a study in the middle of its `after`-th variant behind FP32."""
+    """Interrupt a study in the middle of its `after`-th variant after FP32."""
     seen: list[str] = []
 
     def interrupt(what: str, done: int, total: int) -> None:
@@ -324,13 +326,14 @@ def test_going_on_after_an_interruption(finished: tuple[Path, Result], tmp_path:
     ("options", "words"),
     [
         (["--recipe", "magic"], "no recipe 'magic'"),
+        (["--recipe", "per-row", "--recipe", "magic"], "'per-row' is now called 'per-token'.*no recipe 'magic'"),
         (["--layers", "3"], "no layer 3.*layers 0 to 2"),
         (["--layers", "2-1"], "give layers such as"),
         (["--layers", "x"], "give layers such as"),
         (["--chunk-ms", "100"], "100 ms is impossible"),
         (["--limit", "0"], "should be greater than or equal to 1"),
-        (["--manifest", "missing.jsonl"], "manifest cannot be read"),
-        (["--calibration", "missing.jsonl"], "calibration manifest cannot be read"),
+        (["--manifest", "missing.jsonl"], "no such manifest"),
+        (["--calibration", "missing.jsonl"], "no such manifest"),
     ],
 )
 def test_what_cannot_be_studied(tmp_path: Path, options: list[str], words: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import legato
 from legato.convert import convert
-from legato.lab.evaluate.scoring import count_characters
+from legato.lab.scoring import count_characters
 from legato.model.registry import embedded_path
 from tests.support.command import legato as legato_command
 from tests.support.numbers_model import NUMBERS, NUMBERS_MODEL, NUMBERS_SAMPLES

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio.source import Samples, read_audio
-from legato.lab.evaluate.scoring import count_characters
+from legato.lab.scoring import count_characters
 from legato.recognizer import Recognizer
 from legato.serve.core.audio_format import Encoding, Wire, WireDecoder
 from legato.types import Event, Segment

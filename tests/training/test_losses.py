@@ -1,4 +1,4 @@
-"""The losses that the recipe has of its own, against plain computations; skipped without the recipe's requirements."""
+"""The losses of the training programs against direct computations; skipped without their requirements."""
 
 import itertools
 from typing import Any

@@ -1,1 +1,1 @@
-"""What the training recipes share: sound, model, losses, decoding."""
+"""Common code of the training programs: audio, model, losses, decoding."""

@@ -1,4 +1,4 @@
-"""Forced alignment by CTC: when each letter of a known text was heard."""
+"""Forced alignment by CTC: the time of each letter of a known text."""
 
 import numba
 import numpy as np

@@ -1,4 +1,4 @@
-"""Audio as the recipes hold it: float32, mono, 16 kHz."""
+"""Audio as the training programs use it: float32, mono, 16 kHz."""
 
 import numpy as np
 import numpy.typing as npt

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-#: How many labels the band lets a path be behind the alignment; it may be one ahead.
+#: Number of labels that a path may lag behind the alignment; it may be one ahead.
 BEHIND = 4
 WIDTH = BEHIND + 2
 
@@ -68,7 +68,7 @@ def _occupancies(
                 ahead[t, s] = value
         last = count - starts[row, steps - 1]
         total[row] = ahead[steps - 1, last] + blanks[row, steps - 1, last]
-        if total[row] == -np.inf:  # the band has no path: nothing can be learned from this row
+        if total[row] == -np.inf:  # the band has no path, so this row has no gradient
             total[row] = 0.0
             continue
         for t in range(steps - 1, -1, -1):
@@ -80,9 +80,9 @@ def _occupancies(
                 if t == steps - 1:
                     after = 0.0 if u == count else -np.inf
                 else:
-                    behind = u - starts[row, t + 1]
-                    if behind >= 0:
-                        after = back[t + 1, behind]
+                    lag = u - starts[row, t + 1]
+                    if lag >= 0:
+                        after = back[t + 1, lag]
                 by_blank[row, t, s] = math.exp(ahead[t, s] + blanks[row, t, s] + after - total[row])
                 value = blanks[row, t, s] + after
                 if u < count and s + 1 < width:
@@ -92,27 +92,27 @@ def _occupancies(
 
 
 class _Likelihood(torch.autograd.Function):
-    """From logits [B, T, S, V] to log-likelihoods [B]; the gradient is written in one pass, not a pass an operator."""
+    """Log-likelihoods [B] of logits [B, T, S, V]; the gradient takes one pass instead of one per operator."""
 
     @staticmethod
     def forward(
         ctx: Any, logits: Tensor, following: Tensor, starts: Tensor, frames: Tensor, counts: Tensor, blank: int
     ) -> Tensor:
-        normaliser = logits.logsumexp(dim=-1)
-        blanks = (logits[..., blank] - normaliser).double().numpy()
-        labels = (logits.gather(3, following)[..., 0] - normaliser).double().numpy()
+        normalizer = logits.logsumexp(dim=-1)
+        blanks = (logits[..., blank] - normalizer).double().numpy()
+        labels = (logits.gather(3, following)[..., 0] - normalizer).double().numpy()
         total = np.zeros(len(logits))
         by_blank, by_label = np.zeros(blanks.shape), np.zeros(blanks.shape)
         _occupancies(blanks, labels, starts.numpy(), frames.numpy(), counts.numpy(), total, by_blank, by_label)
         passed = torch.from_numpy(by_blank).float(), torch.from_numpy(by_label).float()
-        ctx.save_for_backward(logits, normaliser, following, *passed)
+        ctx.save_for_backward(logits, normalizer, following, *passed)
         ctx.blank = blank
         return torch.from_numpy(total).float()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        logits, normaliser, following, by_blank, by_label = ctx.saved_tensors
-        gradient = (logits - normaliser[..., None]).exp_().mul_(-(by_blank + by_label)[..., None])
+        logits, normalizer, following, by_blank, by_label = ctx.saved_tensors
+        gradient = (logits - normalizer[..., None]).exp_().mul_(-(by_blank + by_label)[..., None])
         gradient[..., ctx.blank] += by_blank
         gradient.scatter_add_(3, following, by_label[..., None])
         return gradient.mul_(gradients[0][:, None, None, None]), None, None, None, None, None

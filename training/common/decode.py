@@ -14,7 +14,7 @@ def greedy(model: Nemotron3_5AsrForRNNT, features: Tensor, frames: Tensor, proje
     """Return the token ids of each utterance from features [B, T, D] (after the prompt).
 
     ``projected``: the features have already gone through the joint's encoder projection.
-    The prediction net is primed with blank, and writes at most ``max_symbols_per_step`` a frame.
+    The prediction net is primed with blank, and emits at most ``max_symbols_per_step`` tokens per frame.
     """
     batch = features.shape[0]
     blank = model.config.blank_token_id

@@ -15,7 +15,7 @@ class DepthwiseTime(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, weight: Tensor) -> Tensor:
-        """Return the output and keep what the backward pass needs."""
+        """Return the output, and save what the backward pass needs."""
         taps = weight.shape[1]
         frames = padded.shape[1] - taps + 1
         output = padded[:, :frames] * weight[:, 0]
@@ -52,7 +52,7 @@ class DepthwiseStrided(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the output and keep what the backward pass needs."""
+        """Return the output, and save what the backward pass needs."""
         frames, bands = (padded.shape[1] - 1) // 2, (padded.shape[2] - 1) // 2
         even, odd = padded[:, :, 0::2].contiguous(), padded[:, :, 1::2].contiguous()
         tiles = weight[:, 0].permute(1, 2, 0)[:, :, None].expand(-1, -1, bands, -1).contiguous()

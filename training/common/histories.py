@@ -1,4 +1,4 @@
-"""The prediction net behind a random past."""
+"""The prediction net with a random history."""
 
 from collections import deque
 
@@ -9,10 +9,10 @@ from transformers import Nemotron3_5AsrForRNNT
 
 
 class Histories:
-    """Remembers the last texts, and runs the prediction net as if some of them had come before.
+    """Remembers the last texts, and runs the prediction net as if some of them had preceded.
 
     In a stream of many minutes the prediction net has read far more than one utterance. So half of
-    the rows begin in the state that up to four earlier texts leave behind, not in the zero state.
+    the rows start in the state after up to four earlier texts, not in the zero state.
     """
 
     def __init__(self, blank: int, rng: np.random.Generator) -> None:

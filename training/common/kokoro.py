@@ -1,4 +1,4 @@
-"""Kokoro-82M (Apache-2.0), a synthesiser of many voices near real speech; 1 to 2 times real time on one core."""
+"""Kokoro-82M (Apache-2.0), a synthesizer with many voices close to real speech; 1 to 2 times real time on one core."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ LANGUAGE_OF: dict[str, tuple[str, str]] = {
 
 
 class Kokoro:
-    """The synthesiser: phonemes to ids, a style by length, one run of the graph."""
+    """The synthesizer: phonemes to ids, a style by length, one run of the graph."""
 
     def __init__(self, model: Path, vocabulary: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -35,7 +35,7 @@ class Kokoro:
         self.speed_type = np.int32 if "int32" in speed.type else np.float32
 
     def phonemes(self, text: str, espeak_voice: str) -> str:
-        """Return the IPA of one phrase; commas are kept, for they make pauses."""
+        """Return the IPA of one phrase; commas are kept, because they cause pauses."""
         parts = []
         for part in text.split(","):
             command = ["espeak-ng", "-q", "--ipa", "-v", espeak_voice, "--", part]

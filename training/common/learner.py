@@ -1,4 +1,4 @@
-"""A model that is being trained: weights, optimiser, averaged weights; saving and restoring."""
+"""A model that is being trained: weights, optimizer, averaged weights; saving and restoring."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Nemotron3_5AsrForRNNT
 
-#: Weights of the helper heads in a model folder, so that a training can go on from it.
+#: Weights of the helper heads in a model folder, so that training can continue from it.
 HELPERS = "helpers.safetensors"
 
 
@@ -25,7 +25,7 @@ class Learner:
         self._steps = torch.zeros((), dtype=torch.long)
         self._settings = settings
         self._parameters = [*model.parameters(), *helpers.parameters()]
-        self._optimiser = torch.optim.AdamW(
+        self._optimizer = torch.optim.AdamW(
             self._parameters, lr=0.0, betas=(0.9, 0.98), weight_decay=settings["weight_decay"], fused=True
         )
         self.reset_average()
@@ -38,7 +38,7 @@ class Learner:
     def share(self) -> tuple[nn.Module, nn.Module, Tensor]:
         """Move weights and step count to shared memory, and return what :meth:`adopt` takes.
 
-        Several processes then train the same weights without locks, each with an optimiser and an average
+        Several processes then train the same weights without locks, each with an optimizer and an average
         of its own: that gives more steps than threads, which wait for each other.
         """
         self._steps.share_memory_()
@@ -52,11 +52,11 @@ class Learner:
         self._steps = steps
 
     def reset_average(self) -> None:
-        """Let the average begin at the present weights."""
+        """Start the average at the present weights."""
         self._average = [parameter.detach().clone() for parameter in self.model.parameters()]
 
     def start(self, folder: Path, steps: int) -> None:
-        """Begin with the weights of a model folder, as if ``steps`` had been taken; the optimiser begins anew."""
+        """Start with the weights of a model folder, as if ``steps`` had been taken; the optimizer starts from zero."""
         trained = Nemotron3_5AsrForRNNT.from_pretrained(folder)
         self.model.load_state_dict({name: value.float() for name, value in trained.state_dict().items()})
         self.helpers.load_state_dict({name: value.float() for name, value in load_file(folder / HELPERS).items()})
@@ -64,20 +64,20 @@ class Learner:
         self.reset_average()
 
     def step(self, loss: Tensor, rate: float) -> None:
-        """Take one step and move the average."""
-        self._optimiser.zero_grad(set_to_none=True)
+        """Take one step, and update the average."""
+        self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._parameters, self._settings["max_grad_norm"])
-        for group in self._optimiser.param_groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = rate
-        self._optimiser.step()
+        self._optimizer.step()
         self._steps += 1
         decay = min(self._settings["ema"], (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(self._average, [parameter.detach() for parameter in self.model.parameters()], 1 - decay)
 
     @contextmanager
     def averaged(self) -> Iterator[Nemotron3_5AsrForRNNT]:
-        """Put the averaged weights into the model for a while."""
+        """Use the averaged weights in the model within a `with` block."""
         self._swap()
         try:
             yield self.model
@@ -89,28 +89,28 @@ class Learner:
             parameter.data, average.data = average.data, parameter.data
 
     def state(self) -> dict[str, Any]:
-        """Return all that :meth:`restore` needs."""
+        """Return everything that :meth:`restore` needs."""
         return {
             "model": self.model.state_dict(),
             "helpers": self.helpers.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
             "average": self._average,
             "step": self.steps,
             "torch_rng": torch.get_rng_state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.model.load_state_dict(state["model"])
         self.helpers.load_state_dict(state["helpers"])
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._optimizer.load_state_dict(state["optimizer"])
         self._average = state["average"]
         self._steps.fill_(state["step"])
         torch.set_rng_state(state["torch_rng"])
 
 
 def save_whole(path: Path, state: dict[str, Any]) -> None:
-    """Write a state in one move: the file is the old one or the new one, never a part."""
+    """Write a state atomically: the file is always a complete one, old or new."""
     temporary = path.with_suffix(".part")
     torch.save(state, temporary)
     temporary.replace(path)

@@ -15,10 +15,10 @@ def transducer_loss(logits: Tensor, labels: Tensor, frames: Tensor, label_length
     the blanks before a frame. So each u is one running log-sum over t, and only u needs a loop.
     """
     batch, steps, width, _ = logits.shape
-    normaliser = logits.logsumexp(dim=-1)
-    blanks = (logits[..., blank] - normaliser).double()
+    normalizer = logits.logsumexp(dim=-1)
+    blanks = (logits[..., blank] - normalizer).double()
     index = labels[:, None, :, None].expand(-1, steps, -1, -1)
-    written = (logits[:, :, :-1].gather(3, index)[..., 0] - normaliser[:, :, :-1]).double()
+    written = (logits[:, :, :-1].gather(3, index)[..., 0] - normalizer[:, :, :-1]).double()
     before = blanks.cumsum(dim=1) - blanks
     arrivals = [before[:, :, 0]]
     for u in range(1, width):

@@ -1,4 +1,4 @@
-"""The model: configuration, initialisation, and a training forward pass that is fast on one core.
+"""The model: configuration, initialization, and a training forward pass that is fast on one core.
 
 ``forward_features`` computes what ``Nemotron3_5AsrForRNNT.get_audio_features`` computes, from the
 same weights. Depthwise convolutions are written as sums of shifted products, and 1x1 convolutions
@@ -44,7 +44,7 @@ def build_config(settings: dict[str, Any], vocab_size: int) -> Nemotron3_5AsrCon
             "scale_input": False,
             "attention_bias": False,
             "convolution_bias": False,
-            # The defaults of 0.1 everywhere cost a model of this size more than they give.
+            # The default of 0.1 everywhere harms a model of this size.
             "dropout": 0.0,
             "activation_dropout": 0.0,
             "attention_dropout": 0.0,
@@ -55,8 +55,8 @@ def build_config(settings: dict[str, Any], vocab_size: int) -> Nemotron3_5AsrCon
 
 
 @torch.no_grad()
-def initialise(model: Nemotron3_5AsrForRNNT, residual_scale: float, sample: Tensor, lengths: Tensor) -> None:
-    """Initialise so that the input is heard through the residual branches from the first step.
+def initialize(model: Nemotron3_5AsrForRNNT, residual_scale: float, sample: Tensor, lengths: Tensor) -> None:
+    """Initialize so that the residual branches pass the input on from the first step.
 
     ``sample`` [B, T, 128] log-mel and ``lengths`` [B] set the scale of the subsampling output.
     """
@@ -80,7 +80,7 @@ def initialise(model: Nemotron3_5AsrForRNNT, residual_scale: float, sample: Tens
         for last in (block.feed_forward1.linear2, block.feed_forward2.linear2, block.self_attn.o_proj):
             last.weight.mul_(residual_scale)
         block.conv.pointwise_conv2.weight.mul_(residual_scale)
-    # One of 128 one-hot inputs against 128 unit-variance features: let the language be heard.
+    # One of 128 one-hot inputs against 128 unit-variance features: scale the language up.
     hidden = encoder.config.hidden_size
     model.prompt_projector.linear_1.weight[:, hidden:].mul_(4.0)
     model.decoder.embedding.weight.normal_(0.0, 0.5)
@@ -136,7 +136,7 @@ def _convolved(model: Nemotron3_5AsrForRNNT, mel: Tensor, lengths: Tensor) -> tu
     # First convolution, one input channel: patches [B, T/2, F/2, 9] times [9, C].
     padded = F.pad(mel, (2, 1, 2, 1))
     patches = padded.unfold(1, 3, 2).unfold(2, 3, 2).flatten(3)
-    # addmm, not linear: its weight gradient is several times faster for so narrow a product.
+    # addmm, not linear: its weight gradient is several times faster for a product this small.
     hidden = torch.addmm(module.conv_in.bias, patches.flatten(0, 2), module.conv_in.weight.flatten(1).T)
     hidden = hidden.view(*patches.shape[:3], -1)
     lengths = _halve(lengths)
@@ -157,7 +157,7 @@ def chunk_mask(frames: int, lengths: Tensor, right: int) -> Tensor:
     difference = chunk[:, None] - chunk[None, :]
     allowed = (difference >= 0) & (difference <= LEFT_CONTEXT // (right + 1))
     valid = torch.arange(frames) < lengths[:, None]
-    # A padding frame sees itself, so that no row of the softmax is empty.
+    # A padding frame attends to itself, so that no row of the softmax is empty.
     return (allowed & valid[:, None, :]) | torch.eye(frames, dtype=torch.bool)
 
 
@@ -176,7 +176,7 @@ def _attend(attention: Any, hidden: Tensor, positions: Tensor, bias: Tensor) -> 
     query, key, value = linear(hidden, weight).view(batch, frames, 3, heads, width).permute(2, 0, 3, 1, 4)
     relative = attention.relative_k_proj(positions).view(-1, heads, width).permute(1, 2, 0)
     by_position = (query + attention.bias_v[:, None]) @ relative  # [B, H, T, 2T-1]
-    # Row q wants the distances q - k: shift row q left by T-1-q.
+    # Row q needs the distances q - k: shift row q left by T-1-q.
     shifted = F.pad(by_position, (1, 0)).view(batch, heads, -1, frames)[:, :, 1:]
     by_position = shifted.reshape(batch, heads, frames, 2 * frames - 1)[..., :frames]
     by_content = (query + attention.bias_u[:, None]) @ key.transpose(2, 3)
@@ -220,7 +220,7 @@ def forward_layers(
 
 
 def fuse_prompt(model: Nemotron3_5AsrForRNNT, hidden: Tensor, prompts: Tensor) -> Tensor:
-    """Return encoder frames behind the language prompt [B, T', D]; prompts [B] slots."""
+    """Return encoder frames after the language prompt [B, T', D]; prompts [B] are slots."""
     # A one-hot input picks one column of the weight: add it instead of multiplying by zeros.
     projector = model.prompt_projector
     weight, size = projector.linear_1.weight, hidden.shape[2]

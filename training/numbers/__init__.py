@@ -1,1 +1,1 @@
-"""Recipe: a small streaming recogniser of spoken numbers in six languages."""
+"""A small streaming recognizer of spoken numbers in six languages."""

@@ -16,8 +16,8 @@ def change_speed(audio: Audio, factor: float) -> Audio:
 
 def telephone(audio: Audio) -> Audio:
     """Remove everything above 4 kHz, as in recordings made at 8 kHz."""
-    narrow = soxr.resample(audio, SAMPLE_RATE, SAMPLE_RATE // 2)
-    return np.asarray(soxr.resample(narrow, SAMPLE_RATE // 2, SAMPLE_RATE), dtype=np.float32)
+    low_rate = soxr.resample(audio, SAMPLE_RATE, SAMPLE_RATE // 2)
+    return np.asarray(soxr.resample(low_rate, SAMPLE_RATE // 2, SAMPLE_RATE), dtype=np.float32)
 
 
 def tilt(audio: Audio, rng: Generator) -> Audio:
@@ -29,7 +29,7 @@ def tilt(audio: Audio, rng: Generator) -> Audio:
 
 
 def reverberate(audio: Audio, rng: Generator) -> Audio:
-    """Convolve with an exponentially decaying noise tail behind the direct sound."""
+    """Convolve with an exponentially decaying noise tail after the direct sound."""
     decay = rng.uniform(0.03, 0.15)
     times = np.arange(int(decay * 3 * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(times)) * np.exp(-times / decay)
@@ -39,14 +39,14 @@ def reverberate(audio: Audio, rng: Generator) -> Audio:
 
 
 def noise(samples: int, rng: Generator) -> Audio:
-    """Return coloured noise of unit variation, sometimes with mains hum."""
+    """Return colored noise of unit variation, sometimes with mains hum."""
     white = rng.standard_normal(samples)
-    coloured = lfilter([1.0], [1.0, -rng.choice([0.0, 0.7, 0.9, 0.97, -0.5])], white)
-    coloured /= coloured.std() + 1e-9
+    colored = lfilter([1.0], [1.0, -rng.choice([0.0, 0.7, 0.9, 0.97, -0.5])], white)
+    colored /= colored.std() + 1e-9
     if rng.random() < 0.2:
         times = np.arange(samples) / SAMPLE_RATE
-        coloured += rng.uniform(0.3, 1.5) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * times)
-    return np.asarray(coloured / (coloured.std() + 1e-9), dtype=np.float32)
+        colored += rng.uniform(0.3, 1.5) * np.sin(2 * np.pi * rng.choice([50, 60, 100, 120]) * times)
+    return np.asarray(colored / (colored.std() + 1e-9), dtype=np.float32)
 
 
 def finish(audio: Audio, rng: Generator) -> Audio:

@@ -54,7 +54,9 @@ def score(evaluator: Evaluator, manifest: Path, right: int, auto: bool, wrong: l
     errors: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     tags_right = clips = 0
-    for line in manifest.read_text(encoding="utf-8").splitlines():
+    for line in manifest.read_text(encoding="utf-8").split("\n"):
+        if not line.strip():
+            continue
         entry = json.loads(line)
         language = "auto" if auto else entry["lang"]
         text, tags = evaluator.transcribe(manifest.parent / entry["audio_filepath"], language, right)

@@ -7,7 +7,7 @@ Kinds:
 - ``short``: one or two isolated words, little silence, little augmentation, for the first minutes
 - ``words``: the same with silence and full augmentation
 - ``joined``: up to six isolated words of one voice
-- ``phrases``: one synthesised phrase
+- ``phrases``: one synthesized phrase
 - ``compounds``: the same, rich in compounds
 - ``chains``: phrases joined without a stop to 5 to 14 s, one tag at the end
 - ``long``: phrases joined with stops to 6 to 14 s, at times in several languages, a tag after each
@@ -91,11 +91,11 @@ class Composer:
         names = list(words.LANGUAGES)
         return str(self.rng.choice(names, p=[0.25 if name == "en" else 0.15 for name in names]))
 
-    def _voiced(self, bank: Bank, clip: Clip, factor: float, narrow: bool) -> Audio:
+    def _voiced(self, bank: Bank, clip: Clip, factor: float, telephone: bool) -> Audio:
         audio = bank.audio(clip)
         if abs(factor - 1) > 0.005:
             audio = augment.change_speed(audio, factor)
-        if narrow and clip.source != "fsdd":
+        if telephone and clip.source != "fsdd":
             audio = augment.telephone(audio)
         return audio * np.float32(0.5 / (np.abs(audio).max() + 1e-6))
 
@@ -120,11 +120,11 @@ class Composer:
             speakers = real
         speaker = speakers[rng.integers(len(speakers))]
         clips = self.isolated[language][speaker]
-        factor, narrow = self._factor(speaker[0]), rng.random() < 0.25
+        factor, telephone = self._factor(speaker[0]), rng.random() < 0.25
         texts = []
         for index in range(count):
             bank, clip = clips[rng.integers(len(clips))]
-            audio = self._voiced(bank, clip, factor, narrow) * np.float32(rng.uniform(0.6, 1.0))
+            audio = self._voiced(bank, clip, factor, telephone) * np.float32(rng.uniform(0.6, 1.0))
             if index:
                 utterance.pause(rng.choice([rng.uniform(0.0, 0.1), rng.uniform(0.05, 0.45)]))
             start = utterance.samples
@@ -135,15 +135,15 @@ class Composer:
         self._add_text(utterance, " ".join(texts), language)
 
     def add_phrase(self, utterance: Utterance, language: str, compounds: bool = False) -> None:
-        """Append one synthesised phrase; where its words lie is not known."""
+        """Append one synthesized phrase; the positions of its words are not known."""
         banks = self.phrases[language].items()
         sources = [clips for source, clips in banks if source.endswith("-compounds") == compounds]
         # By the square root of their size: a small bank of many voices is not lost among large ones.
         weights = np.sqrt([len(clips) for clips in sources])
         clips = sources[self.rng.choice(len(sources), p=weights / weights.sum())]
         bank, clip = clips[self.rng.integers(len(clips))]
-        narrow = not self.dev and self.rng.random() < 0.2
-        utterance.parts.append(self._voiced(bank, clip, self._factor(clip.source), narrow))
+        telephone = not self.dev and self.rng.random() < 0.2
+        utterance.parts.append(self._voiced(bank, clip, self._factor(clip.source), telephone))
         utterance.spans = None
         self._add_text(utterance, clip.text, language)
 

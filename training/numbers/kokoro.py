@@ -1,4 +1,4 @@
-"""Synthesise number phrases with Kokoro-82M: many voices, near real speech.
+"""Synthesize number phrases with Kokoro-82M: many voices, close to real speech.
 
     python -m training.numbers.kokoro --data DATA --model kokoro.onnx --vocabulary config.json --voices FOLDER
 

@@ -95,7 +95,7 @@ class Shards:
 
 
 def mask_bands(batch: Batch, rng: np.random.Generator, floor: float) -> None:
-    """SpecAugment in place: up to two bands of mel channels and one short stretch of time."""
+    """SpecAugment in place: up to two bands of mel channels and one short span of time."""
     for row in range(len(batch.mel)):
         frames = int(batch.frames[row])
         for _ in range(int(rng.integers(0, 3))):

@@ -1,4 +1,4 @@
-"""Synthesise number phrases with SVOX Pico (py-nanotts), espeak-ng and flite.
+"""Synthesize number phrases with SVOX Pico (py-nanotts), espeak-ng and flite.
 
 Usage: ``python -m training.numbers.synthesize --data DATA --engine pico|espeak|flite``
 """

@@ -25,7 +25,7 @@ from training.common.decode import greedy, split_tags, word_errors
 from training.common.histories import Histories
 from training.common.learner import Learner, save_model, save_whole
 from training.common.losses import transducer_loss
-from training.common.model import MEL_MEAN, build_config, forward_features, initialise
+from training.common.model import MEL_MEAN, build_config, forward_features, initialize
 from training.numbers.features import WORD_CLASSES
 from training.numbers.shards import IGNORE, Batch, Shards, mask_bands
 from training.numbers.words import LANGUAGES
@@ -66,7 +66,7 @@ class Helpers(nn.Module):
 
 
 class Trainer:
-    """Model, helpers, optimiser, averaged weights and data, with saving and restoring."""
+    """Model, helpers, optimizer, averaged weights and data, with saving and restoring."""
 
     def __init__(self, data: Path, configuration: dict[str, Any], seconds: float) -> None:
         self.data = data
@@ -93,7 +93,7 @@ class Trainer:
             self.restore()
         else:
             sample = next(self.shards["short"].batches(60000, self.rng))
-            initialise(self.model, self.settings["residual_scale"], sample.mel, sample.frames)
+            initialize(self.model, self.settings["residual_scale"], sample.mel, sample.frames)
             self.learner.reset_average()
         self.streams = {
             kind: shards.endless(self.settings["batch_frames"], self.rng) for kind, shards in self.shards.items()
@@ -128,7 +128,7 @@ class Trainer:
         return self.slots[language]
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        """Return the transducer, CTC and frame losses of a batch, a token or a frame."""
+        """Return the transducer, CTC and frame losses of a batch, per token or frame."""
         prompts = torch.tensor([self.prompt(language, stage.auto_prompt) for language in batch.languages])
         right = int(self.rng.choice(self.settings["right_contexts"]))
         features, frames = forward_features(self.model, batch.mel, batch.frames, prompts, right)
@@ -230,7 +230,7 @@ class Trainer:
 
 
 def main() -> None:
-    """Train on one thread: at this size a second thread waits more than it works."""
+    """Train on one thread: at this size a second thread mostly waits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)

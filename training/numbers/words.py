@@ -2,7 +2,7 @@
 
 A phrase is a list of items; an item is a pair (spoken, label). The two differ only where the
 ordinary spelling would be ambiguous: Italian "ventiquattro" sounds like "venti quattro", and a
-recogniser of short phrases cannot tell the two apart, so the label is always "venti quattro".
+recognizer of short phrases cannot tell the two apart, so the label is always "venti quattro".
 """
 
 import random
@@ -134,10 +134,10 @@ def random_phrase(language: str, rng: random.Random, max_words: int, compounds: 
 
 
 def spoken(items: list[Item], separator: str = " ") -> str:
-    """Return what a synthesiser is given."""
+    """Return the input of a synthesizer."""
     return separator.join(item[0] for item in items if item[0])
 
 
 def label(items: list[Item]) -> str:
-    """Return what the recogniser is to write."""
+    """Return the text that the recognizer should write."""
     return " ".join(item[1] for item in items)

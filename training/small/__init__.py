@@ -1,1 +1,1 @@
-"""A small open-vocabulary recogniser in seven languages, trained from nothing."""
+"""A small open-vocabulary recognizer in seven languages, trained from nothing."""

@@ -1,6 +1,6 @@
-"""Changes made to stored log-mel features, new ones each time an utterance is drawn.
+"""Random changes of stored log-mel features, drawn again for each use of an utterance.
 
-They stand for changes of the sound: another tempo, another speaker's vocal tract, level, channel, background noise.
+They imitate changes of the sound: tempo, vocal tract of the speaker, level, channel, background noise.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Piece:
 
 
 def warp(piece: Piece, tempo: float, pitch: float) -> Piece:
-    """Play ``tempo`` times as fast, and stretch the frequency axis ``pitch`` times."""
+    """Play ``tempo`` times as fast, and scale the frequency axis by ``pitch``."""
     mel = piece.mel
     frames = max(1, round(len(mel) / tempo))
     if frames != len(mel):
@@ -53,7 +53,7 @@ def pad(piece: Piece, before: int, after: int) -> Piece:
 
 
 def add_noise(power: Mel, rng: Generator, below: float) -> None:
-    """Add noise of a random spectrum in place, so far below the speech (natural logarithm of power)."""
+    """Add noise of a random spectrum in place, ``below`` nepers of power under the speech."""
     bands = np.linspace(0, 1, BANDS)
     loudness = np.log(max(float(np.quantile(power.mean(axis=1), 0.9)), 1e-12))
     slope = rng.uniform(-5.0, 1.0)
@@ -62,7 +62,7 @@ def add_noise(power: Mel, rng: Generator, below: float) -> None:
     power += spectrum * (rng.standard_gamma(2.0, size=power.shape, dtype=np.float32) / 2.0)
 
 
-def colour(mel: Mel, rng: Generator) -> Mel:
+def color(mel: Mel, rng: Generator) -> Mel:
     """Change level and channel, and add noise to half of the utterances; work on powers, as sounds add up."""
     bands = np.linspace(0, 1, BANDS)
     level = rng.uniform(-5.0, 1.0)  # natural log of power: -22 to +4 dB
@@ -74,14 +74,14 @@ def colour(mel: Mel, rng: Generator) -> Mel:
 
 
 def hiss(mel: Mel, rng: Generator) -> Mel:
-    """Add the noise of a good microphone, 26 to 61 dB below the speech: synthesised pauses are digital silence."""
+    """Add the noise of a good microphone, 26 to 61 dB below the speech: synthesized pauses are digital silence."""
     power = np.exp(mel) - LOG_FLOOR
     add_noise(power, rng, rng.uniform(6.0, 14.0))
     return np.asarray(np.log(np.maximum(power, 0) + LOG_FLOOR), dtype=np.float32)
 
 
 def mask(mel: Mel, rng: Generator) -> None:
-    """SpecAugment in place: up to two groups of bands, and at times one short stretch of time."""
+    """SpecAugment in place: up to two groups of bands, and sometimes one short span of time."""
     level = float(mel.mean())
     for _ in range(int(rng.integers(0, 3))):
         width = int(rng.integers(1, 16))
@@ -94,14 +94,14 @@ def mask(mel: Mel, rng: Generator) -> None:
 
 
 def vary(piece: Piece, rng: Generator, strength: float) -> Piece:
-    """Apply everything; ``strength`` is the share of utterances that each change is made to."""
+    """Apply everything; ``strength`` is the share of utterances that each change applies to."""
     tempo = float(np.exp(rng.uniform(-0.1, 0.12))) if rng.random() < strength else 1.0
     pitch = float(np.exp(rng.uniform(-0.08, 0.08))) if rng.random() < strength else 1.0
     piece = warp(piece, tempo, pitch)
     if rng.random() < strength:
         piece = pad(piece, int(rng.choice([0, rng.integers(0, 60)])), int(rng.choice([0, rng.integers(0, 70)])))
     if rng.random() < strength:
-        mel = colour(piece.mel, rng)
+        mel = color(piece.mel, rng)
     elif strength and rng.random() < 0.5:
         mel = hiss(piece.mel, rng)
     else:

@@ -1,4 +1,4 @@
-"""Draws utterances of all languages and kinds, changes them, and packs those of like length into batches."""
+"""Batches: utterances of all languages and kinds, drawn, changed, and grouped by similar length."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.small.augment import BANDS, SILENCE, Piece, colour, pad, vary
+from training.small.augment import BANDS, SILENCE, Piece, color, pad, vary
 from training.small.languages import ALPHABET, TAGS
 from training.small.phones import CLASSES, PHONES
 from training.small.shards import Record, Shards
@@ -27,7 +27,7 @@ POOL = 256  # utterances drawn at a time and sorted by length
 
 @dataclass(frozen=True)
 class Utterance:
-    """What is trained on: one sentence, several with pauses between, or none."""
+    """A training example: one sentence, several with pauses between them, or none."""
 
     piece: Piece
     language: str
@@ -37,7 +37,7 @@ class Utterance:
 
 @dataclass
 class Target:
-    """What one helper head is to write; B utterances, T' encoder frames."""
+    """The target of one helper head; B utterances, T' encoder frames."""
 
     ids: Tensor  # [B, L]
     lengths: Tensor  # [B]
@@ -61,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Stage:
-    """What is drawn up to a step, and the weights of the losses; see config.toml."""
+    """What is drawn until a step, and the weights of the losses; see config.toml."""
 
     until: int
     words: float
@@ -88,13 +88,13 @@ class Stage:
 
 
 def flat_start(piece: Piece, ids: Tensor, frames: int, silence: int) -> Tensor:
-    """Return the class in each part of an encoder frame [PARTS * frames], as if all sounds were as long.
+    """Return the class in each part of an encoder frame [PARTS * frames], as if all sounds were equally long.
 
-    Frame q is told what is heard in the frame before it, of which it has heard all. The guess is good enough
-    for the first steps with short pieces.
+    The target of frame q is the sound of the frame before it, which it has received completely. The guess is good
+    enough for the first steps with short pieces.
     """
-    centres = ((torch.arange(PARTS * frames) + 0.5) / PARTS - 1) * FRAME
-    position = (centres - piece.onset) / max(1.0, piece.end - piece.onset) * len(ids)
+    centers = ((torch.arange(PARTS * frames) + 0.5) / PARTS - 1) * FRAME
+    position = (centers - piece.onset) / max(1.0, piece.end - piece.onset) * len(ids)
     inside = (position >= 0) & (position < len(ids))
     return torch.where(inside, ids[position.long().clamp(0, len(ids) - 1)], silence)
 
@@ -108,7 +108,7 @@ def padded(rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
 
 
 def target(pieces: list[Piece], ids: list[list[int]], silence: int, guess: bool) -> Target:
-    """Return what a head is to write for the utterances of a batch."""
+    """Return the target of a head for the utterances of a batch."""
     guesses = None
     if guess:
         rows = []
@@ -179,7 +179,7 @@ class Sampler:
         return self._left
 
     def restore(self, state: Any) -> None:
-        """Go on in the epochs of ``state``."""
+        """Continue in the epochs of ``state``."""
         self._left.update(state)
 
     def next(self, stage: Stage) -> Batch:
@@ -196,7 +196,7 @@ class Sampler:
         language = str(self._rng.choice(stage.languages, p=weights / weights.sum()))
         if self._rng.random() < stage.silence:
             mel = np.full((int(self._rng.integers(100, 500)), BANDS), SILENCE, np.float32)
-            return Utterance(Piece(colour(mel, self._rng), 0, 0), language, (), ())
+            return Utterance(Piece(color(mel, self._rng), 0, 0), language, (), ())
         record, piece = self._take(stage, language)
         texts, phones = [record.text], [*record.phones]
         if self._rng.random() < stage.joined:
@@ -204,7 +204,7 @@ class Sampler:
                 record, further = self._take(stage, language)
                 if len(piece.mel) + len(further.mel) > 150 * stage.seconds:
                     break
-                # The stored pieces begin and end with a third of a second of silence together.
+                # The stored pieces start and end with silence, a third of a second in total.
                 pause = int(self._rng.choice([self._rng.integers(0, 30), self._rng.integers(30, 200)]))
                 piece = Piece(np.concatenate([pad(piece, 0, pause).mel, further.mel]), piece.onset, 0)
                 texts.append(record.text)

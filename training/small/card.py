@@ -2,8 +2,8 @@
 
     python -m training.small.card REPORT.json...
 
-A table for each mode: CER in % with its 95 % interval, a row for each language and part, a column for each chunk size
-and model. Then WER, the tags that were right with `auto`, and latency, at 320 ms.
+One table per mode: CER in % with its 95 % interval, one row per language and part, one column per chunk size and model.
+Then WER, the share of right tags with `auto`, and latency, at 320 ms.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from legato.lab.evaluate.report_markdown import table
+from legato.lab.markdown import table
 
 Cell = dict[str, Any]
 

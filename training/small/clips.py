@@ -6,14 +6,14 @@ from typing import Any
 
 import soundfile
 
+from legato.audio.manifest import read_entries
 from training.common.audio import SAMPLE_RATE, Audio
 from training.small.languages import TAGS
 
 
 def read_clips(folder: Path, language: str) -> list[dict[str, Any]]:
     """Return the entries of a language's manifest, in the order in which the clips were added."""
-    lines = (folder / f"{language}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return [dict(entry.fields) for entry in read_entries(folder / f"{language}.jsonl")]
 
 
 class ClipFolder:

@@ -2,10 +2,10 @@
 
     python -m training.small.embed --data DATA
 
-Writes ``training/small/model`` (the checkpoint with weights in FP16), ``src/legato/assets/samples`` (a sentence a
+Writes ``training/small/model`` (the checkpoint with weights in FP16), ``src/legato/assets/samples`` (a sentence per
 language), ``src/legato/assets/small`` (the INT8 bundle, calibrated on the samples) and ``tests/data/speech`` (clips of
-the test part). A sample shows what the model can do: of the sentences that the training was watched with, the first
-that it makes fewest errors in. Test clips are chosen by their place and length alone.
+the test part). A sample shows what the model can do: the first of the watched sentences with the fewest
+errors. Test clips are chosen only by their position and length.
 """
 
 import argparse
@@ -40,7 +40,7 @@ Entry = dict[str, Any]
 
 
 def fitting(folder: Path, language: str, chosen: slice) -> Iterator[tuple[Path, Entry]]:
-    """Yield the chosen clips of a language that are neither short nor long, one for each text."""
+    """Yield the chosen clips of a language that are neither short nor long, one per text."""
     texts: set[str] = set()
     for entry in read_clips(folder, language)[chosen]:
         if SECONDS[0] <= entry["duration"] <= SECONDS[1] and entry["text"] not in texts:
@@ -65,7 +65,7 @@ def errors(recognizer: legato.Recognizer, path: Path, entry: Entry, language: st
 
 
 def write_samples(recognizer: legato.Recognizer, held_out: Path, target: Path) -> None:
-    """Copy a watched sentence of each language, and write what is said in it."""
+    """Copy a watched sentence of each language, and write its text."""
     target.mkdir(parents=True, exist_ok=True)
     texts = {}
     for language in TAGS:
@@ -77,7 +77,7 @@ def write_samples(recognizer: legato.Recognizer, held_out: Path, target: Path) -
 
 
 def write_test_clips(data: Path, target: Path) -> None:
-    """Copy a few clips of each language's test part, synthesised and real, with one manifest."""
+    """Copy a few clips of each language's test part, synthesized and real, with one manifest."""
     target.mkdir(parents=True, exist_ok=True)
     lines = []
     for kind, language, chosen, part in TEST_PARTS:
@@ -90,7 +90,7 @@ def write_test_clips(data: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Write all of it anew."""
+    """Write everything, and replace earlier results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     data = parser.parse_args().data

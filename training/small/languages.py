@@ -34,7 +34,7 @@ _ACRONYM = re.compile(r"[A-ZÄÖÜ]{2,}")
 _KATAKANA = {code: code - 0x60 for code in range(ord("ァ"), ord("ヴ") + 1)}
 
 
-def normalise(text: str, language: str) -> str | None:
+def normalize(text: str, language: str) -> str | None:
     """Return the text as the model writes it, or None if it has anything but letters and punctuation.
 
     Lower case, no punctuation, an apostrophe only inside a word; Japanese in hiragana without spaces.
@@ -43,7 +43,7 @@ def normalise(text: str, language: str) -> str | None:
     if language == "ja":
         text = _PUNCTUATION.sub("", text.translate(_KATAKANA))
     elif _ACRONYM.search(text):
-        return None  # synthesisers differ in whether they spell it
+        return None  # synthesizers differ: some spell it
     else:
         words = _PUNCTUATION.sub(" ", text.lower()).split()
         text = " ".join(word.strip("'") for word in words)

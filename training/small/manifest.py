@@ -2,7 +2,7 @@
 
     python -m training.small.manifest --data DATA
 
-Writes ``test.jsonl``: the held-out synthesised sentences that the training was not watched with (``part`` is
+Writes ``test.jsonl``: the held-out synthesized sentences that were not watched during training (``part`` is
 ``synthesised``), and the test recordings of Kathleen and Kerstin (``real``).
 """
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from training.small.clips import read_clips
 from training.small.languages import TAGS
 
-#: Held-out sentences of each language that the training is watched with; the later ones are for the test.
+#: Held-out sentences of each language that are watched during training; the later ones are for the test.
 WATCHED = slice(0, 16)
-#: The test part: kind of the shards, which is the folder of the clips too; language; which of them; name in reports.
+#: The test part: kind of the shards, which is also the folder of the clips; language; which of them; name in reports.
 TEST_PARTS = [
     *(("held-out", language, slice(WATCHED.stop, None), "synthesised") for language in TAGS),
     *(("real-test", language, slice(None), "real") for language in ("en", "de")),

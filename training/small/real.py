@@ -21,7 +21,7 @@ import soxr
 
 from training.common.audio import SAMPLE_RATE, Audio, trim
 from training.small.clips import ClipFolder
-from training.small.languages import held_out, normalise
+from training.small.languages import held_out, normalize
 from training.small.shards import ShardWriter
 
 
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--kerstin", type=Path, required=True)
     arguments = parser.parse_args()
     recordings = [*kathleen(arguments.kathleen), *kerstin(arguments.kerstin)]
-    test_texts = {normalise(recording.text, recording.language) for recording in recordings if recording.test}
+    test_texts = {normalize(recording.text, recording.language) for recording in recordings if recording.test}
     for language in ("en", "de"):
         for part in ("real", "real-dev", "real-test"):
             path = arguments.data / "features" / f"{language}-{part}-00"
@@ -85,7 +85,7 @@ def main() -> None:
             writer, voice = ShardWriter(language), "kathleen" if language == "en" else "kerstin"
             clips = ClipFolder(arguments.data / part, language) if part == "real-test" else None
             for recording in recordings:
-                text = normalise(recording.text, recording.language)
+                text = normalize(recording.text, recording.language)
                 if recording.language == language and text is not None and part_of(text, test_texts) == part:
                     stored = writer.add(load(recording.path), text, voice)
                     if clips:

@@ -27,7 +27,7 @@ import soxr
 from training.common.audio import SAMPLE_RATE, Audio, trim
 from training.small import texts
 from training.small.clips import ClipFolder
-from training.small.languages import TAGS, normalise
+from training.small.languages import TAGS, normalize
 from training.small.shards import ShardWriter
 from training.small.texts import Sentence
 
@@ -58,7 +58,7 @@ def speak_pico(text: str, language: str, rng: random.Random) -> tuple[Audio, str
 
 
 class Guarded:
-    """Calls a synthesiser in a process of its own: Pico ends the whole process at a few texts."""
+    """Runs a synthesizer in a separate process, because Pico aborts its process for a few texts."""
 
     def __init__(self, speak: Speak) -> None:
         self._speak = speak
@@ -140,7 +140,7 @@ def pieces(sentences: list[Sentence], language: str, excluded: set[str], rng: ra
         count = rng.choice([1, 1, 2, 2, 3])
         first = rng.randrange(max(1, len(words) - count + 1))
         spoken = " ".join(words[first : first + count])
-        text = normalise(spoken, language)
+        text = normalize(spoken, language)
         if text and text not in excluded and len(text) >= 3:
             yield Sentence(spoken, text)
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.small.languages import TAGS, held_out, normalise
+from training.small.languages import TAGS, held_out, normalize
 from training.small.real import Recording, kathleen, kerstin
 
 _READING = re.compile(r"\(.*?\)")
@@ -27,7 +27,7 @@ _READING = re.compile(r"\(.*?\)")
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence: what a synthesiser is given, and what the model is to write."""
+    """One sentence: the input of the synthesizer, and the text that the model should write."""
 
     spoken: str
     text: str
@@ -61,7 +61,7 @@ def select(sentences: Iterator[str], language: str, forbidden: set[str], setting
     chosen: dict[str, Sentence] = {}
     for raw in sentences:
         spoken = raw.strip()
-        text = normalise(write_as_spoken(spoken) if language == "ja" and spoken else spoken, language)
+        text = normalize(write_as_spoken(spoken) if language == "ja" and spoken else spoken, language)
         if text is None or text in forbidden or text in chosen:
             continue
         fits = settings["min_letters"] <= len(text) <= settings["max_letters"]
@@ -76,7 +76,7 @@ def test_texts(recordings: list[Recording], manifest: Path | None) -> set[str]:
     if manifest:
         entries = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
         texts += [(entry["text"], entry["lang"][:2]) for entry in entries]
-    return {normalise(text, language) or "" for text, language in texts}
+    return {normalize(text, language) or "" for text, language in texts}
 
 
 def write(path: Path, sentences: list[Sentence]) -> None:

@@ -39,7 +39,7 @@ def main() -> None:
     for language, sentences in corpus.items():
         encodings = tokenizer.encode_batch(sentences[:500])
         letters, pieces = sum(map(len, sentences[:500])), sum(len(encoding.ids) for encoding in encodings)
-        print(f"{language}: {letters / pieces:.2f} letters a piece")
+        print(f"{language}: {letters / pieces:.2f} letters per piece")
 
 
 if __name__ == "__main__":

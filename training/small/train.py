@@ -35,7 +35,7 @@ from training.common.decode import greedy
 from training.common.half import linear
 from training.common.histories import Histories
 from training.common.learner import HELPERS, Learner, save_model, save_whole
-from training.common.model import build_config, forward_features, forward_layers, fuse_prompt, initialise
+from training.common.model import build_config, forward_features, forward_layers, fuse_prompt, initialize
 from training.small.batches import LETTER_BLANK, PARTS, PHONE_BLANK, Batch, Sampler, Stage, Target, whole
 from training.small.languages import ALPHABET, TAGS
 from training.small.manifest import WATCHED
@@ -43,9 +43,9 @@ from training.small.scoring import Score, letter_errors
 
 
 class Helpers(nn.Module):
-    """Heads that exist only in training, with several outputs a frame: phones in the middle, letters at the end.
+    """Heads that exist only in training, with several outputs per frame: phones in the middle, letters at the end.
 
-    Speech has more sounds a second than the encoder has frames, and a letter or a phone is learned from far
+    Speech has more sounds per second than the encoder has frames, and a letter or a phone is learned from far
     fewer examples than a piece of a word.
     """
 
@@ -62,7 +62,7 @@ class Helpers(nn.Module):
 
 
 def helper_loss(scores: Tensor, target: Target, frames: Tensor, stage: Stage) -> Tensor:
-    """Return the weighted loss of a helper head: CTC a label, and the flat start a part of a frame."""
+    """Return the weighted loss of a helper head: CTC per label, and the flat start per part of a frame."""
     loss = torch.zeros(())
     if stage.ctc:
         ctc = F.ctc_loss(
@@ -130,7 +130,7 @@ class Trainer:
             self.learner.start(start, self.stages[-2].until)
         else:
             sample = self.sampler.next(replace(self.stage(), batch_seconds=300.0))
-            initialise(model, self.settings["residual_scale"], sample.mel, sample.frames)
+            initialize(model, self.settings["residual_scale"], sample.mel, sample.frames)
             self.learner.reset_average()
         if worker:  # what it draws is its own
             self.rng.bit_generator.state = np.random.default_rng([worker, self.learner.steps]).bit_generator.state

@@ -69,19 +69,13 @@ def _numbers(text: str, option: str) -> list[int]:
 
 
 def _machine(cores: int) -> dict[str, Any]:
-    import platform
-
     import onnxruntime
 
+    from legato.lab.machine import cpu_name
     from legato.version import __version__
 
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     return {
-        "cpu": name or platform.processor() or platform.machine(),
+        "cpu": cpu_name(),
         "cores": cores,
         "legato": __version__,
         "onnxruntime": onnxruntime.__version__,

@@ -94,8 +94,10 @@ def evaluate(
     from legato.lab.evaluate import baseline as gate
     from legato.lab.evaluate import report as reports
     from legato.lab.evaluate.data import finish
-    from legato.lab.evaluate.normalise import Choice
-    from legato.lab.evaluate.run import Condition, open_models, run
+    from legato.lab.evaluate.models import open_models
+    from legato.lab.evaluate.run import Condition, run
+    from legato.lab.evaluate.scored import score
+    from legato.lab.normalize import Choice
     from legato.runtime.session import default_threads
 
     make_folder(output)
@@ -109,7 +111,7 @@ def evaluate(
         outcome = run(
             models, data.utterances, chosen, threads=used, folder=output, restart=restart, progress=progress
         )  # fmt: skip
-    scored, empty = reports.score(outcome.results, Choice(normalizer))
+    scored, empty = score(outcome.results, Choice(normalizer))
     outcome.problems[:0] = data.problems
     outcome.problems += empty
     _say_problems([str(problem) for problem in outcome.problems])
@@ -171,7 +173,8 @@ def _read(
     default_language: str | None,
     split_by: str | None,
 ) -> "Data":
-    from legato.lab.evaluate.data import Data, read_source
+    from legato.lab.evaluate.data import Data
+    from legato.lab.evaluate.source import read_source
 
     data = Data()
     for source in sources:
@@ -225,7 +228,7 @@ def _print(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from legato.lab.evaluate.report_markdown import resources
+    from legato.lab.evaluate.tables import resources
 
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
@@ -252,8 +255,7 @@ def _rates_table(report: dict[str, Any], model: dict[str, Any], mode: str, *, in
     """Languages down, chunk sizes across: headline rates of one model in one mode; all rates of a single chunk size."""
     from rich.table import Table
 
-    from legato.lab.evaluate.report import percent
-    from legato.lab.evaluate.report_markdown import has_words, language_name, mode_name
+    from legato.lab.evaluate.tables import has_words, language_name, mode_name, percent
 
     chunks = report["settings"]["chunk_ms"]
     kinds = ("wer", "cer", "raw_wer", "raw_cer") if len(chunks) == 1 else ()
@@ -280,8 +282,8 @@ def _conditions_table(report: dict[str, Any]) -> "Table":
     """Models and conditions down: what is said of all languages together."""
     from rich.table import Table
 
-    from legato.lab.evaluate.report import ALL, percent
-    from legato.lab.evaluate.report_markdown import mean_rate, mode_name, spread
+    from legato.lab.evaluate.cells import ALL
+    from legato.lab.evaluate.tables import mean_rate, mode_name, percent, spread
 
     table = Table(title="all languages together", title_justify="left")
     for column in ("model", "chunk", "language", "mean", "raw WER", "found", "first", "final", "RTF"):

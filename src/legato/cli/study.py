@@ -13,7 +13,7 @@ from legato.errors import LegatoError
 
 if TYPE_CHECKING:
     from legato.lab.study import Study
-    from legato.lab.study.investigation import Progress
+    from legato.lab.study.run import Progress
 
 #: Columns of a terminal that hold the whole table, and one without character errors.
 _WIDE, _ROOMY = 140, 108
@@ -55,13 +55,14 @@ def study(
 ) -> None:
     """Find out what INT8 costs a model, and where the loss comes from."""
     require("A study", "convert", "evaluate")
+    from legato.convert.names import current_recipe
     from legato.lab.study import DEFAULT_RECIPE, Plan, as_markdown, conclude, draw, investigate
 
     plan = Plan(
         checkpoint=checkpoint,
         manifest=manifest,
         output=output,
-        recipes=tuple(recipe or [DEFAULT_RECIPE]),
+        recipes=tuple(current_recipe(name, say) for name in recipe or [DEFAULT_RECIPE]),
         layers=() if skip_layers else None if layers is None else _layers(layers),
         limit=limit,
         chunk_ms=chunk_ms,
@@ -132,8 +133,8 @@ def _print(found: "Study", conclusion: list[str]) -> None:
     # What does not fit is in study.md: first the character errors go, then cells wrap.
     shown = None if console.width >= _WIDE else -2
     roomy = console.width >= _ROOMY
-    words = sum(heard.words for heard in found.heard)
-    console.print(f"{found.model}: {len(found.heard)} utterances, {words} words", markup=False)
+    words = sum(result.words for result in found.fp32)
+    console.print(f"{found.model}: {len(found.fp32)} utterances, {words} words", markup=False)
     for section in tables(found):
         table = Table(title=section.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
         table.add_column(section.columns[0], min_width=24 if roomy else None)

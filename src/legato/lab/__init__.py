@@ -1,1 +1,1 @@
-"""The laboratory: evaluation, studies of quantization, benchmarks. Nothing else imports it."""
+"""The laboratory: evaluation of models, studies of quantization, benchmarks. Only the command line imports it."""

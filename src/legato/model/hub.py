@@ -86,6 +86,21 @@ def _remote_file(repo: str, name: str, commit: str) -> RemoteFile:
     return RemoteFile(name, metadata.size, metadata.etag, url)
 
 
+def dataset_files(repo: str, folder: str, revision: str) -> list[str]:
+    """Return the sorted paths of the files of a data set in a folder and its subfolders.
+
+    Args:
+        repo: name of the data set on the hub.
+        folder: path of the folder in the repository.
+        revision: branch, tag or commit.
+
+    Raises:
+        Exception: of huggingface_hub.
+    """
+    tree = HfApi().list_repo_tree(repo, folder, repo_type="dataset", revision=revision, recursive=True)
+    return sorted(entry.path for entry in tree)
+
+
 def receive(file: RemoteFile, start: int, sink: BinaryIO, progress: Callable[[int], object]) -> None:
     """Append a file's bytes to a sink, until its end or until the connection breaks.
 

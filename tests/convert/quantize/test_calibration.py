@@ -52,7 +52,7 @@ def test_a_calibration_manifest(tmp_path: Path) -> None:
     ("entries", "words"),
     [
         (["{"], "line 1: not JSON"),
-        ([{"audio_filepath": "a.wav"}, "[]"], "line 2: has no audio_filepath"),
+        ([{"audio_filepath": "a.wav"}, "[]"], "line 2: not a JSON object"),
         ([{"lang": "de-DE"}], "line 1: has no audio_filepath"),
         ([""], "is empty"),
         ([{"audio_filepath": "missing.wav"}], "no usable audio"),
@@ -68,7 +68,7 @@ def test_bad_manifests(tmp_path: Path, entries: list[object], words: str) -> Non
 
 
 def test_a_missing_manifest(tmp_path: Path) -> None:
-    with pytest.raises(legato.ConversionError, match="cannot be read"):
+    with pytest.raises(legato.ConversionError, match="no such manifest"):
         convert(checkpoint_path("nemo-r3"), tmp_path / "out", recipe="mixed", calibration=tmp_path / "none.jsonl")
 
 

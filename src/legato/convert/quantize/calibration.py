@@ -9,7 +9,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from legato.audio.source import read_audio
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.graph.precision import Float32
@@ -59,7 +58,7 @@ def input_ranges(checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path) ->
     ranges: dict[str, NDArray[np.float32]] = {}
     for clip in clips:
         try:
-            samples = read_audio(clip.path)
+            samples = clip.read()
         except AudioError as error:
             logger.warning("calibration skips %s: %s", clip.path, error)
             continue

@@ -1,11 +1,14 @@
 """The recordings that a recipe is calibrated on."""
 
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from legato.audio.manifest import ManifestError, excerpt, read_entries
+from legato.audio.source import SAMPLE_RATE, read_audio
 from legato.errors import ConversionError
 from legato.model.languages import AUTO
 
@@ -17,10 +20,22 @@ class Clip:
     Attributes:
         path: the audio file.
         language: locale or language code; `auto` where the manifest specifies none.
+        offset: start of the part of the file to use, in seconds; None for the whole file.
+        duration: length of that part in seconds; None for up to the end of the file. Used only with `offset`.
     """
 
     path: Path
     language: str
+    offset: float | None = None
+    duration: float | None = None
+
+    def read(self) -> NDArray[np.float32]:
+        """Read the audio: float32[n] at 16 kHz.
+
+        Raises:
+            AudioError: the file cannot be read, or ends before `offset`.
+        """
+        return excerpt(read_audio(self.path), SAMPLE_RATE, self.offset, self.duration, self.path)
 
 
 def sample_clips() -> list[Clip]:
@@ -30,29 +45,13 @@ def sample_clips() -> list[Clip]:
 
 
 def read_manifest(manifest: Path) -> list[Clip]:
-    """Read a NeMo manifest: one JSON object per line with `audio_filepath` and optionally `lang`.
-
-    Relative paths are relative to the manifest's folder.
+    """Read the recordings of a manifest (see `legato.audio.manifest`), every line of which must be valid.
 
     Raises:
         ConversionError: the manifest cannot be read or is empty, or a line is invalid; the message names the line.
     """
     try:
-        lines = manifest.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConversionError(f"{manifest}: the calibration manifest cannot be read ({error}).") from error
-    clips = [_clip(manifest, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not clips:
-        raise ConversionError(f"{manifest}: the calibration manifest is empty. List at least one recording.")
-    return clips
-
-
-def _clip(manifest: Path, number: int, line: str) -> Clip:
-    try:
-        entry: Any = json.loads(line)
-    except ValueError as error:
-        raise ConversionError(f"{manifest}, line {number}: not JSON ({error}).") from error
-    path = entry.get("audio_filepath") if isinstance(entry, dict) else None
-    if not isinstance(path, str) or not path:
-        raise ConversionError(f"{manifest}, line {number}: has no audio_filepath.")
-    return Clip(manifest.parent / path, str(entry.get("lang") or AUTO))
+        entries = read_entries(manifest)
+    except ManifestError as error:
+        raise ConversionError(str(error)) from None
+    return [Clip(entry.audio, entry.language or AUTO, entry.offset, entry.duration) for entry in entries]

@@ -2,11 +2,12 @@
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from legato.convert.graph.precision import Float32, Precision
 from legato.convert.graph.sites import Linear
 from legato.convert.graph.writer import GraphWriter
-from legato.convert.quantize.integer import ZERO, column_scales, quantize_columns
+from legato.convert.quantize.integer import ZERO, column_scales
 
 
 class DynamicPerTensor(Float32):
@@ -25,6 +26,10 @@ class DynamicPerTensor(Float32):
     def __init__(self, *, signed: bool) -> None:
         self._signed = signed
 
+    def scales(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scale of every output channel of a weight float32[inputs, outputs]: float32[outputs]."""
+        return column_scales(matrix)
+
     @property
     def transducer(self) -> Precision:
         """FP32: the published recipe quantizes the encoder only."""
@@ -36,11 +41,15 @@ class DynamicPerTensor(Float32):
         dtype, numpy_dtype, zero = (
             (ir.DataType.INT8, np.int8, 0) if self._signed else (ir.DataType.UINT8, np.uint8, ZERO)
         )
-        weight = graph.weight(
-            f"{name}.quantized", dtype, (inputs, outputs), lambda: quantize_columns(read(), zero).astype(numpy_dtype)
-        )
-        scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(read()))
+
+        def quantized() -> NDArray[np.generic]:
+            matrix = read()
+            integers: NDArray[np.generic] = (np.rint(matrix / self.scales(matrix)) + zero).astype(numpy_dtype)
+            return integers
+
+        weight = graph.weight(f"{name}.quantized", dtype, (inputs, outputs), quantized)
+        scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: self.scales(read()))
         zeros = graph.weight(f"{name}.zero_point", dtype, (outputs,), lambda: np.full(outputs, zero, numpy_dtype))
-        quantized, scale, zero_point = graph.ops("DynamicQuantizeLinear", x, outputs=3)
-        product = graph.op("MatMulInteger", quantized, weight, zero_point, zeros)
+        rows, scale, zero_point = graph.ops("DynamicQuantizeLinear", x, outputs=3)
+        product = graph.op("MatMulInteger", rows, weight, zero_point, zeros)
         return graph.op("Mul", graph.op("Cast", product, to=int(ir.DataType.FLOAT)), graph.op("Mul", scale, scales))

@@ -1,1 +1,1 @@
-"""Judging models: data sets, normalisers, error rates with intervals, reports. Not imported at run time."""
+"""Evaluation of models: data sets, error rates with confidence intervals, latency and memory, reports."""

@@ -1,4 +1,4 @@
-"""The report's plots as SVG that stands inside HTML: colours are CSS variables, so that it follows light and dark."""
+"""The report's plots as SVG inside HTML. Colors are CSS variables, so that they follow a light or dark theme."""
 
 import io
 import re
@@ -10,23 +10,23 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from legato.lab.evaluate.report import ALL
-from legato.lab.evaluate.report_markdown import card_condition, column_titles, language_name, mode_name
+from legato.lab.evaluate.cells import ALL
+from legato.lab.evaluate.tables import card_condition, column_titles, language_name, mode_name
 
-#: Colours that stand for CSS variables until the SVG is written: text, lines of the grid, series.
+#: Placeholders for CSS variables until the SVG is written: text, grid lines, series.
 _INK, _RULE = "#010101", "#020202"
 _SERIES = tuple(f"#0{number}0{number}0a" for number in range(1, 9))
 _VARIABLES = {_INK: "var(--ink)", _RULE: "var(--rule)"} | {
-    colour: f"var(--s{number})" for number, colour in enumerate(_SERIES, 1)
+    color: f"var(--s{number})" for number, color in enumerate(_SERIES, 1)
 }
 _DASHES = {"manifest": "-", "auto": (0, (4, 2))}
 _COLUMNS = 3
-#: Characters of a label at most: longer ones would run into the next panel.
+#: Longest label in characters; longer ones would overlap the next panel.
 _LABEL = 34
 
 
 def by_chunk(report: dict[str, Any]) -> str | None:
-    """Headline rate over chunk size, a panel a language; None with one chunk size only."""
+    """Draw the headline rate over chunk size, one panel per language; None with only one chunk size."""
     chunks = sorted({cell["chunk_ms"] for cell in report["cells"]})
     languages = _languages(report)
     if len(chunks) < 2:
@@ -53,7 +53,7 @@ def by_chunk(report: dict[str, Any]) -> str | None:
                 ]
                 shift = 0.08 * (offset - (len(lines) - 1) / 2)
                 name = f"{titles[label]}, language {mode_name(mode)}"
-                handles[name] = _points(axes, points, shift, _colour(list(titles).index(label)), _DASHES[mode])
+                handles[name] = _points(axes, points, shift, _color(list(titles).index(label)), _DASHES[mode])
             axes.set_title(f"{_short(language, subset)}, {_headline(report, language)} %")
             axes.set_ylim(0, max(5.0, axes.get_ylim()[1]))  # without errors, no scale of hundredths
             axes.set_xticks(list(places.values()), [str(chunk) for chunk in chunks])
@@ -65,7 +65,7 @@ def by_chunk(report: dict[str, Any]) -> str | None:
 
 
 def by_precision(report: dict[str, Any]) -> str | None:
-    """Headline rate of each model by language at the card's condition; None with one model only."""
+    """Draw each model's headline rate by language in the first table's condition; None with only one model."""
     titles = column_titles(report["models"])
     if len(titles) < 2:
         return None
@@ -85,9 +85,9 @@ def by_precision(report: dict[str, Any]) -> str | None:
                     ):
                         y = row + 0.7 * ((number + 0.5) / len(titles) - 0.5)
                         value, low, high = (100 * rate[key] for key in ("rate", "low", "high"))
-                        axes.plot([low, high], [y, y], color=_colour(number), linewidth=1.6)
+                        axes.plot([low, high], [y, y], color=_color(number), linewidth=1.6)
                         axes.plot(
-                            [value], [y], "o", color=_colour(number), clip_on=False, label=title if row == 0 else None
+                            [value], [y], "o", color=_color(number), clip_on=False, label=title if row == 0 else None
                         )
         axes.set_yticks(
             range(len(languages)), [f"{_short(*place)}, {_headline(report, place[0])}" for place in languages]
@@ -102,7 +102,7 @@ def by_precision(report: dict[str, Any]) -> str | None:
 
 
 def latency(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str | None:
-    """How the latencies of utterances spread, by chunk size; None when there was no speech."""
+    """Draw the distribution of the latencies by chunk size; None without speech."""
     chunks = sorted({line["chunk_ms"] for line in lines})
     panels = {"first_token_latency": "First token after the start of speech, s",
               "final_latency": "Last token after the end of speech, s"}  # fmt: skip
@@ -138,13 +138,13 @@ def latency(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str | No
         )
 
 
-def _points(axes: Axes, points: Sequence[tuple[int, dict[str, Any]]], shift: float, colour: str, dash: Any) -> Any:
-    """A line with intervals; gives the line."""
+def _points(axes: Axes, points: Sequence[tuple[int, dict[str, Any]]], shift: float, color: str, dash: Any) -> Any:
+    """Draw a line with intervals, and return the line."""
     x = [place + shift for place, _ in points]
     for place, (_, rate) in zip(x, points, strict=True):
-        axes.plot([place, place], [100 * rate["low"], 100 * rate["high"]], color=colour, linewidth=1, alpha=0.6)
+        axes.plot([place, place], [100 * rate["low"], 100 * rate["high"]], color=color, linewidth=1, alpha=0.6)
     rates = [100 * rate["rate"] for _, rate in points]
-    [line] = axes.plot(x, rates, color=colour, linestyle=dash, marker="o", clip_on=False)
+    [line] = axes.plot(x, rates, color=color, linestyle=dash, marker="o", clip_on=False)
     return line
 
 
@@ -162,7 +162,7 @@ def _headline(report: dict[str, Any], language: str) -> str:
     return str(next(cell["headline"] for cell in report["cells"] if cell["language"] == language)).upper()
 
 
-def _colour(number: int) -> str:
+def _color(number: int) -> str:
     return _SERIES[number % len(_SERIES)]
 
 
@@ -201,7 +201,7 @@ def _style() -> Iterator[None]:
 
 
 def _svg(figure: Figure, name: str, label: str) -> str:
-    """The figure as an SVG element: no file's head, no outside names, ids that no other plot has."""
+    """Return the figure as an SVG element, without XML header and namespaces, with ids that are unique in the page."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
@@ -210,8 +210,8 @@ def _svg(figure: Figure, name: str, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' id="', f' id="{name}-', text)
     text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, variable)
+    for color, variable in _VARIABLES.items():
+        text = text.replace(color, variable)
     text = text.replace("'DejaVu Sans'", "system-ui, sans-serif")
     size = re.search(r'viewBox="0 0 ([\d.]+)', text)
     width = f"{float(size[1]) * 4 / 3:.0f}px" if size else "100%"

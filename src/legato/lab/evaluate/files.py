@@ -1,12 +1,12 @@
-"""Writes the report's files; each appears complete or not at all."""
+"""Writing of the report's files."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from legato.errors import EvaluationError
+from legato.files import write_text_atomically
 from legato.lab.evaluate.report_html import to_html
 from legato.lab.evaluate.report_markdown import to_markdown
 
@@ -24,13 +24,9 @@ def write_reports(folder: Path, report: dict[str, Any], lines: Sequence[dict[str
         "report.html": to_html(report, lines),
     }
     for name, text in texts.items():
-        temporary = folder / f".{name}.{os.getpid()}"
         try:
-            temporary.write_text(text, "utf-8", newline="\n")
-            temporary.replace(folder / name)
+            write_text_atomically(folder / name, text)
         except OSError as error:
             raise EvaluationError(
-                f"{folder / name}: cannot be written: {error.strerror}. Give --output a folder with room."
+                f"{folder / name}: cannot be written: {error.strerror}. Give --output another folder."
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)

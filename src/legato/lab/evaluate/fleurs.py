@@ -1,7 +1,7 @@
-"""FLEURS by language: from a local copy, or through the `datasets` library from the hub that it is configured for.
+"""FLEURS by language: from a local copy, or from the hub through the `datasets` library.
 
-The order is the one in which the archives hold the clips, which is that of every published form of the set, so that the
-first N are the same ones everywhere. The reference is `raw_transcription`: cased and punctuated.
+The clips come in the order of the archives, which all published forms of the set share, so the first N are always the
+same. The reference is `raw_transcription`, which has case and punctuation.
 """
 
 import csv
@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from huggingface_hub import HfApi
-
 from legato.errors import EvaluationError
+from legato.files import write_atomically
 from legato.lab.evaluate.data import Data, Problem, Utterance, canonical
+from legato.model.hub import dataset_files
 
 REPOSITORY = "google/fleurs"
-#: The branch on which the hub keeps a Parquet form of sets that have a loading script.
+#: The branch on which the hub stores a Parquet form of data sets that have a loading script.
 _PARQUET_BRANCH = "refs/convert/parquet"
 _COLUMNS = ("id", "file_name", "raw_transcription", "transcription", "characters", "num_samples", "gender")
-#: What a split is called in the archives, and in the library.
+#: Name of a split in the archives -> its name in the library.
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """A clip and its text; `audio` is the bytes of an audio file."""
+    """A clip and its text; `audio` is the content of an audio file."""
 
     name: str
     text: str
@@ -42,14 +42,14 @@ def read_fleurs(
 
     Args:
         languages: names of FLEURS, such as `en_us`.
-        audio: folder to write the clips' audio to, so that it can be listened to and need not be fetched again.
+        audio: folder to write the audio files to.
         folder: a local copy: `data/LANGUAGE/SPLIT.tsv` with `data/LANGUAGE/audio/SPLIT.tar.gz`, or Parquet files.
-            Without it the hub is asked.
+            None for the hub.
         split: train, dev or test.
-        limit: clips of each language at most.
+        limit: largest number of clips per language; None for all.
 
     Raises:
-        EvaluationError: a language or file that is not there, or a hub that does not answer.
+        EvaluationError: a language or file does not exist, or the hub does not answer.
     """
     data = Data()
     for language in languages:
@@ -63,7 +63,9 @@ def read_fleurs(
                 data.problems.append(Problem(place, "text", "has no transcription."))
                 continue
             path = target / clip.name
-            _write(path, clip.audio)
+            if not (path.is_file() and path.stat().st_size == len(clip.audio)):
+                with write_atomically(path) as file:
+                    file.write(clip.audio)
             digest = hashlib.sha256(clip.audio).hexdigest()
             name = f"fleurs/{language}/{clip.name}"
             data.utterances.append(Utterance(name, place, path, digest, clip.text, canonical(language)))
@@ -107,18 +109,20 @@ def _from_archive(root: Path, split: str) -> Iterator[_Clip]:
                 if member.isfile() and name in texts and (file := members.extractfile(member)):
                     yield _Clip(name, texts[name], file.read())
     except FileNotFoundError:
-        raise EvaluationError(f"{archive}: is missing; {root / f'{split}.tsv'} is there. Get the audio, too.") from None
+        raise EvaluationError(
+            f"{archive}: is missing, but {root / f'{split}.tsv'} exists. Get the audio, too."
+        ) from None
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise EvaluationError(f"{archive}: cannot be unpacked ({error}). Get it again.") from None
+        raise EvaluationError(f"{archive}: cannot be unpacked ({error}). Download it again.") from None
 
 
 def _texts(file: Path) -> dict[str, str]:
-    """File name -> raw transcription."""
+    """Return file name -> raw transcription."""
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvaluationError(f"{file}: cannot be read ({error}). Get it again.") from None
+        raise EvaluationError(f"{file}: cannot be read ({error}). Download it again.") from None
     for number, row in enumerate(rows, 1):
         if row and len(row) != len(_COLUMNS):
             raise EvaluationError(f"{file}, line {number}: {len(row)} columns instead of {len(_COLUMNS)}.")
@@ -140,20 +144,17 @@ def _parquet_files(folder: Path, language: str, split: str) -> list[Path]:
 
 
 def _parquet_branch(language: str, split: str) -> list[str]:
-    """Files of the Parquet branch, which says nothing of languages and splits but in the files' names."""
-    tree = HfApi().list_repo_tree(
-        REPOSITORY, language, repo_type="dataset", revision=_PARQUET_BRANCH, recursive=True
-    )  # fmt: skip
+    """Return files of the Parquet branch; only their names tell languages and splits."""
     name = _SPLITS.get(split, split)
     wanted = re.compile(rf"{re.escape(language)}/({name}/|fleurs-{name})[^/]*\.parquet")
-    files = sorted(entry.path for entry in tree if wanted.fullmatch(entry.path))
+    files = [path for path in dataset_files(REPOSITORY, language, _PARQUET_BRANCH) if wanted.fullmatch(path)]
     if not files:
-        raise EvaluationError(f"FLEURS {language}: the hub has no split {split!r} of it as Parquet.")
+        raise EvaluationError(f"FLEURS {language}: the hub has no split {split!r} of this language as Parquet.")
     return files
 
 
 def _from_library(path: str, language: str | None, split: str, **more: Any) -> Iterator[_Clip]:
-    """Rows of a set that `datasets` loads, streamed: only what is asked for is fetched."""
+    """Yield the clips of a data set that `datasets` streams, so that only the needed part is fetched."""
     import datasets  # noqa: PLC0415 - only in the extra, and slow to import
 
     what = f"FLEURS {language}" if language else "FLEURS"
@@ -171,7 +172,7 @@ def _from_library(path: str, language: str | None, split: str, **more: Any) -> I
             yield _clip(row)
     except EvaluationError:
         raise
-    except Exception as error:  # the library raises what its many backends raise
+    except Exception as error:  # the library passes on whatever its backends raise
         text = str(error).strip().split("\n")[0][:500]
         raise EvaluationError(
             f"{what}: cannot be loaded ({type(error).__name__}: {text}). Check the language's name, the connection "
@@ -188,11 +189,3 @@ def _clip(row: dict[str, Any]) -> _Clip:
     if name in {"", ".."}:
         name = f"{hashlib.sha256(content).hexdigest()[:16]}.wav"
     return _Clip(name, str(row.get("raw_transcription") or row.get("transcription") or ""), content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    if path.is_file() and path.stat().st_size == len(content):
-        return
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+"""The report as one HTML file without scripts, fonts or pictures from elsewhere."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from typing import Any
 
 import jinja2
 
-from legato.lab.evaluate import report_markdown as tables
+from legato.lab.evaluate import tables
 from legato.lab.evaluate.charts import by_chunk, by_precision, latency
-from legato.lab.evaluate.report import headline, percent
-from legato.lab.evaluate.scoring import Piece, align, base, characters, words
+from legato.lab.evaluate.scored import UNKNOWN, headline
+from legato.lab.scoring import Span, align, base, characters, words
 
-#: Worst utterances that are shown of each language.
+#: Number of worst utterances to show per language.
 _WORST = 6
 
 
@@ -21,24 +21,24 @@ class Worst:
     """An utterance with errors, aligned.
 
     Attributes:
-        line: of utterances.jsonl.
-        errors, reference: of the headline rate.
-        pieces: the alignment; texts are joined already.
+        line: line of utterances.jsonl.
+        errors, reference: counts of the headline rate.
+        spans: the alignment as (kind, text of the reference, text of the hypothesis).
     """
 
     line: dict[str, Any]
     errors: int
     reference: int
-    pieces: Sequence[tuple[str, str, str]]
+    spans: Sequence[tuple[str, str, str]]
 
     @property
     def rate(self) -> str:
-        """In percent."""
-        return percent(self.errors / self.reference)
+        """The headline rate in percent."""
+        return tables.percent(self.errors / self.reference)
 
 
 def to_html(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
-    """Give the whole page.
+    """Return the whole page.
 
     Args:
         report: as in report.json.
@@ -67,23 +67,24 @@ def to_html(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
         worst=worst(report, lines),
         titles=tables.column_titles(report["models"]),
         mode_name=tables.mode_name,
+        method_name=tables.method_name,
     )
 
 
 def worst(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> dict[str, list[Worst]]:
-    """Language -> the utterances with the highest error rate at the card's condition, with the model that did worst."""
+    """Return language -> utterances with the highest error rate in the first table's condition, by the worst model."""
     chunk_ms, mode = tables.card_condition(report)
     found: dict[str, dict[str, Worst]] = defaultdict(dict)
     for line in lines:
         if (line["chunk_ms"], line["mode"]) != (chunk_ms, mode):
             continue
-        language = line["language"] or "und"
+        language = line["language"] or UNKNOWN
         counts = line["characters" if headline(language) == "cer" else "words"]
         errors = counts["substitutions"] + counts["deletions"] + counts["insertions"]
         reference = counts["hits"] + counts["substitutions"] + counts["deletions"]
         before = found[language].get(line["id"])
         if errors and (before is None or errors > before.errors):
-            found[language][line["id"]] = Worst(line, errors, reference, _pieces(line))
+            found[language][line["id"]] = Worst(line, errors, reference, _spans(line))
     return {
         language: sorted(entries.values(), key=lambda entry: (-entry.errors / entry.reference, -entry.errors))[:_WORST]
         for language, entries in sorted(found.items())
@@ -91,14 +92,14 @@ def worst(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> dict[str, 
     }
 
 
-def _pieces(line: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _spans(line: dict[str, Any]) -> list[tuple[str, str, str]]:
     language = line["language"]
     by_characters = not tables.has_words(base(language))
     texts = line["normalized_reference"], line["normalized_hypothesis"]
     units = [characters(text, language) if by_characters else words(text) for text in texts]
     joiner = "" if by_characters else " "
-    return [_joined(piece, joiner) for piece in align(*units)]
+    return [_joined(span, joiner) for span in align(*units)]
 
 
-def _joined(piece: Piece, joiner: str) -> tuple[str, str, str]:
-    return piece.kind, joiner.join(piece.reference), joiner.join(piece.hypothesis)
+def _joined(span: Span, joiner: str) -> tuple[str, str, str]:
+    return span.kind, joiner.join(span.reference), joiner.join(span.hypothesis)

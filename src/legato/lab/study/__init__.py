@@ -1,20 +1,21 @@
-"""What INT8 costs and where: variants of one model, each compared with FP32 on the same speech.
+"""The loss that INT8 causes, and where: variants of one model, each compared with FP32 on the same speech.
 
-Needs the extras `legato[convert]` and `legato[evaluate]`.
+This needs the extras `legato[convert]` and `legato[evaluate]`.
 """
 
 from legato.convert.quantize import DEFAULT_RECIPE
 from legato.lab.study.conclusion import conclude
-from legato.lab.study.investigation import Plan, investigate
+from legato.lab.study.figures import Change, Figures
+from legato.lab.study.investigation import investigate
+from legato.lab.study.plan import Plan
 from legato.lab.study.plot import draw
 from legato.lab.study.report import as_markdown, tables
 from legato.lab.study.results import Outcome, Study
-from legato.lab.study.score import Figures, Interval
 
 __all__ = [
     "DEFAULT_RECIPE",
+    "Change",
     "Figures",
-    "Interval",
     "Outcome",
     "Plan",
     "Study",

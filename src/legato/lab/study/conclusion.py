@@ -1,24 +1,24 @@
-"""Where the loss comes from, in words computed from the figures."""
+"""Sentences on where the loss comes from, computed from the figures."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from legato.lab.study.figures import Change, Figures
 from legato.lab.study.report import label
 from legato.lab.study.results import Outcome, Study
-from legato.lab.study.score import Figures, Interval
 from legato.lab.study.variants import GROUPS
 
-#: Parts that add up to the whole within this are taken for parts of it.
+#: If the sum of the parts over the whole is within these bounds, the parts are reported as shares of it.
 _ADDS_UP = (0.8, 1.25)
 
 
 @dataclass(frozen=True)
 class _Loss:
-    """A kind of loss that parts can add up to.
+    """A measure of loss that is additive over independent errors.
 
     Attributes:
-        name: what it is called.
-        of: its size; squares and divergences of independent errors add up, plain errors do not.
+        name: name in the sentences.
+        of: returns its size. Squares and divergences of independent errors are additive, plain errors are not.
     """
 
     name: str
@@ -32,7 +32,7 @@ _LOSSES = (
 
 
 def conclude(study: Study) -> list[str]:
-    """Sentences; they say nothing about what was not measured."""
+    """Return one sentence per finding; what was not measured is not mentioned."""
     sentences = [*_recipes(study)]
     for recipe in study.recipes:
         sentences += _whole(study, recipe)
@@ -49,29 +49,30 @@ def _recipes(study: Study) -> Iterator[str]:
     best = min(figures, key=lambda name: figures[name].encoder_error)
     worst = max(figures, key=lambda name: figures[name].encoder_error)
     yield (
-        f"Whole models: the frames of `{best}` are nearest to FP32's (error {_percent(figures[best].encoder_error)}), "
-        f"those of `{worst}` farthest ({_percent(figures[worst].encoder_error)})."
+        f"Whole models: the frames of `{best}` are nearest to those of FP32 (error "
+        f"{_percent(figures[best].encoder_error)}), those of `{worst}` are farthest away "
+        f"({_percent(figures[worst].encoder_error)})."
     )
     plain = [name for name in ("per-tensor", "dynamic-per-tensor", "per-token") if name in figures]
     if len(plain) == 3:
         errors = [_percent(figures[name].encoder_error) for name in plain]
         yield (
-            f"Plain dynamic INT8: {errors[0]} with a scale a weight, {errors[1]} with a scale an output channel "
-            f"(`dynamic-per-tensor`), {errors[2]} when every frame has its own activation scale too (`per-token`)."
+            f"Plain dynamic INT8: {errors[0]} with one scale per weight, {errors[1]} with one scale per output channel "
+            f"(`dynamic-per-tensor`), {errors[2]} if every frame has its own activation scale as well (`per-token`)."
         )
     certain = [name for name, found in figures.items() if not found.wer_difference.is_noise]
     if certain:
         named = ", ".join(f"`{name}` {_interval(figures[name].wer_difference)}" for name in certain)
-        yield f"Word errors differ from FP32's by more than noise for {named}; for the others the interval holds zero."
+        yield f"The WER differs from that of FP32 by more than noise for {named}; the other intervals contain zero."
     else:
-        yield f"No recipe's word error rate differs from FP32's by more than noise ({len(study.heard)} utterances)."
+        yield f"No recipe's WER differs from that of FP32 by more than noise ({len(study.fp32)} utterances)."
     unchanged = [name for name, found in figures.items() if found.exact == 1]
     if unchanged:
-        # Rule of three: what was not seen in n trials has a rate below 3 / n, with 95 % confidence.
-        unseen = min(1.0, 3 / len(study.heard))
+        # Rule of three: an event that was not observed in n trials has a rate below 3 / n, with 95 % confidence.
+        unseen = min(1.0, 3 / len(study.fp32))
         yield (
-            f"Every token is FP32's with {', '.join(f'`{name}`' for name in unchanged)}; {len(study.heard)} utterances "
-            f"cannot show changes in fewer than {_share(unseen)} of them."
+            f"All tokens are those of FP32 with {', '.join(f'`{name}`' for name in unchanged)}. {len(study.fp32)} "
+            f"utterances cannot show changes that occur in fewer than {_share(unseen)} of all utterances."
         )
 
 
@@ -79,24 +80,24 @@ def _whole(study: Study, recipe: str) -> Iterator[str]:
     for outcome in study.of("everything", recipe):
         found = study.figures(outcome)
         noise = "within the noise" if found.wer_difference.is_noise else "more than the noise"
-        others = sum(difference.token_edits > 0 for difference in outcome.differences)
+        others = sum(deviation.token_edits > 0 for deviation in outcome.deviations)
         change = f"{_interval(found.wer_difference)}: {noise} of" if found.exact < 1 else "the same text in each of"
         yield (
-            f"`{recipe}` everywhere, prediction net and joint too: encoder error {_percent(found.encoder_error)}, "
-            f"other tokens than FP32's in {others} of {len(study.heard)} utterances; WER {_percent(study.wer)} -> "
-            f"{_percent(found.wer)}, {change} {len(study.heard)} utterances."
+            f"`{recipe}` everywhere, prediction net and joint included: encoder error "
+            f"{_percent(found.encoder_error)}, other tokens than those of FP32 in {others} of {len(study.fp32)} "
+            f"utterances; WER {_percent(study.wer)} -> {_percent(found.wer)}, {change} {len(study.fp32)} utterances."
         )
 
 
 def _groups(study: Study, recipe: str, loss: _Loss) -> Iterator[str]:
-    """Where one kind of loss comes from, and what leaving a group in FP32 would save."""
+    """Yield where one kind of loss comes from, and what is saved by leaving a group in FP32."""
     whole, left = study.of("everything", recipe), study.of("left", recipe)
     parts = {label(outcome): _size(study, outcome, loss) for outcome in study.of("alone", recipe)}
     if not whole or not parts:
         return
     total, together = sum(parts.values()), _size(study, whole[0], loss)
     if not total or not together:
-        yield f"`{recipe}`: there is no {loss.name} at all."
+        yield f"`{recipe}`: there is no {loss.name}."
         return
     first, *others = sorted((name for name in parts if parts[name]), key=lambda name: -parts[name])
     rest = ", ".join(f"{name} {_share(parts[name] / total)}" for name in others)
@@ -110,15 +111,15 @@ def _groups(study: Study, recipe: str, loss: _Loss) -> Iterator[str]:
         best = min(left, key=lambda outcome: _size(study, outcome, loss))
         gain = 1 - _size(study, best, loss) / together
         if gain > 0:
-            yield f"`{recipe}`: leaving the {label(best)} in FP32 saves most of it, {_share(gain)} of the whole's."
+            yield f"`{recipe}`: leaving the {label(best)} in FP32 saves most of it, {_share(gain)} of the total."
 
 
 def _caveat(sum_of_parts: float) -> str:
-    """How far shares may be believed, from the groups' sum over the whole."""
-    text = f"The groups add up to {_share(sum_of_parts)} of what the whole has, so "
+    """Return how the shares are to be read, given the sum of the groups over the whole."""
+    text = f"The groups add up to {_share(sum_of_parts)} of the total, so "
     if _ADDS_UP[0] <= sum_of_parts <= _ADDS_UP[1]:
         return f"{text}these are shares of the loss."
-    return f"{text}they act on each other: read this as a ranking, not as shares of the loss."
+    return f"{text}they interact: read this as a ranking, not as shares of the loss."
 
 
 def _layers(study: Study, recipe: str) -> Iterator[str]:
@@ -133,7 +134,7 @@ def _layers(study: Study, recipe: str) -> Iterator[str]:
     least = _share(errors[ordered[-1]] / total)
     yield (
         f"`{recipe}`: of the squared error of {len(errors)} layers, each alone in INT8, {layers} {_share(share)}, "
-        f"where an even spread would be {_share(even)}; layer {ordered[-1]} has least, {least}."
+        f"where an even spread would give {_share(even)}; layer {ordered[-1]} has the least, {least}."
     )
 
 
@@ -149,6 +150,6 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
-def _interval(interval: Interval) -> str:
+def _interval(interval: Change) -> str:
     values = (f"{100 * value:+.2f}" for value in (interval.value, interval.low, interval.high))
     return "{} points (95 % interval {} to {})".format(*values)

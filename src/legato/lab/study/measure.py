@@ -17,21 +17,21 @@ from legato.types import Frames, Samples
 
 Doubles = NDArray[np.float64]
 
-#: Outcomes of a distribution that are told apart; all others count as one. Few tokens have nearly all of it.
+#: Number of outcomes of a distribution that are distinguished; the rest counts as one. A few have nearly all of the
+#: probability.
 _KEPT = 64
-#: Steps whose whole distributions are in memory at once.
+#: Number of steps whose whole distributions are in memory at once.
 _BLOCK = 64
 
 
 @dataclass(frozen=True)
 class SearchPath:
-    """FP32's way through one utterance, and how sure it was at every step.
+    """The search path of FP32 through one utterance, with the distribution at every step.
 
-    A step is a frame with the prediction net's output after the tokens so far: every frame, and again after each token
-    that it emitted.
+    A step is an evaluation of the joint: one per frame, and one more per emitted token.
 
     Attributes:
-        emissions: what FP32 emitted.
+        emissions: the tokens that FP32 emitted.
         kept: int64[steps, k], the most likely outcomes of every step.
         logs: float64[steps, k + 1], their log probabilities, and that of all others together.
     """
@@ -41,9 +41,9 @@ class SearchPath:
     logs: Doubles
 
     def divergence(self, transducer: Transducer, frames: Frames) -> float:
-        """Sum over the steps of KL(FP32 || variant) in nats, of a variant's transducer on a variant's frames.
+        """Return the sum over the steps of KL(FP32 || variant) in nats, for a variant's transducer on its frames.
 
-        Both are made to take FP32's path, so that one early slip does not count for all that follows it.
+        Both follow FP32's path, so that an early difference does not count again at every later step.
         """
         total, first = 0.0, 0
         for logs in _distributions(transducer, frames, self.emissions):
@@ -55,7 +55,7 @@ class SearchPath:
 
 
 def search_path(transducer: Transducer, frames: Frames, emissions: Sequence[Emission]) -> SearchPath:
-    """Follow a search once more and note the distributions."""
+    """Follow the path of a search, and record the distributions."""
     kept, logs = [], []
     for steps in _distributions(transducer, frames, emissions):
         count = min(_KEPT, steps.shape[1])
@@ -65,7 +65,7 @@ def search_path(transducer: Transducer, frames: Frames, emissions: Sequence[Emis
 
 
 def _distributions(transducer: Transducer, frames: Frames, emissions: Sequence[Emission]) -> Iterator[Doubles]:
-    """Log probabilities float64[n, vocabulary + 1], a step a row, a few steps at a time."""
+    """Yield log probabilities float64[n, vocabulary + 1], one row per step, a few steps at a time."""
     start = start_search(transducer)
     prediction, h, c = start.prediction[None], start.h[:, None], start.c[:, None]
     first = 0
@@ -80,7 +80,7 @@ def _distributions(transducer: Transducer, frames: Frames, emissions: Sequence[E
 
 
 def _lumped(logs: Doubles, kept: NDArray[np.int64]) -> Doubles:
-    """The log probabilities of some outcomes and of all others together: float64[steps, k + 1]."""
+    """Return the log probabilities of some outcomes, and of all others together: float64[steps, k + 1]."""
     others = np.exp(logs)
     np.put_along_axis(others, kept, 0, axis=1)
     rest = np.log(np.maximum(others.sum(axis=1, keepdims=True), 1e-30))
@@ -88,10 +88,15 @@ def _lumped(logs: Doubles, kept: NDArray[np.int64]) -> Doubles:
 
 
 def encoder_frames(recognizer: Recognizer, samples: Samples, language: str, chunk_ms: int, *, live: bool) -> Frames:
-    """Frames float32[T, width] of a whole utterance.
+    """Return the frames of a whole utterance, float32[T, width].
 
-    With `live` one chunk a call, as a stream computes them; else many, which is faster and the same where a frame's
-    result does not depend on its neighbours.
+    Args:
+        recognizer: the model.
+        samples: the audio, float32[n] at 16 kHz.
+        language: locale or language code, or `auto`.
+        chunk_ms: chunk size.
+        live: compute one chunk per call, as a stream does. Otherwise many, which is faster, and equal if the results
+            of a frame do not depend on the other frames of the call.
     """
     if not live:
         return recognizer.encode(samples, language=language, chunk_ms=chunk_ms)
@@ -115,7 +120,7 @@ def tokens_of(transducer: Transducer, frames: Frames, chunk: int, max_symbols: i
 
 
 def text_of(bundle: Bundle, emissions: Sequence[Emission]) -> str:
-    """The text of tokens, language tags left out."""
+    """Return the text of tokens, without language tags."""
     text = TextBuilder()
     for emission in emissions:
         if emission.token not in bundle.language_tags:

@@ -12,7 +12,7 @@ from legato.lab.study.results import Outcome, Study
 
 
 def draw(study: Study, file: Path) -> None:
-    """Draw whole models, groups (error and divergence) and layers; the file's suffix says the format.
+    """Draw whole models, groups (error and divergence) and layers; the file's suffix determines the format.
 
     Raises:
         OSError: the file cannot be written.
@@ -24,7 +24,7 @@ def draw(study: Study, file: Path) -> None:
         _bars(panel, series)
         panel.set_title(title, loc="left")
         panel.set_ylabel(unit)
-    figure.suptitle(f"INT8 against FP32: {study.model}, {len(study.heard)} utterances")
+    figure.suptitle(f"INT8 against FP32: {study.model}, {len(study.fp32)} utterances")
     figure.savefig(file, dpi=110)
 
 
@@ -32,7 +32,7 @@ _Series = dict[str, dict[str, float]]
 
 
 def _panels(study: Study) -> list[tuple[str, str, _Series]]:
-    """Title, unit, and the values by label of every series."""
+    """Return title, unit, and the values by label of every series."""
     whole = {"": _errors(study, study.of("recipes"))}
     alone: _Series = {recipe: _errors(study, study.of("alone", recipe)) for recipe in study.recipes}
     left: _Series = {recipe: _errors(study, study.of("left", recipe)) for recipe in study.recipes}

@@ -1,10 +1,11 @@
-"""A study as tables."""
+"""A study as tables, and as a Markdown report."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from legato.lab.markdown import table
+from legato.lab.study.figures import Change
 from legato.lab.study.results import Outcome, Study
-from legato.lab.study.score import Interval
 from legato.lab.study.variants import ENCODER_GROUPS, GROUPS, WAYS
 
 COLUMNS = (
@@ -13,15 +14,15 @@ COLUMNS = (
     "tokens %",
     "exact %",
     "WER %",
-    "less FP32's (95 %)",
+    "minus FP32 (95 %)",
     "CER %",
-    "less FP32's (95 %)",
+    "minus FP32 (95 %)",
 )
 LEGEND = (
     "error: ||x - x_fp32|| / ||x_fp32|| of the encoder's frames. KL: mean divergence of the joint's "
     "distribution from FP32's, along FP32's search path, in thousandths of a nat. tokens: 1 - edit distance / length, "
     "against FP32's; exact: utterances with the same tokens. WER, CER: lower case, no punctuation; differences in "
-    "points with the 95 % interval of a paired bootstrap over utterances."
+    "percentage points, with the 95 % interval of a paired bootstrap over utterances."
 )
 
 
@@ -31,8 +32,8 @@ class Table:
 
     Attributes:
         title: what its variants have in common.
-        about: what the first column says.
-        rows: a cell for each of `columns`.
+        about: title of the first column.
+        rows: one cell per column.
     """
 
     title: str
@@ -41,13 +42,13 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The head of the table."""
+        """The titles of the columns."""
         return (self.about, *COLUMNS)
 
 
 def tables(study: Study) -> list[Table]:
-    """The sections that have rows."""
-    return [table for table in _tables(study) if table.rows]
+    """Return the sections that have rows."""
+    return [section for section in _tables(study) if section.rows]
 
 
 def _tables(study: Study) -> Iterator[Table]:
@@ -75,7 +76,7 @@ def _rows(study: Study, section: str, recipe: str | None = None) -> list[tuple[s
 
 
 def label(outcome: Outcome) -> str:
-    """What a variant is called within its section."""
+    """Return the name of a variant within its section."""
     variant = outcome.variant
     if variant.section == "recipes":
         return variant.recipe
@@ -106,22 +107,22 @@ def _percent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def _interval(interval: Interval) -> str:
+def _interval(interval: Change) -> str:
     return f"{_points(interval.value)} ({_points(interval.low)} to {_points(interval.high)})"
 
 
 def _points(value: float) -> str:
-    """A signed number of points, without a sign for what rounds to zero."""
+    """Return a signed number of percentage points; zero has no sign."""
     text = f"{100 * value:+.2f}"
     return "0.00" if text in ("+0.00", "-0.00") else text
 
 
 def as_markdown(study: Study, conclusion: list[str]) -> str:
-    """The whole report in Markdown."""
-    lines = [f"# What INT8 costs {study.model}, and where", ""]
-    words = sum(heard.words for heard in study.heard)
+    """Return the whole report in Markdown."""
+    lines = [f"# Loss of {study.model} through INT8", ""]
+    words = sum(result.words for result in study.fp32)
     lines += [
-        f"{len(study.heard)} utterances, {words} words ({study.settings['manifest']}), chunks of "
+        f"{len(study.fp32)} utterances, {words} words ({study.settings['manifest']}), chunks of "
         f"{study.settings['chunk size']} ms, onnxruntime {study.settings['version of onnxruntime']}.",
         "",
         "## Conclusion",
@@ -130,16 +131,11 @@ def as_markdown(study: Study, conclusion: list[str]) -> str:
         "",
         "![error by group and by layer](study.png)",
     ]
-    for table in tables(study):
-        lines += ["", f"## {table.title}", "", _markdown_row(table.columns), "|" + "---|" * len(table.columns)]
-        lines += [_markdown_row(row) for row in table.rows]
-    lines += ["", LEGEND, "", "Ways to do INT8:", "", *(f"- `{name}`: {way.summary}" for name, way in WAYS.items())]
+    for section in tables(study):
+        lines += ["", f"## {section.title}", "", table(section.columns, section.rows)]
+    lines += ["", LEGEND, "", "Ways to quantize:", "", *(f"- `{name}`: {way.summary}" for name, way in WAYS.items())]
     lines += ["", f"Groups of the encoder: {', '.join(ENCODER_GROUPS.values())}."]
     notes = [*study.problems, *(f"{o.variant.key}: {o.impossible}" for o in study.impossible)]
     if notes:
         lines += ["", "## What could not be used", "", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
-
-
-def _markdown_row(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(cells) + " |"

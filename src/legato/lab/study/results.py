@@ -1,4 +1,4 @@
-"""What a study has found so far, in memory and in `study.json`."""
+"""The results of a study, in memory and in `study.json`."""
 
 import json
 from collections.abc import Iterable
@@ -10,26 +10,27 @@ from typing import Any
 import numpy as np
 
 from legato.errors import StudyError
-from legato.lab.study.score import Figures, Numbers, paired_difference, rate
+from legato.files import write_text_atomically
+from legato.lab.study.figures import Figures, Numbers, change, rate
 from legato.lab.study.variants import Variant
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Heard:
-    """An utterance with FP32.
+class Fp32Result:
+    """The result of FP32 on one utterance.
 
     Attributes:
-        line: its line in the manifest.
-        audio: the file, as the manifest's folder sees it.
-        text: what is said.
-        found: what FP32 made of it.
+        line: line in the manifest.
+        audio: the audio file, relative to the manifest's folder.
+        text: the reference text.
+        found: the text that FP32 recognized.
         tokens: token ids of FP32.
-        words, characters: lengths of the text.
+        words, characters: lengths of the normalized reference text.
         word_edits, character_edits: errors of FP32.
         energy: sum of the squares of the encoder frames.
-        steps: evaluations of the joint along the search path.
+        steps: number of evaluations of the joint along the search path.
     """
 
     line: int
@@ -46,12 +47,12 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """An utterance with a variant, against FP32.
+class Deviation:
+    """The deviation of a variant from FP32 on one utterance.
 
     Attributes:
         squared_error: sum of the squared differences of the encoder frames.
-        divergence: sum of the KL divergences along FP32's search path, nats.
+        divergence: sum of the KL divergences along FP32's search path, in nats.
         token_edits: edit distance of the token sequences.
         tokens: length of the longer of the two.
         word_edits, character_edits: errors of the variant.
@@ -67,16 +68,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a variant.
+    """The result of a variant.
 
     Attributes:
         variant: what was in INT8.
-        differences: one an utterance; empty where it could not be made.
-        impossible: why it could not be made.
+        deviations: one per utterance; empty if the variant is impossible.
+        impossible: why the variant could not be made; empty otherwise.
     """
 
     variant: Variant
-    differences: tuple[Difference, ...] = ()
+    deviations: tuple[Deviation, ...] = ()
     impossible: str = ""
 
 
@@ -85,27 +86,27 @@ class Study:
     """A study, finished or not.
 
     Attributes:
-        model: the checkpoint, for people.
-        settings: what the figures depend on; a study is only resumed with the same.
-        seed: of the bootstrap.
+        model: name of the checkpoint, for reports.
+        settings: everything that the figures depend on; a study is only resumed with equal settings.
+        seed: seed of the bootstrap.
         planned: the variants in the order of reports.
-        heard: the utterances.
-        outcomes: by the variant's key.
-        problems: sentences on what could not be used.
+        fp32: the results of FP32, one per utterance.
+        outcomes: the results of the variants by their keys.
+        problems: one sentence per recording that could not be used.
     """
 
     model: str
     settings: dict[str, Any]
     seed: int
     planned: list[Variant]
-    heard: list[Heard] = field(default_factory=list)
+    fp32: list[Fp32Result] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def of(self, section: str, recipe: str | None = None) -> list[Outcome]:
-        """Outcomes of a section that have figures, in the order of the plan."""
+        """Return the outcomes of a section that have figures, in the order of the plan."""
         wanted = (v.key for v in self.planned if v.section == section and recipe in (None, v.recipe))
-        return [self.outcomes[key] for key in wanted if key in self.outcomes and self.outcomes[key].differences]
+        return [self.outcomes[key] for key in wanted if key in self.outcomes and self.outcomes[key].deviations]
 
     @property
     def recipes(self) -> list[str]:
@@ -119,16 +120,16 @@ class Study:
 
     @property
     def wer(self) -> float:
-        """Word error rate of FP32, a fraction."""
-        return rate(self._heard("word_edits"), self._heard("words"))
+        """Word error rate of FP32, as a fraction."""
+        return rate(self._fp32("word_edits"), self._fp32("words"))
 
     @property
     def cer(self) -> float:
-        """Character error rate of FP32, a fraction."""
-        return rate(self._heard("character_edits"), self._heard("characters"))
+        """Character error rate of FP32, as a fraction."""
+        return rate(self._fp32("character_edits"), self._fp32("characters"))
 
     def figures(self, outcome: Outcome) -> Figures:
-        """Figures of an outcome that has differences."""
+        """Return the figures of an outcome that has deviations."""
         key = outcome.variant.key
         if key not in self._figures:
             self._figures[key] = self._compute(outcome)
@@ -140,25 +141,23 @@ class Study:
 
     def _compute(self, outcome: Outcome) -> Figures:
         found = {
-            name: np.array([getattr(difference, name) for difference in outcome.differences], np.float64)
-            for name in Difference.__dataclass_fields__
+            name: np.array([getattr(deviation, name) for deviation in outcome.deviations], np.float64)
+            for name in Deviation.__dataclass_fields__
         }
-        words, characters = self._heard("words"), self._heard("characters")
+        words, characters = self._fp32("words"), self._fp32("characters")
         return Figures(
-            encoder_error=float(np.sqrt(rate(found["squared_error"], self._heard("energy")))),
-            divergence=rate(found["divergence"], self._heard("steps")),
+            encoder_error=float(np.sqrt(rate(found["squared_error"], self._fp32("energy")))),
+            divergence=rate(found["divergence"], self._fp32("steps")),
             token_agreement=1 - rate(found["token_edits"], found["tokens"]),
             exact=float(np.mean(found["token_edits"] == 0)),
             wer=rate(found["word_edits"], words),
             cer=rate(found["character_edits"], characters),
-            wer_difference=paired_difference(found["word_edits"], self._heard("word_edits"), words, self.seed),
-            cer_difference=paired_difference(
-                found["character_edits"], self._heard("character_edits"), characters, self.seed
-            ),
+            wer_difference=change(found["word_edits"], self._fp32("word_edits"), words, self.seed),
+            cer_difference=change(found["character_edits"], self._fp32("character_edits"), characters, self.seed),
         )
 
-    def _heard(self, name: str) -> Numbers:
-        return np.array([getattr(heard, name) for heard in self.heard], np.float64)
+    def _fp32(self, name: str) -> Numbers:
+        return np.array([getattr(result, name) for result in self.fp32], np.float64)
 
     def save(self, file: Path, conclusion: Iterable[str] = ()) -> None:
         """Write the study; the file is complete at any time.
@@ -175,14 +174,12 @@ class Study:
             "conclusion": list(conclusion),
             "problems": self.problems,
             "variants": {key: self._entry(outcome) for key, outcome in self.outcomes.items()},
-            "utterances": [asdict(heard) for heard in self.heard],
+            "utterances": [asdict(result) for result in self.fp32],
         }
-        part = file.with_name(f".{file.name}.part")
         try:
-            part.write_text(json.dumps(document, ensure_ascii=False) + "\n", "utf-8")
-            part.replace(file)
+            write_text_atomically(file, json.dumps(document, ensure_ascii=False) + "\n")
         except OSError as error:
-            raise StudyError(f"{file}: cannot be written ({error.strerror}).") from error
+            raise StudyError(f"{file}: cannot be written ({error.strerror}). Give another --output.") from error
 
     def _entry(self, outcome: Outcome) -> dict[str, Any]:
         variant = outcome.variant
@@ -195,16 +192,16 @@ class Study:
         if outcome.impossible:
             return entry | {"impossible": outcome.impossible}
         columns = {
-            name: [getattr(difference, name) for difference in outcome.differences]
-            for name in Difference.__dataclass_fields__
+            name: [getattr(deviation, name) for deviation in outcome.deviations]
+            for name in Deviation.__dataclass_fields__
         }
         return entry | {"figures": asdict(self.figures(outcome)), "utterances": columns}
 
-    def take_over(self, file: Path) -> None:
-        """Take the utterances and the outcomes of planned variants from a file that `save` wrote.
+    def load(self, file: Path) -> None:
+        """Load the utterances and the outcomes of planned variants from a file that `save` wrote.
 
         Raises:
-            StudyError: it is no study, or one with other settings.
+            StudyError: the file is not a study, or one with other settings.
         """
         try:
             document = json.loads(file.read_text("utf-8"))
@@ -212,19 +209,19 @@ class Study:
                 raise ValueError(f"format {document['format']}")
             changed = [name for name, value in self.settings.items() if document["settings"].get(name) != value]
             if not changed:
-                self._take(document)
+                self._load(document)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StudyError(
                 f"{file}: not a study that can be resumed ({error}). Give another --output, or remove the file."
             ) from error
         if changed:
             raise StudyError(
-                f"{file}: this study was begun with another {', another '.join(changed)}. "
-                "Give another --output, or the settings of then."
+                f"{file}: this study was started with another {', another '.join(changed)}. "
+                "Give another --output, or the original settings."
             )
 
-    def _take(self, document: dict[str, Any]) -> None:
-        heard = [Heard(**{**entry, "tokens": tuple(entry["tokens"])}) for entry in document["utterances"]]
+    def _load(self, document: dict[str, Any]) -> None:
+        fp32 = [Fp32Result(**{**entry, "tokens": tuple(entry["tokens"])}) for entry in document["utterances"]]
         outcomes = {}
         for variant in self.planned:
             entry = document["variants"].get(variant.key, {})
@@ -232,9 +229,9 @@ class Study:
                 outcomes[variant.key] = Outcome(variant, impossible=entry["impossible"])
             elif "utterances" in entry:
                 columns = entry["utterances"]
-                rows = zip(*(columns[name] for name in Difference.__dataclass_fields__), strict=True)
-                outcomes[variant.key] = Outcome(variant, tuple(Difference(*row) for row in rows))
-        if any(len(outcome.differences) not in (0, len(heard)) for outcome in outcomes.values()):
-            raise ValueError("its parts do not fit together")
-        self.heard, self.outcomes = heard, outcomes
+                rows = zip(*(columns[name] for name in Deviation.__dataclass_fields__), strict=True)
+                outcomes[variant.key] = Outcome(variant, tuple(Deviation(*row) for row in rows))
+        if any(len(outcome.deviations) not in (0, len(fp32)) for outcome in outcomes.values()):
+            raise ValueError("its parts do not match")
+        self.fp32, self.outcomes = fp32, outcomes
         self.problems = list(document["problems"])

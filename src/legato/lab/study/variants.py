@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx_ir as ir
+from numpy.typing import NDArray
 
 from legato.convert.graph.precision import Float32, Precision
-from legato.convert.graph.sites import Linear, Site
-from legato.convert.graph.writer import GraphWriter
+from legato.convert.graph.sites import Site
 from legato.convert.quantize import RECIPES, Recipe
+from legato.convert.quantize.integer import column_scales
 from legato.convert.quantize.mixed import BySite
 from legato.convert.quantize.per_tensor import DynamicPerTensor
 
@@ -21,63 +21,47 @@ ENCODER_GROUPS = {
     "convolution": "convolution modules",
     "prompt": "language prompt",
 }
-#: All groups: the encoder's, and the two nets behind it.
+#: All groups: those of the encoder, and the two nets that follow it.
 GROUPS = ENCODER_GROUPS | {"prediction": "prediction net", "joint": "joint"}
 ALL = frozenset(GROUPS)
 ENCODER = frozenset(ENCODER_GROUPS)
 
 
 class PerTensor(DynamicPerTensor):
-    """The published recipe with one scale for a whole weight instead of one an output channel."""
+    """The published recipe, but with one scale per weight instead of one per output channel."""
 
     recipe = "per-tensor"
 
     def __init__(self) -> None:
         super().__init__(signed=False)
 
-    def linear(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
-        """See `Precision.linear`."""
-        name, read = layer.name, layer.read
-
-        def scale() -> np.float32:
-            return np.float32(max(float(np.abs(read()).max()), 1e-20) / 127)
-
-        weight = graph.weight(
-            f"{name}.quantized",
-            ir.DataType.UINT8,
-            (layer.inputs, layer.outputs),
-            lambda: (np.rint(read() / scale()) + 128).astype(np.uint8),
-        )
-        scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (), lambda: np.array(scale()))
-        zero = graph.constant(np.array(128, np.uint8))
-        quantized, step, zero_point = graph.ops("DynamicQuantizeLinear", x, outputs=3)
-        product = graph.op("MatMulInteger", quantized, weight, zero_point, zero)
-        return graph.op("Mul", graph.op("Cast", product, to=int(ir.DataType.FLOAT)), graph.op("Mul", step, scales))
+    def scales(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scale of the whole weight, repeated for every output channel: float32[outputs]."""
+        return np.repeat(column_scales(matrix.reshape(-1, 1)), matrix.shape[1])
 
 
-#: Every way to do INT8 that a study knows: the recipes of `legato convert`, and what they improve on.
+#: Every way to quantize that a study compares: the recipes of `legato convert`, and the simplest one.
 WAYS: dict[str, Recipe] = {
     "per-tensor": Recipe(
-        lambda _: PerTensor(), "plain dynamic INT8: one scale a weight, one activation scale a tensor"
+        lambda _: PerTensor(), "plain dynamic INT8: one scale per weight, one activation scale per tensor"
     ),
     **RECIPES,
 }
 
-#: Those whose activations have one scale a tensor: what they compute depends on how many frames a call has.
+#: Ways with one activation scale per tensor: their results depend on the number of frames in a call.
 BY_TENSOR = ("per-tensor", "dynamic-per-tensor")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One choice of what is in INT8, the rest being FP32.
+    """A choice of what is in INT8; the rest is in FP32.
 
     Attributes:
         section: `recipes` (as converted), `everything`, `alone` (one group in INT8), `left` (one group in FP32), or
             `layers` (one layer of the encoder in INT8).
         recipe: a key of `WAYS`.
-        groups: the groups in INT8; of a recipe as converted those of the encoder, the transducer being what goes with
-            it.
-        layer: the only layer in INT8, None for all.
+        groups: the groups in INT8. For `recipes`, those of the encoder; the recipe decides on the transducer.
+        layer: the only layer in INT8; None for all.
     """
 
     section: str
@@ -101,12 +85,12 @@ class Variant:
 
     @property
     def encoder(self) -> tuple[str, frozenset[str], int | None] | None:
-        """What the encoder depends on: two variants with equal values share it; None for an FP32 encoder."""
+        """Key of the encoder: variants with equal keys share it; None for an FP32 encoder."""
         groups = self.groups & ENCODER
         return (self.recipe, groups, self.layer) if groups else None
 
     def encoder_precision(self, recipe: Precision) -> Precision:
-        """Precision of the encoder, where `recipe` is that of the layers in INT8."""
+        """Return the precision of the encoder, where `recipe` is that of the layers in INT8."""
         if self.groups >= ENCODER and self.layer is None:
             return recipe
 
@@ -116,19 +100,19 @@ class Variant:
         return BySite(recipe.recipe, Float32(), choose)
 
     def transducer_precision(self, recipe: Precision, net: str) -> Precision:
-        """Precision of the prediction net or the joint: INT8 also for a recipe that would leave it in FP32."""
+        """Return the precision of the prediction net or the joint: INT8 even if the recipe leaves it in FP32."""
         if net not in self.groups:
             return Float32()
         return recipe.transducer if recipe.transducer.name == "int8" else recipe
 
 
 def whole_recipes() -> list[Variant]:
-    """Every way to do INT8, as `legato convert` does it."""
+    """Return one variant per way to quantize, as `legato convert` applies it."""
     return [Variant("recipes", name, ENCODER) for name in WAYS]
 
 
 def parts_of(recipe: str, layers: Sequence[int]) -> list[Variant]:
-    """Everything in INT8, each group alone, each group left, and each of some layers alone, in the order of reports."""
+    """Return, in the order of reports: everything in INT8, each group alone, all but each group, each layer alone."""
     return [
         Variant("everything", recipe, ALL),
         *(Variant("alone", recipe, frozenset([group])) for group in GROUPS),

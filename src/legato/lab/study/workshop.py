@@ -1,4 +1,4 @@
-"""Makes the graphs of FP32 and of the variants, one at a time, and removes them again."""
+"""Writing and loading of the graphs of FP32 and of the variants, one at a time."""
 
 import shutil
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from legato.runtime.features import LogMel
 from legato.runtime.native import NativeEncoder
 from legato.runtime.transducer import OnnxTransducer
 
-#: Checkpoints above this are run on the weights' pages in the file, without a second, rearranged copy in memory.
+#: Larger checkpoints, in bytes, run on the weights in the mapped file, without a prepacked copy in memory.
 _LARGE = 1 << 29
 
 
@@ -35,7 +35,7 @@ class Workshop:
         source: the checkpoint.
         folder: an empty folder.
         threads: threads of the encoders.
-        bundle: what all variants share: sizes, pieces, prompts; its graphs are gone after `prepare`.
+        bundle: sizes, pieces and prompts, which all variants share. Its graphs are removed by `prepare`.
     """
 
     source: Path
@@ -55,10 +55,10 @@ class Workshop:
         return self._recognizer(folder, prepack=False)
 
     def prepare(self, recipes: Sequence[str], clips: Sequence[Clip]) -> None:
-        """Remove FP32, and calibrate where one of the recipes needs it.
+        """Remove the FP32 graphs, and calibrate if one of the recipes needs it.
 
         Raises:
-            ConversionError: no recording can be used for that.
+            ConversionError: no recording can be used for calibration.
         """
         shutil.rmtree(self.folder / "fp32")
         ranges = {}
@@ -68,13 +68,13 @@ class Workshop:
         self._precisions = {recipe: WAYS[recipe].make(ranges) for recipe in recipes}
 
     def open(self, variant: Variant, *, with_encoder: bool) -> tuple[Recognizer | None, Transducer]:
-        """Write and load a variant in the place of the one before.
+        """Write and load a variant in place of the previous one.
 
         Returns:
-            The recogniser, None without its encoder, and its transducer.
+            The recognizer (None without an encoder), and the transducer.
 
         Raises:
-            ConversionError, BundleError: the recipe is not possible with this model.
+            ConversionError, BundleError: the recipe is not possible for this model.
         """
         folder = self.folder / "variant"
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +82,7 @@ class Workshop:
         self._write(variant, folder, with_encoder=with_encoder)
         if not with_encoder:
             return None, self._transducer(folder)
-        # Block-wise weights are 45 times slower where they are not rearranged.
+        # Weights in blocks are 45 times slower without prepacking.
         prepack = isinstance(self._precisions[variant.recipe], WeightOnly)
         recognizer = self._recognizer(folder, prepack=prepack)
         return recognizer, recognizer.pipeline.decoder.transducer

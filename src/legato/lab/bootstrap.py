@@ -1,7 +1,7 @@
-"""How sure an error rate is: intervals and differences by resampling utterances.
+"""Confidence intervals of error rates and of their differences, by bootstrap over utterances.
 
-Utterances are drawn, not words, since the errors of an utterance hang together. Only numpy is imported. The same
-numbers and seed give the same result.
+Utterances are drawn instead of words, because the errors within an utterance are correlated. The same numbers and seed
+give the same result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
-#: Numbers of draws that are made at a time.
+#: Size of the largest block of draws that is made at a time, in numbers.
 _CELLS = 2_000_000
-#: Numbers of draws that are remembered at most (uint16: 40 MB): many rates are asked for on the same utterances.
+#: Size of the largest set of draws that is cached, in numbers (uint16: 40 MB): one set serves many rates.
 _KEPT_CELLS = 20_000_000
 
 Numbers = Sequence[float] | NDArray[np.generic]
@@ -22,7 +22,7 @@ Numbers = Sequence[float] | NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Bounds between which a rate lies with the given confidence."""
+    """Bounds of a confidence interval. `level` is the confidence."""
 
     low: float
     high: float
@@ -31,13 +31,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much higher the rate of `new` is than that of `old`.
+    """The rate of `new` minus the rate of `old`.
 
     Attributes:
-        difference: new rate less old rate; positive is worse.
-        interval: where it lies with the given confidence.
-        p_worse: chance of such a difference or a larger one if `new` were no worse (one-sided).
-        p_better: the same the other way round.
+        difference: the observed difference; positive is worse.
+        interval: its confidence interval.
+        p_worse: one-sided p-value of the hypothesis that `new` is no worse.
+        p_better: one-sided p-value of the hypothesis that `new` is no better.
     """
 
     difference: float
@@ -49,17 +49,17 @@ class Difference:
 def interval(
     errors: Numbers, totals: Numbers, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:
-    """Percentile interval of the rate sum(errors) / sum(totals).
+    """Return the percentile interval of the rate sum(errors) / sum(totals).
 
     Args:
         errors: errors of each utterance.
         totals: units of each utterance's reference.
-        level: confidence.
-        resamples: draws.
-        seed: of the draws.
+        level: confidence level.
+        resamples: number of draws.
+        seed: seed of the draws.
 
     Returns:
-        The interval; None when there is nothing to divide by.
+        The interval; None if the sum of the totals is 0.
     """
     errors, totals = _pair(errors, totals)
     if not totals.sum():
@@ -78,16 +78,16 @@ def paired_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference | None:
-    """Difference of two rates on the same utterances: both are drawn together, so what they share cancels out.
+    """Return the difference of two rates on the same utterances: both are drawn together, so shared variance cancels.
 
     Args:
         old_errors, new_errors: errors of each utterance, in the same order.
         totals: units of each utterance's reference.
-        new_totals: the same for `new`, where it differs.
+        new_totals: the totals of `new`, if they differ.
         level, resamples, seed: as for `interval`.
 
     Returns:
-        The difference; None when there is nothing to divide by.
+        The difference; None if the sum of the totals is 0.
     """
     old_errors, old_totals = _pair(old_errors, totals)
     new_errors, new_sums = _pair(new_errors, totals if new_totals is None else new_totals)
@@ -115,7 +115,7 @@ def unpaired_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference | None:
-    """Difference of two rates on different utterances; arguments as for `paired_difference`."""
+    """Return the difference of two rates on different utterances; arguments as for `paired_difference`."""
     old_errors, old_totals = _pair(old_errors, old_totals)
     new_errors, new_totals = _pair(new_errors, new_totals)
     if not (old_totals.sum() and new_totals.sum()):
@@ -129,7 +129,7 @@ def unpaired_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values of several tests (Holm): below 0.05 after it, one false alarm in 20 *runs*, not in 20 tests."""
+    """Adjust the p-values of several tests (Holm 1979), so that the threshold holds for all tests together."""
     order = sorted(range(len(p_values)), key=lambda number: p_values[number])
     adjusted = [1.0] * len(p_values)
     largest = 0.0
@@ -142,12 +142,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _pair(errors: Numbers, totals: Numbers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     first, second = np.asarray(errors, np.float64), np.asarray(totals, np.float64)
     if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(f"errors and totals must be as long as each other: {first.shape} and {second.shape}")
+        raise ValueError(f"errors and totals differ in length: shapes {first.shape} and {second.shape}")
     return first, second
 
 
 def _draws(utterances: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each utterance is drawn: float64[some resamples, utterances], until there are enough resamples."""
+    """Yield how often each utterance is drawn, float64[n, utterances], in blocks that add up to `resamples` rows."""
     kept = utterances * resamples <= _KEPT_CELLS
     for block in _kept_draws(utterances, resamples, seed) if kept else _new_draws(utterances, resamples, seed):
         yield block.astype(np.float64)
@@ -167,7 +167,7 @@ def _new_draws(utterances: int, resamples: int, seed: int) -> Iterator[NDArray[n
 
 
 def _rate(errors: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rates; a draw in which every reference is empty counts as free of errors."""
+    """Return the rates; a draw with only empty references counts as free of errors."""
     return np.divide(errors, totals, out=np.zeros_like(errors), where=totals > 0)
 
 
@@ -177,7 +177,7 @@ def _percentiles(values: NDArray[np.float64], level: float) -> Interval:
 
 
 def _difference(observed: float, found: NDArray[np.float64], level: float) -> Difference:
-    # One is added to both counts: a chance is never exactly 0 for having drawn too few.
+    # One is added to both counts, because a finite number of draws never shows a probability of exactly 0.
     worse = (1 + int((found <= 0).sum())) / (1 + len(found))
     better = (1 + int((found >= 0).sum())) / (1 + len(found))
     return Difference(observed, _percentiles(found, level), worse, better)

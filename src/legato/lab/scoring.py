@@ -1,9 +1,10 @@
-"""Error rates: the fewest substitutions, deletions and insertions between a reference and what was recognised.
+"""Error rates: the fewest substitutions, deletions and insertions between a reference and a hypothesis.
 
-Rates are micro averages: the counts of all utterances are added first. Only RapidFuzz is imported, and only here.
+Rates are micro averages: the counts of all utterances are added before dividing. This is the only module that imports
+RapidFuzz.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,16 +14,16 @@ Kind = Literal["equal", "replace", "delete", "insert"]
 
 #: Languages (bare codes) whose headline is the character error rate.
 CHARACTER_LANGUAGES = frozenset({"ja", "ko", "zh", "yue", "th", "lo", "my", "km"})
-#: Languages written without spaces between words: "words" mean nothing there.
+#: Languages written without spaces between words: a word error rate is meaningless there.
 UNSPACED_LANGUAGES = CHARACTER_LANGUAGES - {"ko"}
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What an alignment came to; they add up.
+    """Counts of an alignment; they can be added.
 
     Attributes:
-        hits: units of the reference that were recognised.
+        hits: units of the reference that were recognized.
         substitutions, deletions, insertions: the errors.
     """
 
@@ -51,13 +52,13 @@ class Counts:
 
     @property
     def rate(self) -> float | None:
-        """Errors per unit of the reference, above 1 when much was inserted; None without a reference."""
+        """Errors per unit of the reference, above 1 with many insertions; None without a reference."""
         return self.errors / self.reference if self.reference else None
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of an alignment: what the reference has and what was recognised in its place."""
+class Span:
+    """A part of an alignment: units of the reference, and the units recognized in their place."""
 
     kind: Kind
     reference: tuple[str, ...]
@@ -65,35 +66,40 @@ class Piece:
 
 
 def add(counts: Iterable[Counts]) -> Counts:
-    """The sum of any number of counts."""
+    """Return the sum of any number of counts."""
     return sum(counts, Counts())
 
 
 def words(text: str) -> list[str]:
-    """Units of the word error rate: what stands between white space."""
+    """Split a text into the units of the word error rate, at white space."""
     return text.split()
 
 
 def characters(text: str, language: str | None = None) -> list[str]:
-    """Units of the character error rate: code points.
+    """Split a text into the units of the character error rate, code points.
 
-    White space counts as one character, since a wrong word boundary is an error, but not at all in the languages whose
-    headline is the CER: their spaces carry little or nothing.
+    White space counts as one character, since a wrong word boundary is an error. It is left out for languages whose
+    headline is the character error rate: their spaces carry little or no meaning.
     """
     joiner = "" if base(language) in CHARACTER_LANGUAGES else " "
     return list(joiner.join(text.split()))
 
 
 def base(language: str | None) -> str:
-    """Bare code of a language: `de` for `de-DE` and `de_de`; empty for None."""
+    """Return the bare code of a language: `de` for `de-DE` and `de_de`; empty for None."""
     return (language or "").replace("_", "-").split("-")[0].lower()
+
+
+def distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> int:
+    """Return the Levenshtein distance of two sequences (of words, characters, token ids)."""
+    return Levenshtein.distance(reference, hypothesis)
 
 
 def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
     """Align two sequences of units with the fewest errors.
 
-    Where several alignments have equally few, the split into substitutions, deletions and insertions is that of
-    RapidFuzz, which jiwer uses too.
+    If several alignments have the fewest errors, the split into substitutions, deletions and insertions is that of
+    RapidFuzz, which jiwer uses as well.
     """
     substitutions = deletions = insertions = 0
     for edit in Levenshtein.editops(reference, hypothesis):
@@ -103,11 +109,11 @@ def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
     return Counts(len(reference) - substitutions - deletions, substitutions, deletions, insertions)
 
 
-def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Piece]:
-    """The alignment behind `count`, as stretches in order."""
+def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Span]:
+    """Return the alignment that `count` counts, as spans in order."""
     kinds: dict[str, Kind] = {"equal": "equal", "replace": "replace", "delete": "delete", "insert": "insert"}
     return [
-        Piece(
+        Span(
             kinds[operation.tag],
             tuple(reference[operation.src_start : operation.src_end]),
             tuple(hypothesis[operation.dest_start : operation.dest_end]),
@@ -117,10 +123,10 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Piece]:
 
 
 def count_words(reference: str, hypothesis: str) -> Counts:
-    """Counts of the word error rate of one utterance, on texts as they are."""
+    """Return the counts of the word error rate of one utterance, on texts as they are."""
     return count(words(reference), words(hypothesis))
 
 
 def count_characters(reference: str, hypothesis: str, language: str | None = None) -> Counts:
-    """Counts of the character error rate of one utterance, on texts as they are."""
+    """Return the counts of the character error rate of one utterance, on texts as they are."""
     return count(characters(reference, language), characters(hypothesis, language))

@@ -1,20 +1,20 @@
-"""Driver of a bundle in the published layout, driven the way its published C++ consumer drives it.
+"""Driver of a published bundle, run in the way of its published C++ consumer.
 
-    python -m bench.peers.drive_reference --model FOLDER --mode stream|file --threads N WAV...
+    python -m bench.peers.drive_published --model FOLDER --mode stream|file --threads N WAV...
 
-What that consumer does, read from its source and written down here in our own words and code:
+This is an independent implementation of the behavior of that consumer:
 
-- All samples of the utterance are kept. For every window of 320 ms the log-mel of *all* of them is computed anew, and
-  the window's 32 frames are cut out. A window is run once its samples and 256 more are there.
-- Its front end reflects the audio at the start instead of padding it with zeros, and its 400-sample frames begin at
+- It keeps all samples of the utterance. For every window of 320 ms it recomputes the log-mel of *all* samples, and uses
+  the window's 32 frames. A window is run when its samples and 256 more have arrived.
+- Its front end reflects the audio at the start instead of padding it with zeros, and its frames of 400 samples start at
   multiples of 160 of the padded signal.
-- Batch 1. For every frame: prediction net, joint, argmax; after a blank the next frame begins with the prediction net
-  again, with the same token and state as before. At most 10 symbols a frame.
+- Batch size 1. For every frame: prediction net, joint, argmax. After a blank, the next frame runs the prediction net
+  again with the same token and state. At most 10 symbols per frame.
 - ONNX Runtime with the same number of threads for all three graphs, no memory arena, no memory pattern, and otherwise
-  defaults (so waiting threads spin, and U8 x S8 products saturate on CPUs without VNNI).
+  defaults (waiting threads spin, and U8 x S8 products saturate on CPUs without VNNI).
 
-Its loops over samples and mel bands are plain C++; here they are numpy, which is faster. Its calls of ONNX Runtime come
-without Python's overhead, some 20 microseconds each.
+Its loops over samples and mel bands are plain C++; NumPy is faster. Its calls of ONNX Runtime do not have Python's
+overhead of about 20 microseconds each.
 """
 
 import time
@@ -42,14 +42,14 @@ _MAX_SYMBOLS = 10
 
 @dataclass
 class State:
-    """An utterance.
+    """State of an utterance.
 
     Attributes:
         samples: all of its audio.
-        windows: windows that were run.
+        windows: number of windows that were run.
         caches: the encoder's caches, in the order of its outputs.
-        h, c, token: state of the prediction net, and the token that it takes next.
-        tokens: what was emitted.
+        h, c, token: state of the prediction net, and its next input token.
+        tokens: emitted tokens.
     """
 
     caches: list[NDArray[np.generic]]
@@ -61,14 +61,14 @@ class State:
     tokens: list[int] = field(default_factory=list)
 
 
-class ReferencePeer:
-    """The published consumer's way of driving its bundle."""
+class PublishedPeer:
+    """The published bundle with the interface of the drivers."""
 
     def __init__(self, task: Task) -> None:
         bundle = open_bundle(task.model)
         if bundle.layout != "published" or task.chunk_ms != 320:
-            raise SystemExit(f"{task.model}: needs a bundle in the published layout, and chunks of 320 ms.")
-        self.version = f"reference layout as published, onnxruntime {ort.__version__}"
+            raise SystemExit(f"{task.model}: give a bundle in the published layout, and --chunk-ms 320.")
+        self.version = f"published bundle, onnxruntime {ort.__version__}"
         self.parts: dict[str, list[float]] = {"encoder": [], "mel": []}
         options = ort.SessionOptions()
         options.intra_op_num_threads = task.threads
@@ -91,7 +91,7 @@ class ReferencePeer:
         self._empty = {v.name: v for v in self._encoder.get_inputs()}
 
     def file(self, samples: Samples) -> Outcome:
-        """See `Peer.file`: everything is pushed at once, and the mel is still computed for every window."""
+        """See `Peer.file`. All audio arrives at once, and the log-mel is still computed for every window."""
         return self.stream(iter([samples]))
 
     def stream(self, pieces: Iterator[Samples]) -> Outcome:
@@ -114,10 +114,10 @@ class ReferencePeer:
         return State([*zeros, np.zeros(1, np.int32)], h, c, self._blank)
 
     def _mel(self, samples: Array) -> Array:
-        """Log-mel of the whole utterance, as the consumer computes it: float32[128, frames]."""
-        emphasised = samples.copy()
-        emphasised[1:] -= np.float32(0.97) * samples[:-1]
-        padded = np.pad(emphasised, _FFT // 2, mode="reflect")
+        """Return the log-mel of the whole utterance, as the consumer computes it: float32[128, frames]."""
+        emphasized = samples.copy()
+        emphasized[1:] -= np.float32(0.97) * samples[:-1]
+        padded = np.pad(emphasized, _FFT // 2, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP]
         spectrum = np.fft.rfft(frames * self._hann, _FFT)
         power = spectrum.real**2 + spectrum.imag**2
@@ -162,7 +162,7 @@ class ReferencePeer:
 
 def main() -> None:
     """Run from the command line."""
-    run(parse(), ReferencePeer)
+    run(parse(), PublishedPeer)
 
 
 if __name__ == "__main__":
