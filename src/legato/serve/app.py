@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from legato.engine.engine import Engine
 from legato.recognizer import Recognizer
 from legato.serve import docs, health, metrics
-from legato.serve.auth import Guard
+from legato.serve.auth import AuthMiddleware
 from legato.serve.core.admission import LiveStreams
 from legato.serve.core.drain import Drain
 from legato.serve.core.files import Files
@@ -20,7 +20,7 @@ from legato.serve.core.service import Service
 from legato.serve.deepgram import files as deepgram_files
 from legato.serve.deepgram import live as deepgram
 from legato.serve.errors import add_error_handlers
-from legato.serve.logs import RequestLog
+from legato.serve.logs import RequestLogMiddleware
 from legato.serve.metrics import Metrics
 from legato.serve.native import files as plain_files
 from legato.serve.native import formats as writing
@@ -67,6 +67,6 @@ def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socke
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.allow_origins), allow_methods=["*"], allow_headers=["*"]
         )
-    app.add_middleware(Guard, settings=settings)
-    app.add_middleware(RequestLog, metrics=found)  # the outermost: it sees what is refused as well
+    app.add_middleware(AuthMiddleware, settings=settings)
+    app.add_middleware(RequestLogMiddleware, metrics=found)  # the outermost: it sees what is refused as well
     return app

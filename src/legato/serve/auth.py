@@ -48,7 +48,7 @@ class Keys:
         return found
 
 
-class Guard:
+class AuthMiddleware:
     """An application in front of another, that lets pass who may use it."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
