@@ -21,7 +21,7 @@ from tests.support.live import alike
 from tests.support.paths import SAMPLES
 from tests.support.server import Server
 
-LINES = ".take li p"
+LINES = ".transcript li p"
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_captions_by_keyboard_alone(browser: Browser, server: Server, expected: 
         assert [" ".join(cue.content.split()) for cue in cues] == page.locator(LINES).all_text_contents()
         visit.tab_to(".remove")
         page.keyboard.press("Enter")
-        assert page.locator(".take").count() == 0
+        assert page.locator(".transcript").count() == 0
         assert page.evaluate("document.activeElement.id") == "microphone"
 
 
@@ -146,8 +146,8 @@ def test_files(browser: Browser, server: Server, recognizer: legato.Recognizer) 
             page.keyboard.press("Enter")
         choosing.value.set_files([SAMPLES / "en.flac", SAMPLES.parent / "samples" / "samples.json"])
         page.wait_for_selector("#status:has-text('en.flac is done')")
-        page.wait_for_selector(".take .problem:visible")  # the second is no audio
-        assert page.locator(".take").count() == 3
+        page.wait_for_selector(".transcript .problem:visible")  # the second is no audio
+        assert page.locator(".transcript").count() == 3
 
 
 def test_light_and_dark(browser: Browser, server: Server) -> None:
@@ -233,7 +233,7 @@ def test_a_server_that_goes_and_comes_back(browser: Browser, tmp_path: Path) -> 
         with Server(tmp_path, "--port", server.port):
             page.click("#again")
             page.wait_for_function("([lines, n]) => document.querySelectorAll(lines).length > n", arg=[LINES, before])
-            assert page.locator(".take").count() == 1
+            assert page.locator(".transcript").count() == 1
             starts = [segment["start"] for segment in json.loads(download(page, "json"))["segments"]]
             assert starts == sorted(starts)
             assert len(starts) > before
