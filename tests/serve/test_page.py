@@ -174,7 +174,7 @@ def test_light_and_dark(browser: Browser, server: Server) -> None:
 
 
 def test_no_microphone(browser: Browser, server: Server) -> None:
-    for name, words in (("NotFoundError", "No microphone"), ("NotAllowedError", "not allowed")):
+    for name, words in (("NotFoundError", "No microphone"), ("NotAllowedError", "blocked")):
         script = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}'))"
         with Visit(browser, server.url, script=script) as visit:
             page = visit.ready()
@@ -193,7 +193,7 @@ def test_a_key_is_asked_for(browser: Browser, tmp_path: Path) -> None:
             page.fill("#key-value", value)
             page.keyboard.press("Enter")
             if value != key:
-                page.wait_for_selector("[role=alert]:has-text('not known')")
+                page.wait_for_selector("[role=alert]:has-text('not valid')")
         visit.ready()
         page.set_input_files("#files", SAMPLES / "es.flac")
         page.wait_for_selector("#status:has-text('es.flac is done')")

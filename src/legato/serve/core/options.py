@@ -18,7 +18,7 @@ async def prepare(options: StreamOptions, recognizer: Recognizer, settings: Sett
         LanguageError, ChunkSizeError, PhraseError, LegatoError: see `StreamOptions`.
     """
     prepared = replace(options, phrases=await compile_phrases(options.phrases, recognizer, settings))
-    recognizer.stream(prepared)  # raises for options that the model cannot run
+    recognizer.start(prepared)  # raises for options that the model cannot run
     return prepared
 
 
