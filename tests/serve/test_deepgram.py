@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 import legato
 from legato.audio.source import read_audio
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import Wire
+from legato.serve.core.audio_format import AudioFormat
 from tests.support.live import Reference, clip, g711, pcm, pieces, silence
 from tests.support.paths import SAMPLES
 from tests.support.server import Server
@@ -73,8 +73,8 @@ def texts(messages: Sequence[Any], channel: int = 0) -> list[str]:
 
 def test_interim_and_final_results(server: Server, recognizer: Recognizer) -> None:
     data = b"".join(map(pcm, (clip("en"), silence(1), clip("de"))))
-    reference = Reference(recognizer, Wire(), rules())
-    reference.hear(pieces(data))
+    reference = Reference(recognizer, AudioFormat(), rules())
+    reference.accept(pieces(data))
     reference.finish()
     *messages, metadata = listen(server, pieces(data), interim_results=True, **LINEAR)
     found = finals(messages)
@@ -105,8 +105,8 @@ def test_interim_and_final_results(server: Server, recognizer: Recognizer) -> No
 @pytest.mark.parametrize("law", ["mulaw", "alaw"])
 def test_telephone(server: Server, recognizer: Recognizer, tmp_path: Path, law: Any) -> None:
     data = g711(clip("es"), law, tmp_path)
-    reference = Reference(recognizer, Wire(law, 8000), rules(), "es")
-    reference.hear(pieces(data))
+    reference = Reference(recognizer, AudioFormat(law, 8000), rules(), "es")
+    reference.accept(pieces(data))
     reference.finish()
     messages = listen(server, pieces(data), encoding=law, sample_rate=8000, language="es")
     assert texts(messages) == reference.texts
@@ -118,8 +118,8 @@ def test_a_container_says_itself_what_it_is(
     server: Server, recognizer: Recognizer, tmp_path: Path, name: str, codec: str, form: str
 ) -> None:
     path = encode(tmp_path / name, clip("de")[:, None], 16000, codec, form)
-    reference = Reference(recognizer, Wire("float32"), rules(), "de")
-    reference.hear([read_audio(path).tobytes()])
+    reference = Reference(recognizer, AudioFormat("float32"), rules(), "de")
+    reference.accept([read_audio(path).tobytes()])
     reference.finish()
     parts = pieces(path.read_bytes(), 1000)
     options = {"encoding": "flac"} if codec == "flac" else {}
@@ -147,25 +147,25 @@ def test_channels_are_recognised_each_for_itself_or_mixed(server: Server, recogn
     parts = pieces(data, 5001)  # samples are cut
     messages = listen(server, parts, channels=2, multichannel=True, **LINEAR)
     for channel in range(2):
-        reference = Reference(recognizer, Wire(channels=2, channel=channel), rules())
-        reference.hear(parts)
+        reference = Reference(recognizer, AudioFormat(channels=2, channel=channel), rules())
+        reference.accept(parts)
         reference.finish()
         assert texts(messages, channel) == reference.texts
         assert {tuple(each.channel_index) for each in finals(messages, channel)} == {(channel, 2)}
     assert messages[-1].channels == 2
-    reference = Reference(recognizer, Wire(channels=2), rules())
-    reference.hear(parts)
+    reference = Reference(recognizer, AudioFormat(channels=2), rules())
+    reference.accept(parts)
     reference.finish()
     assert texts(listen(server, parts, channels=2, **LINEAR)) == reference.texts
 
 
 def test_finalize_always_answers(server: Server, recognizer: Recognizer) -> None:
     data = pieces(pcm(clip("fr")))
-    reference = Reference(recognizer, Wire(), rules(math.inf), "fr")
-    reference.hear(data[:4])
+    reference = Reference(recognizer, AudioFormat(), rules(math.inf), "fr")
+    reference.accept(data[:4])
     reference.commit()
     reference.commit()
-    reference.hear(data[4:])
+    reference.accept(data[4:])
     reference.finish()
 
     async def converse() -> list[Any]:
@@ -196,8 +196,8 @@ def test_the_end_of_an_utterance_and_the_start_of_speech(server: Server, recogni
         ({"endpointing": 400}, rules(0.4, 0.6)),
         ({"endpointing": "false"}, rules(1.0, 1.0)),
     ):
-        reference = Reference(recognizer, Wire(), endpoint)
-        reference.hear(pieces(data))
+        reference = Reference(recognizer, AudioFormat(), endpoint)
+        reference.accept(pieces(data))
         reference.finish()
         spoken = [segment for segment in reference.segments if segment.text]
         messages = listen(
@@ -219,7 +219,7 @@ def test_the_end_of_an_utterance_and_the_start_of_speech(server: Server, recogni
 
 def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recognizer) -> None:
     data = pieces(pcm(clip("en")))
-    reference = Reference(recognizer, Wire(), rules(), "en")
+    reference = Reference(recognizer, AudioFormat(), rules(), "en")
     reference.stream.set_phrases(["eleven", "forty"])
 
     async def converse() -> list[Any]:
@@ -237,10 +237,10 @@ def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recogni
                 return [message async for message in connection]
 
     messages = asyncio.run(converse())
-    reference.hear(data)
+    reference.accept(data)
     reference.commit()
     reference.stream.set_phrases([])
-    reference.hear(data)
+    reference.accept(data)
     reference.finish()
     assert [text for text in texts(messages) if text] == reference.texts
     answers = [each for each in messages if each.type.startswith("Configure")]
@@ -251,7 +251,7 @@ def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recogni
 def test_events_of_the_plain_client(server: Server, recognizer: Recognizer) -> None:
     """The client without asyncio, its handlers, and its way to listen."""
     heard: list[Any] = []
-    reference = Reference(recognizer, Wire("pcm16", 48000), rules(), "de")
+    reference = Reference(recognizer, AudioFormat("pcm16", 48000), rules(), "de")
     parts = pieces(pcm(clip("de"), 48000), 20_000)
     with DeepgramClient(**client_options(server)).listen.v1.connect(
         model="nova-2", language="de", encoding="linear16", sample_rate=48000, punctuate=True, smart_format=True
@@ -261,7 +261,7 @@ def test_events_of_the_plain_client(server: Server, recognizer: Recognizer) -> N
             connection.send_media(part)
         connection.send_close_stream()
         connection.start_listening()
-    reference.hear(parts)
+    reference.accept(parts)
     reference.finish()
     assert texts(heard) == reference.texts
     assert heard[-1].type == "Metadata"

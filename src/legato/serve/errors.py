@@ -115,8 +115,8 @@ class UnsupportedError(ApiError):
 class TooManyPhrasesError(ApiError):
     """More phrases than the settings allow."""
 
-    def __init__(self, given: int, most: int, param: str = "phrases") -> None:
-        message = f"{param}: {given} phrases were given, and at most {most} are accepted."
+    def __init__(self, given: int, most: int, param: str | None = None) -> None:
+        message = f"{f'{param}: ' if param else ''}{given} phrases were given, and at most {most} are accepted."
         super().__init__(400, message, code="too_many_phrases", param=param)
 
 

@@ -22,13 +22,26 @@ async def prepare(options: StreamOptions, recognizer: Recognizer, settings: Sett
     return prepared
 
 
-async def compile_phrases(phrases: Phrases, recognizer: Recognizer, settings: Settings) -> Phrases:
+async def compile_phrases(
+    phrases: Phrases, recognizer: Recognizer, settings: Settings, param: str | None = None
+) -> Phrases:
     """Return compiled phrases. Thousands take a while, so they are compiled in a thread.
+
+    Args:
+        phrases: the phrases of a client.
+        recognizer: has the vocabulary that spells them.
+        settings: limit their number.
+        param: name of the client's field, for errors.
 
     Raises:
         TooManyPhrasesError: more phrases than the settings allow.
         PhraseError: see `legato.decode.phrases.compile_phrases`.
     """
-    if isinstance(phrases, list | tuple) and len(phrases) > settings.max_phrases:
-        raise TooManyPhrasesError(len(phrases), settings.max_phrases)
+    check_phrases(phrases, settings, param)
     return await asyncio.to_thread(recognizer.compile_phrases, phrases)
+
+
+def check_phrases(phrases: Phrases, settings: Settings, param: str | None = None) -> None:
+    """Limit the number of phrases. Arguments and errors as for `compile_phrases`."""
+    if isinstance(phrases, list | tuple) and len(phrases) > settings.max_phrases:
+        raise TooManyPhrasesError(len(phrases), settings.max_phrases, param)

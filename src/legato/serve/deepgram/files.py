@@ -68,7 +68,7 @@ async def _transcribe(request: Request, service: Service, messages: Messages) ->
     asked = listen_options(request.query_params)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         raise UnsupportedError("The server fetches nothing from other addresses. Send the file itself.")
-    if asked.wire is not None:
+    if asked.audio_format is not None:
         raise InvalidValueError(
             "encoding", "Raw audio is for live streams. Send a file that describes itself, such as WAV."
         )

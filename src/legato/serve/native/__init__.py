@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from legato.serve.native import files, formats, socket
+from legato.serve.native import choices, files, formats, socket
 
 router = APIRouter()
-for part in (socket, files, formats):
+for part in (choices, socket, files, formats):
     router.include_router(part.router)

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from legato.framing import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS
-from legato.options import StreamOptions
 from legato.serve.core.file_job import FileJob
 from legato.serve.core.holding import HoldingResponse
 from legato.serve.core.options import prepare
@@ -80,7 +79,7 @@ async def recognize(request: Request) -> Response:
         await stack.enter_async_context(service.files.admit())
         form = await stack.enter_async_context(read_form(request, settings))
         file = file_of(form).file
-        asked = StreamOptions(**read_fields(texts_of(form), Asked).options(settings))
+        asked = read_fields(texts_of(form), Asked).options(settings)
         options = await prepare(asked, service.engine.recognizer, settings)
         job = FileJob(service.files, file, options)
         stack.callback(job.cancel)
