@@ -231,7 +231,7 @@ def test_containers_that_are_none(recognizer: legato.Recognizer, spoken: NDArray
             await session.accept(data)
             ending = asyncio.create_task(service.drain.finish(60))
             [said] = await segments(session)
-            assert said.text == recognizer.transcribe(spoken).text
+            assert said.text == recognizer.transcribe(spoken).text != ""
         assert await ending
 
     with_service(recognizer, do)
@@ -344,6 +344,7 @@ def test_no_more_streams_while_one_lags_behind(recognizer: legato.Recognizer, ga
 
 def test_draining_ends_streams_with_their_text(recognizer: legato.Recognizer, spoken: NDArray[np.float32]) -> None:
     expected = recognizer.transcribe(spoken).text
+    assert expected
 
     async def do(service: Service) -> None:
         async with service.live.open("test", AudioFormat()) as session:

@@ -274,7 +274,7 @@ def everything(connection: Connection) -> list[dict[str, Any]]:
 
 
 def test_a_stream_may_not_be_longer_than_is_served(tmp_path: Path, recognizer: Recognizer) -> None:
-    """What was heard up to there is told all the same."""
+    """The audio up to there is recognized all the same."""
     parts = pieces(pcm(clip("en")), 3200)
     fitting = parts[:15]
     with Server(tmp_path, "--max-stream-minutes", 0.025) as server:  # 1.5 s

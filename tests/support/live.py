@@ -1,4 +1,4 @@
-"""Speech for live streams: clips as sockets carry them, and what a stream without a server hears in them."""
+"""Speech for live streams: clips as sockets carry them, and what a stream without a server recognizes in them."""
 
 import math
 import time
@@ -33,6 +33,7 @@ def clip(language: str) -> Samples:
 
 def alike(text: str, expected: str) -> bool:
     """Whether a text is what is expected of nearly the same sound: a quarter of the characters may differ."""
+    assert expected
     counts = count_characters(expected, text)
     return counts.errors <= counts.reference / 4
 
@@ -59,7 +60,7 @@ def pieces(data: bytes, size: int = 6400) -> list[bytes]:
 
 
 class Reference:
-    """A stream without a server, that hears what a client sends."""
+    """A stream without a server that receives what a client sends."""
 
     def __init__(
         self, recognizer: Recognizer, audio_format: AudioFormat, rules: legato.Endpointing, language: str = "auto"
@@ -97,10 +98,11 @@ class Reference:
 def recognized(
     recognizer: Recognizer, parts: Sequence[bytes], audio_format: AudioFormat, language: str = "auto"
 ) -> str:
-    """The text of a stream of its own."""
+    """The text that a stream of its own recognizes, which is not empty."""
     reference = Reference(recognizer, audio_format, NEVER, language)
     reference.accept(parts)
     reference.finish()
+    assert reference.texts
     return " ".join(reference.texts)
 
 
