@@ -5,7 +5,6 @@ import json
 import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -26,6 +25,7 @@ from legato.serve.deepgram.options import ListenOptions, listen_options
 from legato.serve.errors import ApiError, as_api_error
 from legato.streaming.controls import Commit, SetPhrases
 from legato.types import Event, Final
+from legato.version import __version__
 
 router = APIRouter()
 
@@ -62,7 +62,7 @@ def _audio_formats(options: ListenOptions) -> list[AudioFormat | Container]:
 
 
 def _messages(service: Service, request_id: str, channels: int) -> Messages:
-    return Messages(request_id, service.settings.model, version("legato"), channels)
+    return Messages(request_id, service.settings.model, __version__, channels)
 
 
 async def _refuse(websocket: WebSocket, error: ApiError, messages: Messages, request_id: str) -> None:

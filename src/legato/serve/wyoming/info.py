@@ -1,11 +1,10 @@
 """What Wyoming's `describe` returns: the served model."""
 
-from importlib.metadata import version
-
 from wyoming.info import AsrModel, AsrProgram, Attribution, Info
 
 from legato.model.languages import AUTO
 from legato.serve.core.service import Service
+from legato.version import __version__
 
 
 def describe(service: Service) -> Info:
@@ -25,7 +24,7 @@ def describe(service: Service) -> Info:
         attribution=legato,
         installed=True,
         description="Streaming multilingual speech recognition",
-        version=version("legato"),
+        version=__version__,
         models=[model],
         supports_transcript_streaming=True,
     )
