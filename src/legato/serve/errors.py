@@ -268,13 +268,3 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, known)
     app.add_exception_handler(HTTPException, routing)
     app.add_exception_handler(RequestValidationError, invalid)
-
-
-def busy(message: str, code: str = "server_busy") -> ApiError:
-    """Return a `ServerBusyError`; an old name."""
-    return ServerBusyError(message, code)
-
-
-def shutting_down() -> ApiError:
-    """Return a `ShuttingDownError`; an old name."""
-    return ShuttingDownError()

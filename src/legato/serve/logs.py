@@ -53,9 +53,6 @@ def log_event(message: str, **fields: object) -> None:
     logger.info(message, extra={"fields": fields})
 
 
-tell = log_event
-
-
 class RequestLogMiddleware:
     """Logs and counts the requests of an application."""
 
