@@ -341,4 +341,4 @@ def received_seconds(metrics: str) -> float:
 def test_it_is_not_open_to_everybody_by_mistake(tmp_path: Path) -> None:
     options = ("--port", "0", "--wyoming-port", "0", "--wyoming-host", "0.0.0.0", "--model", "embedded")
     message = failed(run_legato("serve", *options, home=tmp_path, LEGATO_API_KEYS="secret"))
-    assert "Wyoming knows no API keys" in message
+    assert "Wyoming has no API keys" in message
