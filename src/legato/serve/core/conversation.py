@@ -1,8 +1,8 @@
 """The conversation with a client about its live streams, as all protocols hold it.
 
-A protocol is a subclass of `Conversation` that says what it answers to the client (`greet`, `obey`), what it tells of
-the events of a stream (`tell`), and how it reports the error that ends it (`report`). The loops, the limits, the end,
-errors and the shutdown of the server are here.
+A protocol is a subclass of `Conversation`. It defines the first message (`greet`), the reaction to a client's message
+(`obey`), the messages about an event of a stream (`tell`), and the last messages after an error (`report`). The reading
+and the writing loop, the end of the streams, errors and the shutdown of the server are the same for all protocols.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Connection(Protocol[_Received_co, _Sent_contra]):
     """A connection with a client that carries messages in both directions."""
 
     async def receive(self) -> _Received_co:
-        """Wait for the client's next message. While a message of ours cannot be sent, nothing is received.
+        """Wait for the client's next message; receive nothing while a message to the client cannot be sent.
 
         Raises:
             ClientLeftError: the client disconnected.
@@ -56,8 +56,8 @@ class Conversation(ABC, Generic[Received, Sent]):
     """One client and its sessions, one session per channel that is recognized separately.
 
     Attributes:
-        finishes_after_error: whether audio that was accepted before a wrong message is recognized, and its events are
-            told, before the error is reported.
+        finishes_after_error: whether the audio that was accepted before a wrong message is still recognized, and its
+            events are sent, before the error is reported.
 
     Args:
         connection: the connection with the client.
@@ -81,7 +81,7 @@ class Conversation(ABC, Generic[Received, Sent]):
 
     @abstractmethod
     async def obey(self, message: Received) -> bool:
-        """Do what a message of the client asks for, and answer it.
+        """Obey a message of the client, and answer it.
 
         Returns:
             Whether more messages may follow; after the last, the audio ends.
@@ -92,7 +92,7 @@ class Conversation(ABC, Generic[Received, Sent]):
 
     @abstractmethod
     async def tell(self, event: Event, channel: int) -> None:
-        """Send what the client is told of an event.
+        """Send the messages about an event.
 
         Args:
             event: event of a stream.
@@ -116,7 +116,7 @@ class Conversation(ABC, Generic[Received, Sent]):
         return any(session.drained for session in self.sessions)
 
     async def run(self) -> None:
-        """Talk to the client until all is told, the client leaves, or an error occurs, which the client is told."""
+        """Run the conversation to its end: the last event, an error (which is reported), or the client's departure."""
         try:
             await self.greet()
             await self._exchange()
@@ -133,7 +133,7 @@ class Conversation(ABC, Generic[Received, Sent]):
         await self.connection.close(told.close_code, told.code or "", *self.report(told))
 
     async def _exchange(self) -> None:
-        """Run both directions until all events are told."""
+        """Read and write until all events are sent."""
         reader = asyncio.ensure_future(self._read())
         writer = asyncio.ensure_future(self._write())
         try:
@@ -149,7 +149,7 @@ class Conversation(ABC, Generic[Received, Sent]):
             await asyncio.gather(reader, writer, return_exceptions=True)
 
     async def _read(self) -> None:
-        """Obey the client's messages up to its last, or to an error after which the streams are finished."""
+        """Obey the client's messages, up to the last one or to an error after which the streams are finished."""
         try:
             more = True if self._first is None else await self.obey(self._first)
             while more:
@@ -160,7 +160,7 @@ class Conversation(ABC, Generic[Received, Sent]):
             self._failure = error
 
     async def _write(self) -> None:
-        """Tell the events of all sessions."""
+        """Send the messages about the events of all sessions."""
         writers = [asyncio.ensure_future(self._write_channel(number)) for number in range(len(self.sessions))]
         try:
             await asyncio.gather(*writers)
