@@ -211,7 +211,7 @@ def test_a_server_that_is_full(browser: Browser, tmp_path: Path) -> None:
             page.click("#microphone")
             page.wait_for_selector("[role=alert]:has-text('1 live streams')")
         page.wait_for_function(
-            "async () => /legato_streams.*plain.* 0/.test(await (await fetch('metrics')).text())", polling=200
+            "async () => /legato_streams.*native.* 0/.test(await (await fetch('metrics')).text())", polling=200
         )
         page.click("#again")
         page.wait_for_selector("#status:has-text('Listening')")
