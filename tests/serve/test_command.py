@@ -1,6 +1,7 @@
 """`legato serve`: starting, who may use it, health, metrics, and its end."""
 
 import asyncio
+import importlib
 import signal
 import subprocess
 import sys
@@ -13,8 +14,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from legato import load
-from legato.serve.app import create_app
-from legato.serve.settings import Settings
+from legato.serve import Settings, create_app
 from tests.serve.test_transcriptions import SAMPLES
 from tests.support.command import failed, legato
 from tests.support.server import Server
@@ -184,3 +184,9 @@ def test_api_keys(tmp_path: Path) -> None:
             assert refused.value.response.status_code == status, names
         server.stop()
         assert "secret" not in "\n".join(server.lines)
+
+
+def test_the_former_name_of_the_module() -> None:
+    with pytest.warns(DeprecationWarning, match="import create_app from legato.serve"):
+        former = importlib.reload(importlib.import_module("legato.serve.application"))
+    assert former.create_app is create_app

@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 import legato
 from legato.audio.source import read_audio
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import Wire
+from legato.serve.core.audio_format import AudioFormat
 from tests.support.live import Reference, clip, g711, pcm, pieces, silence
 from tests.support.paths import SAMPLES
 from tests.support.server import Server
@@ -73,8 +73,8 @@ def texts(messages: Sequence[Any], channel: int = 0) -> list[str]:
 
 def test_interim_and_final_results(server: Server, recognizer: Recognizer) -> None:
     data = b"".join(map(pcm, (clip("en"), silence(1), clip("de"))))
-    reference = Reference(recognizer, Wire(), rules())
-    reference.hear(pieces(data))
+    reference = Reference(recognizer, AudioFormat(), rules())
+    reference.accept(pieces(data))
     reference.finish()
     *messages, metadata = listen(server, pieces(data), interim_results=True, **LINEAR)
     found = finals(messages)
@@ -105,11 +105,11 @@ def test_interim_and_final_results(server: Server, recognizer: Recognizer) -> No
 @pytest.mark.parametrize("law", ["mulaw", "alaw"])
 def test_telephone(server: Server, recognizer: Recognizer, tmp_path: Path, law: Any) -> None:
     data = g711(clip("es"), law, tmp_path)
-    reference = Reference(recognizer, Wire(law, 8000), rules(), "es")
-    reference.hear(pieces(data))
+    reference = Reference(recognizer, AudioFormat(law, 8000), rules(), "es")
+    reference.accept(pieces(data))
     reference.finish()
     messages = listen(server, pieces(data), encoding=law, sample_rate=8000, language="es")
-    assert texts(messages) == reference.texts
+    assert texts(messages) == reference.texts != []
     assert all(each.is_final for each in messages if each.type == "Results")
 
 
@@ -118,13 +118,13 @@ def test_a_container_says_itself_what_it_is(
     server: Server, recognizer: Recognizer, tmp_path: Path, name: str, codec: str, form: str
 ) -> None:
     path = encode(tmp_path / name, clip("de")[:, None], 16000, codec, form)
-    reference = Reference(recognizer, Wire("float32"), rules(), "de")
-    reference.hear([read_audio(path).tobytes()])
+    reference = Reference(recognizer, AudioFormat("float32"), rules(), "de")
+    reference.accept([read_audio(path).tobytes()])
     reference.finish()
     parts = pieces(path.read_bytes(), 1000)
     options = {"encoding": "flac"} if codec == "flac" else {}
     messages = listen(server, parts, language="de", **options)
-    assert texts(messages) == reference.texts
+    assert texts(messages) == reference.texts != []
     assert messages[-1].duration == pytest.approx(len(clip("de")) / 16000, abs=0.05)
 
 
@@ -140,37 +140,37 @@ def test_a_container_that_is_none(server: Server) -> None:
             socket.recv(60)
 
 
-def test_channels_are_recognised_each_for_itself_or_mixed(server: Server, recognizer: Recognizer) -> None:
+def test_channels_are_recognized_separately_or_mixed(server: Server, recognizer: Recognizer) -> None:
     length = len(clip("it"))
     both = np.stack([np.pad(clip("en")[:length], (0, length - min(length, len(clip("en"))))), clip("it")], axis=1)
     data = pcm(both)
     parts = pieces(data, 5001)  # samples are cut
     messages = listen(server, parts, channels=2, multichannel=True, **LINEAR)
     for channel in range(2):
-        reference = Reference(recognizer, Wire(channels=2, channel=channel), rules())
-        reference.hear(parts)
+        reference = Reference(recognizer, AudioFormat(channels=2, channel=channel), rules())
+        reference.accept(parts)
         reference.finish()
-        assert texts(messages, channel) == reference.texts
+        assert texts(messages, channel) == reference.texts != []
         assert {tuple(each.channel_index) for each in finals(messages, channel)} == {(channel, 2)}
     assert messages[-1].channels == 2
-    reference = Reference(recognizer, Wire(channels=2), rules())
-    reference.hear(parts)
+    reference = Reference(recognizer, AudioFormat(channels=2), rules())
+    reference.accept(parts)
     reference.finish()
-    assert texts(listen(server, parts, channels=2, **LINEAR)) == reference.texts
+    assert texts(listen(server, parts, channels=2, **LINEAR)) == reference.texts != []
 
 
 def test_finalize_always_answers(server: Server, recognizer: Recognizer) -> None:
     data = pieces(pcm(clip("fr")))
-    reference = Reference(recognizer, Wire(), rules(math.inf), "fr")
-    reference.hear(data[:4])
+    reference = Reference(recognizer, AudioFormat(), rules(math.inf), "fr")
+    reference.accept(data[:4])
     reference.commit()
     reference.commit()
-    reference.hear(data[4:])
+    reference.accept(data[4:])
     reference.finish()
 
     async def converse() -> list[Any]:
         async with listening(server, language="fr", endpointing="false", **LINEAR) as connection, asyncio.timeout(60):
-            await connection.send_finalize()  # nothing was heard
+            await connection.send_finalize()  # before any audio
             first = [await connection.recv()]
             for part in data[:4]:
                 await connection.send_media(part)
@@ -187,6 +187,7 @@ def test_finalize_always_answers(server: Server, recognizer: Recognizer) -> None
     assert all(each.is_final and each.speech_final for each in found)
     expected = [segment.text for segment in reference.segments]
     assert texts(found) == ["", *expected]
+    assert expected[0] and expected[-1]
     assert metadata.type == "Metadata"
 
 
@@ -196,8 +197,8 @@ def test_the_end_of_an_utterance_and_the_start_of_speech(server: Server, recogni
         ({"endpointing": 400}, rules(0.4, 0.6)),
         ({"endpointing": "false"}, rules(1.0, 1.0)),
     ):
-        reference = Reference(recognizer, Wire(), endpoint)
-        reference.hear(pieces(data))
+        reference = Reference(recognizer, AudioFormat(), endpoint)
+        reference.accept(pieces(data))
         reference.finish()
         spoken = [segment for segment in reference.segments if segment.text]
         messages = listen(
@@ -219,11 +220,11 @@ def test_the_end_of_an_utterance_and_the_start_of_speech(server: Server, recogni
 
 def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recognizer) -> None:
     data = pieces(pcm(clip("en")))
-    reference = Reference(recognizer, Wire(), rules(), "en")
-    reference.stream.set_phrases(["eleven", "forty"])
+    reference = Reference(recognizer, AudioFormat(), rules(), "en")
+    reference.stream.set_phrases(["fredding", "forty"])
 
     async def converse() -> list[Any]:
-        async with listening(server, language="en", keyterm=["eleven", "forty"], **LINEAR) as connection:
+        async with listening(server, language="en", keyterm=["fredding", "forty"], **LINEAR) as connection:
             for terms in (["\u2603"], None, []):
                 if terms == []:
                     for part in data:
@@ -237,34 +238,35 @@ def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recogni
                 return [message async for message in connection]
 
     messages = asyncio.run(converse())
-    reference.hear(data)
+    reference.accept(data)
     reference.commit()
     reference.stream.set_phrases([])
-    reference.hear(data)
+    reference.accept(data)
     reference.finish()
     assert [text for text in texts(messages) if text] == reference.texts
+    assert len(set(reference.texts)) == 2  # the phrases make a difference
     answers = [each for each in messages if each.type.startswith("Configure")]
     assert [each.type for each in answers] == ["ConfigureFailure", "ConfigureSuccess", "ConfigureSuccess"]
     assert [getattr(each, "keyterms", None) for each in answers] == [None, None, []]
 
 
-def test_events_of_the_plain_client(server: Server, recognizer: Recognizer) -> None:
-    """The client without asyncio, its handlers, and its way to listen."""
-    heard: list[Any] = []
-    reference = Reference(recognizer, Wire("pcm16", 48000), rules(), "de")
+def test_events_of_the_client_without_asyncio(server: Server, recognizer: Recognizer) -> None:
+    """With its handlers, and its way to listen."""
+    received: list[Any] = []
+    reference = Reference(recognizer, AudioFormat("pcm16", 48000), rules(), "de")
     parts = pieces(pcm(clip("de"), 48000), 20_000)
     with DeepgramClient(**client_options(server)).listen.v1.connect(
         model="nova-2", language="de", encoding="linear16", sample_rate=48000, punctuate=True, smart_format=True
     ) as connection:
-        connection.on(EventType.MESSAGE, heard.append)
+        connection.on(EventType.MESSAGE, received.append)
         for part in parts:
             connection.send_media(part)
         connection.send_close_stream()
         connection.start_listening()
-    reference.hear(parts)
+    reference.accept(parts)
     reference.finish()
-    assert texts(heard) == reference.texts
-    assert heard[-1].type == "Metadata"
+    assert texts(received) == reference.texts != []
+    assert received[-1].type == "Metadata"
 
 
 def test_what_is_not_understood_is_told(server: Server) -> None:

@@ -92,7 +92,7 @@ def test_what_takes_too_long_is_given_up_on_sigterm(tmp_path: Path) -> None:
     with Server(tmp_path, "--grace-seconds", 0.1) as server, Halting(server, SAMPLE.read_bytes()) as running:
         assert server.stop() == 0
         assert not running.answer().startswith("HTTP/1.1 200 ")
-        assert server.logs("given up what was not finished in time")
+        assert server.logs("unfinished work is abandoned")
 
 
 def test_killed_and_started_again(tmp_path: Path) -> None:

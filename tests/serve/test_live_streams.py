@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio.source import check_samples, read_audio
-from legato.recognizer import Options
+from legato.options import StreamOptions
 from legato.serve.app import create_app
-from legato.serve.core.audio_format import Encoding, Wire, WireDecoder
+from legato.serve.core.audio_format import AudioDecoder, AudioFormat, Encoding
 from legato.serve.core.container import Container
 from legato.serve.core.service import Service
 from legato.serve.core.session import Session
 from legato.serve.errors import ApiError
 from legato.serve.settings import Settings
+from legato.streaming.controls import Commit
 from tests.serve.test_transcriptions import SAMPLES
 from tests.support.gate import Gate
 from tests.support.sounds import encode
@@ -93,7 +94,7 @@ def test_g711_is_what_ffmpeg_makes_of_it(encoding: Encoding) -> None:
     codec.sample_rate, codec.layout = 8000, "mono"
     [frame] = codec.decode(av.Packet(bytes(range(256))))
     expected = check_samples(frame.to_ndarray().reshape(-1))
-    decoder = WireDecoder(Wire(encoding, 16000))
+    decoder = AudioDecoder(AudioFormat(encoding, 16000))
     np.testing.assert_array_equal(decoder.decode(bytes(range(256))), expected)
 
 
@@ -104,10 +105,10 @@ def test_g711_is_what_ffmpeg_makes_of_it(encoding: Encoding) -> None:
 )  # fmt: skip
 def test_audio_may_be_cut_anywhere(spoken: NDArray[np.float32], encoding: Encoding, rate: int) -> None:
     data = encoded(spoken, encoding, rate)
-    whole = WireDecoder(Wire(encoding, rate))
+    whole = AudioDecoder(AudioFormat(encoding, rate))
     expected = np.concatenate([whole.decode(data), whole.flush()])
     assert abs(len(expected) - len(spoken)) <= 16
-    cut = WireDecoder(Wire(encoding, rate))
+    cut = AudioDecoder(AudioFormat(encoding, rate))
     borders = np.sort(np.random.default_rng(0).integers(0, len(data), 100)).tolist()
     parts = [cut.decode(data[a:b]) for a, b in zip([0, *borders], [*borders, len(data)], strict=True)]
     np.testing.assert_array_equal(np.concatenate([*parts, cut.flush()]), expected)
@@ -116,10 +117,10 @@ def test_audio_may_be_cut_anywhere(spoken: NDArray[np.float32], encoding: Encodi
 def test_channels(spoken: NDArray[np.float32]) -> None:
     both = np.stack([spoken, spoken[::-1]], axis=1)
     data = both.astype("<f4").tobytes()
-    mixed = WireDecoder(Wire("float32", 16000, 2)).decode(data)
+    mixed = AudioDecoder(AudioFormat("float32", 16000, 2)).decode(data)
     np.testing.assert_allclose(mixed, both.mean(axis=1), atol=1e-7)
     for channel in (0, 1):
-        alone = WireDecoder(Wire("float32", 16000, 2, channel)).decode(data)
+        alone = AudioDecoder(AudioFormat("float32", 16000, 2, channel)).decode(data)
         np.testing.assert_array_equal(alone, both[:, channel])
 
 
@@ -129,7 +130,7 @@ def test_channels(spoken: NDArray[np.float32]) -> None:
 )
 def test_formats_that_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"understood|No channel"):
-        Wire(**wrong)
+        AudioFormat(**wrong)
 
 
 @pytest.mark.parametrize(("encoding", "rate"), [("pcm16", 16000), ("pcm16", 24000), ("mulaw", 8000)])
@@ -137,14 +138,14 @@ def test_a_stream_says_what_a_file_does(
     recognizer: legato.Recognizer, spoken: NDArray[np.float32], encoding: Encoding, rate: int
 ) -> None:
     data = encoded(spoken, encoding, rate)
-    decoder = WireDecoder(Wire(encoding, rate))
+    decoder = AudioDecoder(AudioFormat(encoding, rate))
     expected = recognizer.transcribe(np.concatenate([decoder.decode(data), decoder.flush()])).text
     assert expected
 
     async def do(service: Service) -> None:
-        async with service.live.open("test", Wire(encoding, rate), {}) as session:
+        async with service.live.open("test", AudioFormat(encoding, rate)) as session:
             for start in range(0, len(data), 777):
-                await session.hear(data[start : start + 777])
+                await session.accept(data[start : start + 777])
             await session.end()
             assert [each.text for each in await segments(session)] == [expected]
             assert session.finished
@@ -176,9 +177,9 @@ def test_containers_are_decoded_while_they_arrive(
     data = path.read_bytes()
 
     async def do(service: Service) -> None:
-        async with service.live.open("test", Container(), {}) as session:
+        async with service.live.open("test", Container()) as session:
             for start in range(0, len(data), 333):
-                await session.hear(data[start : start + 333])
+                await session.accept(data[start : start + 333])
             await session.end()
             assert [each.text for each in await segments(session)] == [expected]
 
@@ -199,11 +200,11 @@ def test_a_container_that_is_committed(
     data = encode(tmp_path / "a.webm", spoken[:, None], 16000, "libopus").read_bytes()
 
     async def do(service: Service) -> None:
-        async with service.live.open("test", Container(), {}) as session:
-            await session.commit()
-            await session.hear(data)
-            await session.commit()
-            assert session.heard_seconds > len(spoken) / 16000 - 0.5
+        async with service.live.open("test", Container()) as session:
+            await session.apply(Commit())
+            await session.accept(data)
+            await session.apply(Commit())
+            assert session.accepted_seconds > len(spoken) / 16000 - 0.5
             await session.end()
             first, second = (await segments(session))[:2]
             assert first.text == ""
@@ -216,21 +217,21 @@ def test_containers_that_are_none(recognizer: legato.Recognizer, spoken: NDArray
     data = encode(tmp_path / "a.wav", spoken[:, None], 16000, "pcm_s16le").read_bytes()
 
     async def do(service: Service) -> None:
-        async with service.live.open("test", Container(), {}) as session:
+        async with service.live.open("test", Container()) as session:
             await session.end()  # nothing came: nothing to complain about
             assert await segments(session) == []
-        async with service.live.open("test", Container(), {}) as session:
+        async with service.live.open("test", Container()) as session:
             with pytest.raises(legato.AudioError, match="not an audio file"):
-                await session.hear(b"hello, world\n" * 10)
+                await session.accept(b"hello, world\n" * 10)
                 await session.end()
             assert await segments(session) == []
-        async with service.live.open("test", Container(), {}) as session:
-            await session.hear(data[: len(data) // 2])  # the client left in mid-word
-        async with service.live.open("test", Container(), {}) as session:
-            await session.hear(data)
+        async with service.live.open("test", Container()) as session:
+            await session.accept(data[: len(data) // 2])  # the client left in mid-word
+        async with service.live.open("test", Container()) as session:
+            await session.accept(data)
             ending = asyncio.create_task(service.drain.finish(60))
             [said] = await segments(session)
-            assert said.text == recognizer.transcribe(spoken).text
+            assert said.text == recognizer.transcribe(spoken).text != ""
         assert await ending
 
     with_service(recognizer, do)
@@ -241,27 +242,27 @@ def test_commit_always_answers(recognizer: legato.Recognizer, spoken: NDArray[np
     data = encoded(spoken, "pcm16", 24000)
 
     async def do(service: Service) -> None:
-        async with service.live.open("test", Wire("pcm16", 24000), {}) as session:
-            await session.commit()
-            await session.hear(data)
-            await session.commit()
-            await session.commit()
-            await session.hear(data)
+        async with service.live.open("test", AudioFormat("pcm16", 24000)) as session:
+            await session.apply(Commit())
+            await session.accept(data)
+            await session.apply(Commit())
+            await session.apply(Commit())
+            await session.accept(data)
             await session.end()
             await session.end()
-            await session.hear(data)  # too late, and harmless
+            await session.accept(data)  # too late, and harmless
             found = await segments(session)
             assert [bool(each.text) for each in found] == [False, True, False, True]
             assert [each.reason for each in found] == ["commit", "commit", "commit", "end"]
-            assert session.heard_seconds == pytest.approx(2 * len(spoken) / 16000, abs=0.01)
+            assert session.accepted_seconds == pytest.approx(2 * len(spoken) / 16000, abs=0.01)
 
     with_service(recognizer, do)
 
 
-def refusal(service: Service, options: Options | None = None) -> Awaitable[ApiError]:
+def refusal(service: Service, options: StreamOptions | None = None) -> Awaitable[ApiError]:
     async def run() -> ApiError:
         with pytest.raises(ApiError) as refused:
-            async with service.live.open("test", Wire(), options or {}):
+            async with service.live.open("test", AudioFormat(), options):
                 pass
         return refused.value
 
@@ -270,19 +271,19 @@ def refusal(service: Service, options: Options | None = None) -> Awaitable[ApiEr
 
 def test_what_is_refused(recognizer: legato.Recognizer) -> None:
     async def do(service: Service) -> None:
-        cases: tuple[tuple[Options, str | None], ...] = (
-            ({"language": "klingon"}, "language"),
-            ({"chunk_ms": 100}, "chunk_ms"),
-            ({"phrases": ["x" * 300]}, "prompt"),
-            ({"phrases": ["one"] * 6}, None),
+        cases: tuple[tuple[StreamOptions, str | None], ...] = (
+            (StreamOptions(language="klingon"), "language"),
+            (StreamOptions(chunk_ms=100), "chunk_ms"),
+            (StreamOptions(phrases=["x" * 300]), "prompt"),
+            (StreamOptions(phrases=["one"] * 6), None),
         )
         for options, param in cases:
             error = await refusal(service, options)
             assert (error.status, error.param) == (400, param)
-        async with service.live.open("test", Wire(), {}), service.live.open("test", Wire(), {}):
+        async with service.live.open("test", AudioFormat()), service.live.open("test", AudioFormat()):
             error = await refusal(service)
             assert (error.status, error.code, error.close_code) == (503, "server_busy", 1013)
-        async with service.live.open("test", Wire(), {}):
+        async with service.live.open("test", AudioFormat()):
             pass
         assert len(service.live) == 0
         assert service.engine.open_streams == 0
@@ -296,10 +297,10 @@ def test_a_stream_that_is_too_long_ends_with_what_was_said(
     data = encoded(spoken, "pcm16", 16000)
 
     async def do(service: Service) -> None:
-        async with service.live.open("test", Wire(), {}) as session:
-            await session.hear(data)
+        async with service.live.open("test", AudioFormat()) as session:
+            await session.accept(data)
             with pytest.raises(ApiError) as error:
-                await session.hear(data)
+                await session.accept(data)
             assert (error.value.status, error.value.code) == (413, "too_long")
             await session.end()
             assert [each.text for each in await segments(session)] == [recognizer.transcribe(spoken).text]
@@ -309,12 +310,12 @@ def test_a_stream_that_is_too_long_ends_with_what_was_said(
 
 def test_a_sender_that_is_too_fast_is_slowed_down_and_then_told(recognizer: legato.Recognizer, gate: Gate) -> None:
     async def do(service: Service) -> None:
-        async with service.live.open("test", Wire(), {}) as session:
+        async with service.live.open("test", AudioFormat()) as session:
             with pytest.raises(ApiError) as error:
-                await session.hear(bytes(32000 * 40))
+                await session.accept(bytes(32000 * 40))
             assert (error.value.status, error.value.code) == (429, "too_fast")
             gate.open()
-            await session.hear(bytes(320))
+            await session.accept(bytes(320))
             await session.end()
             assert [each.text for each in await segments(session)] == []
 
@@ -323,16 +324,19 @@ def test_a_sender_that_is_too_fast_is_slowed_down_and_then_told(recognizer: lega
 
 def test_no_more_streams_while_one_lags_behind(recognizer: legato.Recognizer, gate: Gate) -> None:
     async def do(service: Service) -> None:
-        async with service.live.open("test", Wire(), {}) as slow, service.live.open("test", Wire(), {}) as fast:
-            await fast.hear(bytes(32000 * 20))  # a file sent at once is no sign of overload
-            assert fast.behind == 0
-            await slow.hear(bytes(32000 * 3 // 2))
-            assert slow.behind == pytest.approx(1.5 - 0.32, abs=0.01)
+        async with (
+            service.live.open("test", AudioFormat()) as slow,
+            service.live.open("test", AudioFormat()) as fast,
+        ):
+            await fast.accept(bytes(32000 * 20))  # a file sent at once is no sign of overload
+            assert fast.lag == 0
+            await slow.accept(bytes(32000 * 3 // 2))
+            assert slow.lag == pytest.approx(1.5 - 0.32, abs=0.01)
             assert (await refusal(service)).code == "overloaded"
             gate.open()
             await slow.end()
             await segments(slow)
-        async with service.live.open("test", Wire(), {}):
+        async with service.live.open("test", AudioFormat()):
             pass
 
     with_service(recognizer, do, max_lag_seconds=1.0)
@@ -340,10 +344,11 @@ def test_no_more_streams_while_one_lags_behind(recognizer: legato.Recognizer, ga
 
 def test_draining_ends_streams_with_their_text(recognizer: legato.Recognizer, spoken: NDArray[np.float32]) -> None:
     expected = recognizer.transcribe(spoken).text
+    assert expected
 
     async def do(service: Service) -> None:
-        async with service.live.open("test", Wire(), {}) as session:
-            await session.hear(encoded(spoken, "pcm16", 16000))
+        async with service.live.open("test", AudioFormat()) as session:
+            await session.accept(encoded(spoken, "pcm16", 16000))
             ending = asyncio.create_task(service.drain.finish(60))
             assert [each.text for each in await segments(session)] == [expected]
             assert session.drained
@@ -356,8 +361,8 @@ def test_draining_ends_streams_with_their_text(recognizer: legato.Recognizer, sp
 
 def test_draining_gives_up_what_takes_too_long(recognizer: legato.Recognizer, gate: Gate) -> None:
     async def do(service: Service) -> None:
-        async with service.live.open("test", Wire(), {}) as session:
-            await session.hear(bytes(32000))
+        async with service.live.open("test", AudioFormat()) as session:
+            await session.accept(bytes(32000))
             assert not await service.drain.finish(0.05)
             gate.open()
 
@@ -366,10 +371,10 @@ def test_draining_gives_up_what_takes_too_long(recognizer: legato.Recognizer, ga
 
 def test_samples_that_are_no_numbers(recognizer: legato.Recognizer, spoken: NDArray[np.float32]) -> None:
     async def do(service: Service) -> None:
-        async with service.live.open("test", Wire("float32"), {}) as session:
+        async with service.live.open("test", AudioFormat("float32")) as session:
             with pytest.raises(legato.AudioError):
-                await session.hear(np.full(100, np.nan, np.float32).tobytes())
-            await session.hear(encoded(spoken, "float32", 16000))
+                await session.accept(np.full(100, np.nan, np.float32).tobytes())
+            await session.accept(encoded(spoken, "float32", 16000))
             await session.end()
             assert [each.text for each in await segments(session)] == [recognizer.transcribe(spoken).text]
 
@@ -385,9 +390,9 @@ def test_many_streams_at_a_time_are_never_mixed_up(recognizer: legato.Recognizer
         async def one(number: int) -> None:
             path = SAMPLES[number % len(SAMPLES)]
             data = encoded(clips[path], "pcm16", 16000)
-            async with service.live.open("test", Wire(), {}) as session:
+            async with service.live.open("test", AudioFormat()) as session:
                 for start in range(0, len(data), 3200 + 100 * number):
-                    await session.hear(data[start : start + 3200 + 100 * number])
+                    await session.accept(data[start : start + 3200 + 100 * number])
                     await asyncio.sleep(0)
                 await session.end()
                 [said] = await segments(session)

@@ -1,4 +1,4 @@
-"""Our own interface: the WebSocket, files event by event, and the formats."""
+"""The native protocol: the WebSocket, files event by event, and the formats."""
 
 import base64
 import contextlib
@@ -281,10 +281,10 @@ def test_files(server: Server, recognizer: legato.Recognizer) -> None:
     found = [json.loads(line) for line in answer.text.splitlines()]
     assert {each["type"] for each in found[:-1]} == {"partial", "segment"}
     expected = recognizer.transcribe(SAMPLES / "fr.flac", language="fr-FR", endpoint=legato.Endpointing())
-    assert texts(found) == [each.text for each in expected.segments]
+    assert texts(found) == [each.text for each in expected.segments] != []
     assert (found[-1]["type"], found[-1]["text"]) == ("final", expected.text)
     whole = [json.loads(line) for line in post(server, content, endpoint="false").text.splitlines()]
-    assert " ".join(texts(whole)) == whole[-1]["text"]
+    assert " ".join(texts(whole)) == whole[-1]["text"] != ""
 
 
 def test_files_that_are_none(server: Server) -> None:

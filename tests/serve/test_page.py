@@ -21,7 +21,7 @@ from tests.support.live import alike
 from tests.support.paths import SAMPLES
 from tests.support.server import Server
 
-LINES = ".take li p"
+LINES = ".transcript li p"
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_captions_by_keyboard_alone(browser: Browser, server: Server, expected: 
         assert [" ".join(cue.content.split()) for cue in cues] == page.locator(LINES).all_text_contents()
         visit.tab_to(".remove")
         page.keyboard.press("Enter")
-        assert page.locator(".take").count() == 0
+        assert page.locator(".transcript").count() == 0
         assert page.evaluate("document.activeElement.id") == "microphone"
 
 
@@ -146,8 +146,8 @@ def test_files(browser: Browser, server: Server, recognizer: legato.Recognizer) 
             page.keyboard.press("Enter")
         choosing.value.set_files([SAMPLES / "en.flac", SAMPLES.parent / "samples" / "samples.json"])
         page.wait_for_selector("#status:has-text('en.flac is done')")
-        page.wait_for_selector(".take .problem:visible")  # the second is no audio
-        assert page.locator(".take").count() == 3
+        page.wait_for_selector(".transcript .problem:visible")  # the second is no audio
+        assert page.locator(".transcript").count() == 3
 
 
 def test_light_and_dark(browser: Browser, server: Server) -> None:
@@ -174,7 +174,7 @@ def test_light_and_dark(browser: Browser, server: Server) -> None:
 
 
 def test_no_microphone(browser: Browser, server: Server) -> None:
-    for name, words in (("NotFoundError", "No microphone"), ("NotAllowedError", "not allowed")):
+    for name, words in (("NotFoundError", "No microphone"), ("NotAllowedError", "blocked")):
         script = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}'))"
         with Visit(browser, server.url, script=script) as visit:
             page = visit.ready()
@@ -193,7 +193,7 @@ def test_a_key_is_asked_for(browser: Browser, tmp_path: Path) -> None:
             page.fill("#key-value", value)
             page.keyboard.press("Enter")
             if value != key:
-                page.wait_for_selector("[role=alert]:has-text('not known')")
+                page.wait_for_selector("[role=alert]:has-text('not valid')")
         visit.ready()
         page.set_input_files("#files", SAMPLES / "es.flac")
         page.wait_for_selector("#status:has-text('es.flac is done')")
@@ -211,7 +211,7 @@ def test_a_server_that_is_full(browser: Browser, tmp_path: Path) -> None:
             page.click("#microphone")
             page.wait_for_selector("[role=alert]:has-text('1 live streams')")
         page.wait_for_function(
-            "async () => /legato_streams.*plain.* 0/.test(await (await fetch('metrics')).text())", polling=200
+            "async () => /legato_streams.*native.* 0/.test(await (await fetch('metrics')).text())", polling=200
         )
         page.click("#again")
         page.wait_for_selector("#status:has-text('Listening')")
@@ -233,7 +233,7 @@ def test_a_server_that_goes_and_comes_back(browser: Browser, tmp_path: Path) -> 
         with Server(tmp_path, "--port", server.port):
             page.click("#again")
             page.wait_for_function("([lines, n]) => document.querySelectorAll(lines).length > n", arg=[LINES, before])
-            assert page.locator(".take").count() == 1
+            assert page.locator(".transcript").count() == 1
             starts = [segment["start"] for segment in json.loads(download(page, "json"))["segments"]]
             assert starts == sorted(starts)
             assert len(starts) > before

@@ -11,8 +11,8 @@ from openai import AsyncOpenAI, OpenAI
 
 import legato
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import Wire
-from tests.support.live import NEVER, Reference, clip, g711, heard, pcm, pieces, silence
+from legato.serve.core.audio_format import AudioFormat
+from tests.support.live import NEVER, Reference, clip, g711, pcm, pieces, recognized, silence
 from tests.support.server import Server
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
@@ -45,10 +45,10 @@ async def until(connection: Any, kind: str) -> list[Any]:
 
 def test_all_formats_and_languages_on_one_connection(server: Server, recognizer: Recognizer, tmp_path: Path) -> None:
     turns = [
-        ("en", {"type": "audio/pcm", "rate": 24000}, Wire("pcm16", 24000), pcm(clip("en"), 24000)),
-        ("de", {"type": "audio/pcm", "rate": 16000}, Wire("pcm16", 16000), pcm(clip("de"))),
-        ("es", {"type": "audio/pcmu"}, Wire("mulaw", 8000), g711(clip("es"), "mulaw", tmp_path)),
-        ("it", {"type": "audio/pcma"}, Wire("alaw", 8000), g711(clip("it"), "alaw", tmp_path)),
+        ("en", {"type": "audio/pcm", "rate": 24000}, AudioFormat("pcm16", 24000), pcm(clip("en"), 24000)),
+        ("de", {"type": "audio/pcm", "rate": 16000}, AudioFormat("pcm16", 16000), pcm(clip("de"))),
+        ("es", {"type": "audio/pcmu"}, AudioFormat("mulaw", 8000), g711(clip("es"), "mulaw", tmp_path)),
+        ("it", {"type": "audio/pcma"}, AudioFormat("alaw", 8000), g711(clip("it"), "alaw", tmp_path)),
     ]
     reference = Reference(recognizer, turns[0][2], NEVER)
 
@@ -59,7 +59,7 @@ def test_all_formats_and_languages_on_one_connection(server: Server, recognizer:
             created = await connection.recv()
             assert created.type == "session.created"
             before = None
-            for language, form, wire, data in turns:
+            for language, form, audio_format, data in turns:
                 session = configuration(
                     format=form, transcription={"model": "whisper-1", "language": language}, turn_detection=None
                 )
@@ -86,9 +86,9 @@ def test_all_formats_and_languages_on_one_connection(server: Server, recognizer:
                 assert "".join(event.delta for event in deltas) == events[-1].transcript
                 assert events[-1].usage.seconds == pytest.approx(len(clip(language)) / 16000, abs=0.1)
                 texts.append(events[-1].transcript)
-                reference.set_wire(wire)
+                reference.set_audio_format(audio_format)
                 reference.stream.set_language(language)
-                reference.hear(pieces(data))
+                reference.accept(pieces(data))
                 reference.commit()
         return texts
 
@@ -99,8 +99,8 @@ def test_all_formats_and_languages_on_one_connection(server: Server, recognizer:
 
 def test_turns_that_the_server_ends(server: Server, recognizer: Recognizer) -> None:
     data = b"".join(pcm(each, 24000) for each in (clip("en"), silence(1), clip("de"), silence(1)))
-    reference = Reference(recognizer, Wire("pcm16", 24000), TURNS)
-    reference.hear(pieces(data))
+    reference = Reference(recognizer, AudioFormat("pcm16", 24000), TURNS)
+    reference.accept(pieces(data))
     expected = [segment for segment in reference.segments if segment.reason == "pause"]
     assert len(expected) >= 2
     with OpenAI(**connect_options(server)).realtime.connect(model="gpt-realtime") as connection:
@@ -163,10 +163,11 @@ def test_beta(server: Server, recognizer: Recognizer) -> None:
     events = asyncio.run(converse())
     kinds = [event.type for event in events if event.type != f"{TRANSCRIPTION}.delta"]
     assert kinds == ["input_audio_buffer.committed", "conversation.item.created", f"{TRANSCRIPTION}.completed"]
-    expected = Reference(recognizer, Wire("pcm16", 24000), NEVER, "fr")
-    expected.hear(pieces(pcm(clip("fr"), 24000)))
+    expected = Reference(recognizer, AudioFormat("pcm16", 24000), NEVER, "fr")
+    expected.accept(pieces(pcm(clip("fr"), 24000)))
     expected.commit()
     assert events[-1].transcript == expected.segments[0].text
+    assert events[-1].transcript
 
 
 def test_mistakes_are_answered_and_harm_nothing(server: Server) -> None:
@@ -216,14 +217,14 @@ def update(**fields: Any) -> dict[str, Any]:
 
 
 def test_what_is_cleared_is_not_told(server: Server, recognizer: Recognizer) -> None:
-    reference = Reference(recognizer, Wire("pcm16", 24000), NEVER)
+    reference = Reference(recognizer, AudioFormat("pcm16", 24000), NEVER)
     with OpenAI(**connect_options(server)).realtime.connect(extra_query={"intent": "transcription"}) as connection:
         connection.recv()
         connection.session.update(session=configuration(turn_detection=None))
         for language in ("de", "en"):
             for piece in pieces(pcm(clip(language), 24000)):
                 connection.input_audio_buffer.append(audio=text_of(piece))
-                reference.hear([piece])
+                reference.accept([piece])
             if language == "de":
                 connection.input_audio_buffer.clear()
                 reference.commit()
@@ -235,6 +236,7 @@ def test_what_is_cleared_is_not_told(server: Server, recognizer: Recognizer) -> 
         cleared = next(n for n, event in enumerate(events) if event.type == "input_audio_buffer.cleared")
         assert {event.type for event in events[:cleared]} <= {"session.updated", f"{TRANSCRIPTION}.delta"}
         assert events[-1].transcript == reference.segments[1].text
+        assert all(segment.text for segment in reference.segments)
         connection.input_audio_buffer.clear()  # nothing is there
         assert connection.recv().type == "input_audio_buffer.cleared"
 
@@ -242,8 +244,8 @@ def test_what_is_cleared_is_not_told(server: Server, recognizer: Recognizer) -> 
 def test_phrases_and_turns_change_while_speech_goes_on(server: Server, recognizer: Recognizer) -> None:
     """Three times the same words: without phrases, with some, and ended by the server."""
     data = pieces(pcm(clip("en"), 24000))
-    wanted = ["eleven", "forty"]
-    reference = Reference(recognizer, Wire("pcm16", 24000), NEVER, "en")
+    wanted = ["fredding", "forty"]
+    reference = Reference(recognizer, AudioFormat("pcm16", 24000), NEVER, "en")
     with OpenAI(**connect_options(server)).realtime.connect(extra_query={"intent": "transcription"}) as connection:
         connection.recv()
         connection.session.update(session=configuration(turn_detection=None, transcription={"language": "en"}))
@@ -258,7 +260,7 @@ def test_phrases_and_turns_change_while_speech_goes_on(server: Server, recognize
                 data = [*data, *pieces(pcm(silence(1.5), 24000))]
             for piece in data:
                 connection.input_audio_buffer.append(audio=text_of(piece))
-            reference.hear(data)
+            reference.accept(data)
             if number < 2:
                 connection.input_audio_buffer.commit()
                 reference.commit()
@@ -267,12 +269,13 @@ def test_phrases_and_turns_change_while_speech_goes_on(server: Server, recognize
                 event = connection.recv()
             texts.append(event.transcript)
         assert texts == reference.texts
+        assert texts[0] != texts[1] == texts[2]
 
 
 def test_any_app_may_send_more_than_is_queued(server: Server, recognizer: Recognizer) -> None:
     """45 s of audio at once: the sender is slowed down, and nothing is lost."""
     data = pcm(clip("en"), 24000) * 17
-    wire = Wire("pcm16", 24000)
+    audio_format = AudioFormat("pcm16", 24000)
     with OpenAI(**connect_options(server)).realtime.connect(extra_query={"intent": "transcription"}) as connection:
         connection.session.update(session=configuration(turn_detection=None, transcription={"language": "en"}))
         for piece in pieces(data, 480_000):
@@ -281,4 +284,4 @@ def test_any_app_may_send_more_than_is_queued(server: Server, recognizer: Recogn
         event: Any = None
         while event is None or event.type != f"{TRANSCRIPTION}.completed":
             event = connection.recv()
-    assert event.transcript == heard(recognizer, pieces(data, 480_000), wire, language="en")
+    assert event.transcript == recognized(recognizer, pieces(data, 480_000), audio_format, language="en")

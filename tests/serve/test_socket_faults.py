@@ -22,8 +22,8 @@ from websockets.sync.client import connect as connect_plainly
 from websockets.sync.connection import Connection
 
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import Wire
-from tests.support.live import LANGUAGES, clip, heard, metric, pcm, pieces, wait_for
+from legato.serve.core.audio_format import AudioFormat
+from tests.support.live import LANGUAGES, clip, metric, pcm, pieces, recognized, wait_for
 from tests.support.server import Server
 
 REALTIME = "/v1/realtime?intent=transcription"
@@ -101,7 +101,7 @@ def test_nobody_gets_the_text_of_another(server: Server, recognizer: Recognizer)
     """Eighteen streams at a time, of three kinds of pieces, every second of another interface."""
     cases = [(n, LANGUAGES[n % len(LANGUAGES)], 1280 * (1 + n % 3)) for n in range(18)]
     expected = {
-        (language, size): heard(recognizer, pieces(pcm(clip(language)), size), Wire(), language)
+        (language, size): recognized(recognizer, pieces(pcm(clip(language)), size), AudioFormat(), language)
         for language, size in {(language, size) for _, language, size in cases}
     }
     assert len(set(expected.values())) == len(LANGUAGES)
@@ -232,7 +232,7 @@ def test_past_the_limit_new_streams_are_refused_and_running_ones_unharmed(
                 async with connect(server.socket_url + LISTEN + "&language=en") as third:
                     return [*texts, await talk_deepgram(third, parts)]
 
-        assert asyncio.run(converse()) == [heard(recognizer, parts, Wire(), "en")] * 3
+        assert asyncio.run(converse()) == [recognized(recognizer, parts, AudioFormat(), "en")] * 3
         refused = [metric(server, f'legato_refused_total{{interface="{n}",reason="server_busy"}}') for n in PATHS]
         assert refused == [1, 2]
         unharmed(server)
@@ -255,7 +255,7 @@ def test_sigterm_sends_what_is_not_told_yet(tmp_path: Path, recognizer: Recogniz
             server.process.send_signal(signal.SIGTERM)
             told = everything(first)
             assert told[-1]["type"] == "conversation.item.input_audio_transcription.completed"
-            expected = heard(recognizer, parts, Wire(), "de")
+            expected = recognized(recognizer, parts, AudioFormat(), "de")
             assert told[-1]["transcript"] == expected
             *results, metadata = everything(second)
             finals = [each["channel"]["alternatives"][0]["transcript"] for each in results if each["is_final"]]
@@ -274,7 +274,7 @@ def everything(connection: Connection) -> list[dict[str, Any]]:
 
 
 def test_a_stream_may_not_be_longer_than_is_served(tmp_path: Path, recognizer: Recognizer) -> None:
-    """What was heard up to there is told all the same."""
+    """The audio up to there is recognized all the same."""
     parts = pieces(pcm(clip("en")), 3200)
     fitting = parts[:15]
     with Server(tmp_path, "--max-stream-minutes", 0.025) as server:  # 1.5 s
@@ -284,13 +284,15 @@ def test_a_stream_may_not_be_longer_than_is_served(tmp_path: Path, recognizer: R
             *results, metadata, error = everything(connection)
             assert connection.close_code == 1009
         assert (metadata["type"], error["type"], error["variant"]) == ("Metadata", "Error", "too_long")
-        assert results[-1]["channel"]["alternatives"][0]["transcript"] == heard(recognizer, fitting, Wire(), "en")
+        assert results[-1]["channel"]["alternatives"][0]["transcript"] == recognized(
+            recognizer, fitting, AudioFormat(), "en"
+        )
         with connect_plainly(server.socket_url + REALTIME) as connection:
             connection.send(configure("en"))
             for part in parts:
                 connection.send(append(part))
             *_, completed, error = everything(connection)
-        assert completed["transcript"] == heard(recognizer, fitting, Wire(), "en")
+        assert completed["transcript"] == recognized(recognizer, fitting, AudioFormat(), "en")
         assert error["error"]["code"] == "too_long"
 
 

@@ -17,6 +17,7 @@ from openai.types.audio import TranscriptionVerbose
 
 import legato
 from legato.audio.source import read_audio
+from legato.serve import Settings, create_app
 from legato.text.formats import to_txt
 from legato.text.subtitles import to_srt, to_vtt
 from tests.support.paths import DATA
@@ -138,16 +139,49 @@ def test_server_sent_events(client: openai.OpenAI, recognizer: legato.Recognizer
     assert "".join(each.token or "" for each in done.logprobs).strip() == expected
 
 
-def test_log_probabilities(client: openai.OpenAI, recognizer: legato.Recognizer) -> None:
-    transcript = recognizer.transcribe(SAMPLES[0])
-    result = client.audio.transcriptions.create(file=SAMPLES[0], model="whisper-1", include=["logprobs"])
-    assert result.logprobs is not None
-    assert "".join(each.token or "" for each in result.logprobs).strip() == transcript.text
-    measured = [each.logprob for each in result.logprobs]
-    text_tokens = [token for token in transcript.tokens if token.id not in recognizer.bundle.language_tags]
-    outputs = recognizer.bundle.sizes.vocabulary + 1
-    expected = [np.log((token.confidence * (outputs - 1) + 1) / outputs) for token in text_tokens]
-    np.testing.assert_allclose(np.array(measured, float), expected, atol=1e-3)
+def true_log_probs(recognizer: legato.Recognizer, path: Path, transcript: legato.Transcript) -> list[float]:
+    """The log-probabilities of a transcript's tokens, from the joint's logits at the frame that emitted each."""
+    frames = recognizer.encode(read_audio(path))
+    transducer = recognizer.pipeline.decoder.transducer
+    h, c = transducer.initial(1)
+    prediction, h, c = transducer.predict(np.array([transducer.blank]), h, c)
+    found = []
+    for token in transcript.tokens:
+        logits = transducer.join(frames[None, token.frame, None], prediction)[0, 0].astype(np.float64)
+        found.append(logits[token.id] - np.log(np.exp(logits - logits.max()).sum()) - logits.max())
+        prediction, h, c = transducer.predict(np.array([token.id]), h, c)
+    return found
+
+
+@pytest.mark.parametrize("measure", ["max_prob", "entropy"])
+def test_log_probabilities(recognizer: legato.Recognizer, measure: Any) -> None:
+    """They are those of the model, whatever measure its confidence uses."""
+    sample = SAMPLES[[path.stem for path in SAMPLES].index("en")]
+    transcript = recognizer.transcribe(sample)
+    measured = legato.load("embedded", threads=1, confidence=legato.Confidence(measure))
+    expected = true_log_probs(recognizer, sample, transcript)
+    assert np.mean(expected) == pytest.approx(-0.05, abs=0.01)
+
+    async def run() -> tuple[dict[str, Any], dict[str, Any]]:
+        app = create_app(measured, Settings())
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+            answers = [
+                await client.post(
+                    "/v1/audio/transcriptions", data={"model": "whisper-1", **form}, files={"file": sample.read_bytes()}
+                )
+                for form in ({"include[]": "logprobs"}, {"response_format": "verbose_json"})
+            ]
+        app.state.service.engine.close()
+        return answers[0].json(), answers[1].json()
+
+    listed, verbose = asyncio.run(run())
+    assert "".join(each["token"] for each in listed["logprobs"]).strip() == transcript.text
+    tags = recognizer.bundle.language_tags
+    spoken = [value for token, value in zip(transcript.tokens, expected, strict=True) if token.id not in tags]
+    np.testing.assert_allclose([each["logprob"] for each in listed["logprobs"]], spoken, atol=1e-3)
+    for segment in verbose["segments"]:
+        assert segment["tokens"] == [token.id for token in transcript.tokens]
+        assert segment["avg_logprob"] == pytest.approx(np.mean(expected), abs=1e-3)
 
 
 def test_pauses_make_segments(client: openai.OpenAI, recognizer: legato.Recognizer, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Speech for live streams: clips as sockets carry them, and what a stream without a server hears in them."""
+"""Speech for live streams: clips as sockets carry them, and what a stream without a server recognizes in them."""
 
 import math
 import time
@@ -15,7 +15,7 @@ import legato
 from legato.audio.source import Samples, read_audio
 from legato.lab.scoring import count_characters
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import Encoding, Wire, WireDecoder
+from legato.serve.core.audio_format import AudioDecoder, AudioFormat, Encoding
 from legato.types import Event, Segment
 from tests.support.paths import SAMPLES
 from tests.support.server import Server
@@ -33,6 +33,7 @@ def clip(language: str) -> Samples:
 
 def alike(text: str, expected: str) -> bool:
     """Whether a text is what is expected of nearly the same sound: a quarter of the characters may differ."""
+    assert expected
     counts = count_characters(expected, text)
     return counts.errors <= counts.reference / 4
 
@@ -59,20 +60,22 @@ def pieces(data: bytes, size: int = 6400) -> list[bytes]:
 
 
 class Reference:
-    """A stream without a server, that hears what a client sends."""
+    """A stream without a server that receives what a client sends."""
 
-    def __init__(self, recognizer: Recognizer, wire: Wire, rules: legato.Endpointing, language: str = "auto") -> None:
+    def __init__(
+        self, recognizer: Recognizer, audio_format: AudioFormat, rules: legato.Endpointing, language: str = "auto"
+    ) -> None:
         self.stream = recognizer.stream(language=language, endpoint=rules)
         self.events: list[Event] = []
-        self._decoder = WireDecoder(wire)
+        self._decoder = AudioDecoder(audio_format)
 
-    def hear(self, parts: Iterable[bytes]) -> None:
+    def accept(self, parts: Iterable[bytes]) -> None:
         for part in parts:
             self.events += self.stream.accept(self._decoder.decode(part))
 
-    def set_wire(self, wire: Wire) -> None:
+    def set_audio_format(self, audio_format: AudioFormat) -> None:
         self.events += self.stream.accept(self._decoder.flush())
-        self._decoder = WireDecoder(wire)
+        self._decoder = AudioDecoder(audio_format)
 
     def commit(self) -> None:
         self.events += self.stream.accept(self._decoder.flush())
@@ -92,11 +95,14 @@ class Reference:
         return [segment.text for segment in self.segments if segment.text]
 
 
-def heard(recognizer: Recognizer, parts: Sequence[bytes], wire: Wire, language: str = "auto") -> str:
-    """The text of a stream of its own."""
-    reference = Reference(recognizer, wire, NEVER, language)
-    reference.hear(parts)
+def recognized(
+    recognizer: Recognizer, parts: Sequence[bytes], audio_format: AudioFormat, language: str = "auto"
+) -> str:
+    """The text that a stream of its own recognizes, which is not empty."""
+    reference = Reference(recognizer, audio_format, NEVER, language)
+    reference.accept(parts)
     reference.finish()
+    assert reference.texts
     return " ".join(reference.texts)
 
 

@@ -1,7 +1,10 @@
-"""The server: recognition for clients of OpenAI's and others' interfaces, over HTTP and WebSockets.
+"""The server: recognition over HTTP and WebSockets for clients of OpenAI, Deepgram, Wyoming, and Legato's own protocol.
 
-    cli/serve.py -> server.py -> application.py -> one module an interface -> live.py, files.py -> Engine
-
-Interfaces speak their protocols and know nothing of each other; `live.py` gives them streams, `service.py` what they
-share. Needs the extra `serve`.
+Each interface is a package that speaks one protocol and knows nothing of the others. `core` has what they share: live
+streams, files, and the orderly end. Needs the extra `serve`.
 """
+
+from legato.serve.app import create_app
+from legato.serve.settings import Settings
+
+__all__ = ["Settings", "create_app"]

@@ -1,11 +1,11 @@
-"""Who may use the server: API keys, and which web pages may speak to it from a browser.
+"""Access control: API keys, and the web pages that may use the server from a browser.
 
-A key comes as `Authorization: Bearer KEY` or `Authorization: Token KEY`. Browsers cannot send headers with a WebSocket:
-they name it among the subprotocols, as `openai-insecure-api-key.KEY`, as `token, KEY`, or as `legato-api-key.BASE64`
-(URL-safe, without padding), for keys with characters that a subprotocol may not have.
+A key is sent as `Authorization: Bearer KEY` or `Authorization: Token KEY`. A browser cannot send headers with a
+WebSocket, so it sends the key among the subprotocols: as `openai-insecure-api-key.KEY`, as `token, KEY`, or as
+`legato-api-key.BASE64` (URL-safe, without padding), for keys with characters that a subprotocol may not contain.
 
-Without keys a web page from anywhere could use a server on its visitor's machine. So a request that names another
-origin than the server's own is refused then, and on loopback one that names another host (DNS rebinding).
+Without keys, any web page could use a server on the machine of its visitor. Therefore a request with another origin
+than the server's own is refused, and on loopback also a request under another host name (DNS rebinding).
 """
 
 import base64
@@ -17,21 +17,20 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from legato.serve.errors import ApiError
+from legato.serve.errors import ApiError, AuthError, ForeignPageError
 from legato.serve.settings import Settings, is_loopback
 
+#: Paths that need no key: their content is that of the package.
 PUBLIC = frozenset({"/", "/health", "/ready", "/docs", "/openapi.json"})
-"""Paths that need no key: they tell nothing that is not in the package."""
-
+#: Prefix of further such paths.
 PUBLIC_FOLDER = "/static/"
-"""The same for all paths in it."""
 
 _SUBPROTOCOL_KEY = "openai-insecure-api-key."
 _ENCODED_KEY = "legato-api-key."
 
 
 class Keys:
-    """Comparison with the known API keys in a time that does not depend on them."""
+    """The valid API keys. A comparison takes the same time for every key."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
@@ -39,8 +38,7 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def know(self, key: str) -> bool:
-        """Whether a key is one of them."""
+    def __contains__(self, key: str) -> bool:
         digest = hashlib.sha256(key.encode()).digest()
         found = False
         for known in self._digests:
@@ -48,59 +46,62 @@ class Keys:
         return found
 
 
-class Guard:
-    """An application in front of another, that lets pass who may use it."""
+class AuthMiddleware:
+    """Passes on the requests of clients that may use the application, and refuses the others."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
         self._keys = Keys(settings.api_keys)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve or refuse a request."""
         if scope["type"] in {"http", "websocket"}:
-            refusal = self._refusal(HTTPConnection(scope))
-            if refusal is not None:
-                await refuse(scope, receive, send, refusal)
+            try:
+                self._check(HTTPConnection(scope))
+            except ApiError as error:
+                await refuse(scope, receive, send, error)
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, connection: HTTPConnection) -> ApiError | None:
+    def _check(self, connection: HTTPConnection) -> None:
         if not self._keys:
-            return self._wrong_page(connection)
-        path = connection.scope["path"]
-        if path in PUBLIC or path.startswith(PUBLIC_FOLDER):
-            return None
-        if connection.scope["type"] == "http" and connection.scope["method"] == "OPTIONS":
-            return None  # browsers ask so whether they may send a key
+            self._check_page(connection)
+        elif not _is_public(connection):
+            self._check_key(connection)
+
+    def _check_key(self, connection: HTTPConnection) -> None:
         key = key_of(connection)
         if key is None:
-            return ApiError(
-                401,
-                "No API key was given. Send it as 'Authorization: Bearer KEY'.",
-                code="missing_api_key",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        if not self._keys.know(key):
-            return ApiError(
-                401, "The API key is not known here.", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
-            )
-        return None
+            raise AuthError("No API key was given. Send it as 'Authorization: Bearer KEY'.", "missing_api_key")
+        if key not in self._keys:
+            raise AuthError("The API key is not valid. Check it, or ask for another.", "invalid_api_key")
 
-    def _wrong_page(self, connection: HTTPConnection) -> ApiError | None:
+    def _check_page(self, connection: HTTPConnection) -> None:
         host = connection.headers.get("host", "")
         name = urlsplit(f"//{host}").hostname or ""
         if self._settings.is_local and not self._settings.allow_anonymous and not is_loopback(name):
-            return ApiError(403, "Without API keys only localhost is served, under that name.", code="unknown_host")
+            raise ForeignPageError(
+                "Without API keys the server answers under the name localhost only. Use that name, or set API keys.",
+                "unknown_host",
+            )
         origin = connection.headers.get("origin")
         if origin is None or origin in self._settings.allow_origins or urlsplit(origin).netloc == host:
-            return None
-        return ApiError(
-            403, f"Pages of {origin} may not use this server; --allow-origin lets them.", code="unknown_origin"
+            return
+        raise ForeignPageError(
+            f"Pages of {origin} may not use this server. Allow them with --allow-origin.", "unknown_origin"
         )
 
 
+def _is_public(connection: HTTPConnection) -> bool:
+    path = connection.scope["path"]
+    # A browser sends OPTIONS without a key to find out whether it may send one.
+    preflight = connection.scope["type"] == "http" and connection.scope["method"] == "OPTIONS"
+    return preflight or path in PUBLIC or path.startswith(PUBLIC_FOLDER)
+
+
 def key_of(connection: HTTPConnection) -> str | None:
-    """Give the API key that a request brings, or None."""
+    """Return the API key of a request, or None."""
     scheme, _, value = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() in {"bearer", "token"} and value.strip():
         return value.strip()
@@ -117,7 +118,7 @@ def key_of(connection: HTTPConnection) -> str | None:
 
 
 def _decoded(text: str) -> str:
-    """Give a key that was sent in base64; one that was not is no key."""
+    """Return a key that was sent in base64; anything else becomes an empty key, which is never valid."""
     try:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     except ValueError:
@@ -125,13 +126,13 @@ def _decoded(text: str) -> str:
 
 
 def subprotocol_for(connection: HTTPConnection, *names: str) -> str | None:
-    """Choose the subprotocol to accept a WebSocket with: the first of ours that it offers; never the key."""
+    """Return the subprotocol to accept a WebSocket with: the first that it offers among `names`; never the key."""
     offered: list[str] = list(connection.scope.get("subprotocols") or [])
     return next((name for name in offered if name in names), None)
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
-    """Answer a request, or the opening of a WebSocket, with an error."""
+    """Answer a request, or the opening handshake of a WebSocket, with an error."""
     response: Response = error.response()
     if scope["type"] == "http":
         await response(scope, receive, send)

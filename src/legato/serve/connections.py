@@ -1,8 +1,8 @@
-"""HTTP connections that must say what they want, and must stop when they have their answer.
+"""Connections that are closed in time: uvicorn's protocols with limits that uvicorn does not have.
 
-One whose first request has no whole head for long is closed, and one that goes on sending a body that was refused. A
-WebSocket whose head is too long is refused, for what reads it would never answer; and one that ended is not held open
-by a client that does not read.
+A connection is closed if its first request has no complete head in time, or if it continues to send a body that was
+refused. A WebSocket whose head is too long is refused, because its parser would never answer. A WebSocket that has
+ended is not kept open by a client that does not read.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ _LINGER_SECONDS = 2.0
 _PARTING_SECONDS = 10.0
 
 
-def impatient(seconds: float) -> type[asyncio.Protocol]:
-    """Make a protocol for uvicorn that closes connections whose first request does not come in so many seconds."""
+def http_protocol(head_seconds: float) -> type[asyncio.Protocol]:
+    """Return an HTTP protocol for uvicorn that closes connections without a first request in `head_seconds`."""
 
-    class Impatient(H11Protocol):
+    class TimedHttp(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._timer = self.loop.call_later(seconds, self._give_up)
+            self._timer = self.loop.call_later(head_seconds, self._close_without_request)
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._timer is not None:
@@ -36,37 +36,39 @@ def impatient(seconds: float) -> type[asyncio.Protocol]:
         def on_response_complete(self) -> None:
             super().on_response_complete()
             if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
-                # Not at once: the client may read its answer only when it has sent a little more.
-                self._timer = self.loop.call_later(_LINGER_SECONDS, self._hang_up, self.cycle)
+                # Not at once: the client may read its answer only after it has sent a little more.
+                self._timer = self.loop.call_later(_LINGER_SECONDS, self._close_refused, self.cycle)
 
         def handle_websocket_upgrade(self, event: h11.Request) -> None:
             lines = [event.method + event.target + b"  HTTP/1.1", *(b": ".join(header) for header in self.headers)]
             if len(self.headers) > MAX_NUM_HEADERS or max(map(len, lines)) > MAX_LINE_LENGTH - len(b"\r\n"):
-                self.send_400_response("Too long for the head of a WebSocket. Send long options in a message.")
+                self.send_400_response("The head of the WebSocket is too long. Send long options in a message.")
             else:
                 super().handle_websocket_upgrade(event)
 
-        def _hang_up(self, cycle: object) -> None:
+        def _close_refused(self, cycle: object) -> None:
             if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:
                 self.transport.close()
 
-        def _give_up(self) -> None:
-            # A WebSocket has taken the transport over; a request that came has a cycle.
+        def _close_without_request(self) -> None:
+            # After an upgrade the transport has another protocol; after a request there is a cycle.
             if self.cycle is None and self.transport.get_protocol() is self:
                 self.transport.close()
 
-    return Impatient
+    return TimedHttp
 
 
-class Determined(WebSocketsSansIOProtocol):
-    """WebSockets for uvicorn that are gone soon after their end, be it that the client never reads what it was sent."""
+class TimedWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket protocol for uvicorn that closes the connection soon after its end, even without a reader."""
 
-    async def send(self, message: ASGISendEvent) -> None:  # noqa: D102
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message of the application."""
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True  # with a refusal; uvicorn would report it as an error of ours
+            self.handshake_complete = True  # by a refusal; uvicorn would report it as an error of the application
 
-    async def run_asgi(self) -> None:  # noqa: D102
+    async def run_asgi(self) -> None:
+        """Run the application for this connection."""
         try:
             await super().run_asgi()
         finally:

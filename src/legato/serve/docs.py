@@ -1,4 +1,4 @@
-"""The interfaces described for people, at /docs: a page that needs neither a script nor anything from elsewhere."""
+"""The description of the interfaces for people, at /docs: a page without scripts and without external resources."""
 
 from html import escape
 from inspect import getdoc
@@ -24,13 +24,13 @@ code { font-family: ui-monospace, monospace; font-size: .95em; }
 
 @router.get("/docs", include_in_schema=False)
 def docs(request: Request) -> HTMLResponse:
-    """Give the page."""
+    """Return the page."""
     app: FastAPI = request.app
     return HTMLResponse(page(app), headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"})
 
 
 def page(app: FastAPI) -> str:
-    """Describe every HTTP operation and every WebSocket of an application."""
+    """Return a page with every HTTP operation and every WebSocket of an application."""
     described = app.openapi()
     operations = [
         _operation(method, path, operation)
@@ -49,7 +49,7 @@ def page(app: FastAPI) -> str:
 
 
 def _all_routes(routes: list[BaseRoute]) -> list[BaseRoute]:
-    """Routes, with those inside of others."""
+    """Return all routes, nested ones included."""
     found = []
     for route in routes:
         inner: list[BaseRoute] = getattr(route, "routes", None) or []
@@ -58,9 +58,9 @@ def _all_routes(routes: list[BaseRoute]) -> list[BaseRoute]:
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    """Describe an operation: what it does, its fields, its answers."""
+    """Describe an operation: its purpose, its fields and its answers."""
     fields = [
-        (parameter["name"], parameter.get("schema", {}), bool(parameter.get("required")))
+        (parameter["name"], _described(parameter), bool(parameter.get("required")))
         for parameter in operation.get("parameters", [])
     ]
     for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -83,15 +83,20 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     )
 
 
+def _described(parameter: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter with its description."""
+    return {"description": parameter.get("description", ""), **parameter.get("schema", {})}
+
+
 def _socket(route: BaseRoute) -> str:
-    """Describe a WebSocket by what its function says of itself."""
+    """Describe a WebSocket with the docstring of its function."""
     about = getdoc(getattr(route, "endpoint", None)) or ""
     paragraphs = "".join(f"<p>{_text(part)}</p>" for part in about.split("\n\n"))
     return f"<section><h2><code>WebSocket {escape(getattr(route, 'path', ''))}</code></h2>{paragraphs}</section>"
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """Name the type of a field."""
+    """Return the type of a field."""
     if "enum" in schema:
         return ", ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
     if schema.get("type") == "array":
@@ -110,6 +115,6 @@ def _default(schema: dict[str, Any]) -> str:
 
 
 def _text(text: str) -> str:
-    """Give a text as HTML; what stands between backquotes is code."""
+    """Return a text as HTML, with code between backquotes."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))

@@ -1,4 +1,7 @@
-"""Errors as clients get them, in the form of OpenAI's: {"error": {"message", "type", "param", "code"}}."""
+"""Errors in the form in which clients receive them, which is OpenAI's: {"error": {"message", "type", "param", "code"}}.
+
+Every reason for a refusal is a class of its own. Programs of ours distinguish errors by class; `code` is for clients.
+"""
 
 import logging
 
@@ -39,20 +42,20 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """The body of every error."""
+    """The body of every error response."""
 
     error: ErrorDetail
 
 
 class ApiError(Exception):
-    """What a request did wrong, or why it cannot be served now.
+    """A request that is wrong, or that cannot be served now.
 
     Attributes:
-        status: of the HTTP response.
-        message: for people: what was wrong and what to do.
-        code: for programs.
-        param: the field to blame.
-        headers: of the HTTP response.
+        status: status of the HTTP response.
+        message: what was wrong and what to do, for people.
+        code: the reason, for programs.
+        param: the field that is to blame.
+        headers: further headers of the HTTP response.
     """
 
     def __init__(
@@ -73,39 +76,170 @@ class ApiError(Exception):
 
     @property
     def close_code(self) -> int:
-        """With what a WebSocket is closed after it."""
+        """The code with which a WebSocket is closed after this error."""
         return _CLOSE_CODES.get(self.status, 1011 if self.status >= 500 else 1008)
 
     @property
     def kind(self) -> str:
-        """Its `type`."""
+        """The `type` of the body."""
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
     def as_dict(self) -> dict[str, object]:
-        """Give the body of the response."""
+        """Return the body of the response."""
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
 
     def response(self) -> JSONResponse:
-        """Give the response."""
+        """Return the response."""
         return JSONResponse(self.as_dict(), self.status, self.headers)
 
 
-def busy(message: str, code: str = "server_busy") -> ApiError:
-    """There is no room now; clients may try again."""
-    return ApiError(503, message, code=code, headers={"Retry-After": "2"})
+class InvalidValueError(ApiError):
+    """A field or option with a value that it cannot have.
+
+    Args:
+        param: name of the field; None where no field is to blame.
+        problem: what is wrong with it and what it may be; the message begins with the field's name.
+    """
+
+    def __init__(self, param: str | None, problem: str) -> None:
+        super().__init__(400, f"{param}: {problem}" if param else problem, code="invalid_value", param=param)
 
 
-def shutting_down() -> ApiError:
-    """The server ends and takes no more work."""
-    return busy("The server is shutting down. Try again.", "shutting_down")
+class UnsupportedError(ApiError):
+    """A request for something that this server does not do."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(400, message, code="unsupported", param=param)
+
+
+class TooManyPhrasesError(ApiError):
+    """More phrases than the settings allow."""
+
+    def __init__(self, given: int, most: int, param: str | None = None) -> None:
+        message = f"{f'{param}: ' if param else ''}{given} phrases were given, and at most {most} are accepted."
+        super().__init__(400, message, code="too_many_phrases", param=param)
+
+
+class ModelNotFoundError(ApiError):
+    """A model that is not served."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(404, message, code="model_not_found", param="model")
+
+
+class AuthError(ApiError):
+    """No API key, or one that is not valid."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(401, message, code=code, headers={"WWW-Authenticate": "Bearer"})
+
+
+class ForeignPageError(ApiError):
+    """A request by a web page, or under a host name, that may not use this server."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(403, message, code=code)
+
+
+class UploadTooLargeError(ApiError):
+    """A request body with more bytes than the settings allow."""
+
+    def __init__(self, most_bytes: int) -> None:
+        message = (
+            f"The request is larger than {most_bytes} bytes, which is the limit. Send a compressed file (such as "
+            "Opus), or split it."
+        )
+        super().__init__(413, message, code="file_too_large", param="file")
+
+
+class AudioTooLongError(ApiError):
+    """A file with more audio than the settings allow."""
+
+    def __init__(self, most_seconds: float) -> None:
+        message = f"The file has more than {most_seconds:g} s of audio, which is the limit. Split it."
+        super().__init__(413, message, code="audio_too_long", param="file")
+
+
+class SlowUploadError(ApiError):
+    """A request that took too long to arrive."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(408, f"The request took longer than {seconds:g} s to arrive.", code="too_slow")
+
+
+class IdleError(ApiError):
+    """A client that has sent nothing for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(408, f"Nothing was received for {seconds:g} s.", code="idle")
+
+
+class ClientLeftError(ApiError):
+    """A client that disconnected; nobody reads the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(499, "The client disconnected.", code="client_left")
+
+
+class StreamEndError(ApiError):
+    """An error after which a live stream cannot continue."""
+
+
+class StreamTooLongError(StreamEndError):
+    """A live stream with more audio than the settings allow."""
+
+    def __init__(self, most_seconds: float) -> None:
+        super().__init__(413, f"The stream is longer than {most_seconds:g} s, which is the limit.", code="too_long")
+
+
+class TooFastError(StreamEndError):
+    """A client that sends audio faster than it can be recognized, for too long."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(429, message, code="too_fast")
+
+
+class SlowReaderError(StreamEndError):
+    """A client that has not read its messages for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(408, f"The client read nothing for {seconds:g} s.", code="slow_reader")
+
+
+class ServerBusyError(ApiError):
+    """There is no room now; the client may try again."""
+
+    def __init__(self, message: str, code: str = "server_busy") -> None:
+        super().__init__(503, message, code=code, headers={"Retry-After": "2"})
+
+
+class OverloadedError(ServerBusyError):
+    """The server does not keep up with the streams that it has."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The server is {seconds:.1f} s behind its open streams. Try again later.", "overloaded")
+
+
+class ShuttingDownError(ServerBusyError):
+    """The server is about to end and accepts no new work."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is shutting down. Try again.", "shutting_down")
+
+
+class NoRoomError(ServerBusyError):
+    """The disk or the memory has no room for an upload."""
+
+    def __init__(self) -> None:
+        super().__init__("The server has no room for the file. Try again later.", "no_room")
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """Give any error the form that a client may see: of what nobody foresaw, nothing."""
+    """Return any error in the form that a client may see; an unexpected error reveals nothing."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, BusyError):
-        return busy(str(error))
+        return ServerBusyError(str(error))
     if isinstance(error, LegatoError) and not isinstance(error, EngineError):
         param = next((name for kind, name in _PARAMS if isinstance(error, kind)), None)
         return ApiError(400, str(error), param=param, code="invalid_value")
@@ -113,7 +247,7 @@ def as_api_error(error: Exception) -> ApiError:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Make every error response of an application one of ours."""
+    """Make every error response of an application have our form."""
 
     async def known(_request: Request, error: Exception) -> JSONResponse:
         return as_api_error(error).response()
@@ -127,7 +261,7 @@ def add_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         name = str(first["loc"][-1]) if first["loc"] else None
-        return ApiError(400, f"{name}: {first['msg']}.", param=name, code="invalid_value").response()
+        return InvalidValueError(name, f"{first['msg']}.").response()
 
     app.add_exception_handler(ApiError, known)
     app.add_exception_handler(LegatoError, known)

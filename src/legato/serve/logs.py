@@ -1,4 +1,7 @@
-"""Logs as JSON, an object a line on standard error. Never audio, keys or query strings; texts only when asked."""
+"""Logs as JSON, one object per line, on standard error.
+
+They never hold audio, keys or query strings, and transcripts only if the settings ask for them.
+"""
 
 import json
 import logging
@@ -12,15 +15,15 @@ from legato.serve.metrics import Metrics
 
 logger = logging.getLogger("legato.serve")
 
+#: Paths that monitors request all the time; these requests are logged only if they fail.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
-"""Requests that come all the time, and are told only when they fail."""
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a JSON object: time, level, logger, message, and the fields that came with it."""
+    """Formats a record as a JSON object: time, level, logger, message, and the fields of `log_event`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line."""
+        """Return the line."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -34,7 +37,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: int = logging.INFO) -> None:
-    """Send the server's, the library's and uvicorn's records to standard error as JSON."""
+    """Send the records of the server, the library and uvicorn to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     for name in ("legato", "uvicorn"):
@@ -42,27 +45,28 @@ def configure_logs(level: int = logging.INFO) -> None:
         each.handlers = [handler]
         each.propagate = False
     logging.getLogger("legato").setLevel(level)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it would repeat what we say
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # below, it repeats what is logged here
 
 
-def tell(message: str, **fields: object) -> None:
+def log_event(message: str, **fields: object) -> None:
     """Log a message with fields."""
     logger.info(message, extra={"fields": fields})
 
 
-class RequestLog:
-    """An application in front of another, that logs and counts its requests."""
+class RequestLogMiddleware:
+    """Logs and counts the requests of an application."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request and log its outcome."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         started = time.monotonic()
-        status = 101 if scope["type"] == "websocket" else 499  # nothing sent: the client left first
+        status = 101 if scope["type"] == "websocket" else 499  # without a response: the client disconnected first
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -82,7 +86,7 @@ class RequestLog:
             self._metrics.requests.labels(method, route, str(status)).inc()
             if scope["path"] not in _QUIET or status >= 400:
                 client = scope.get("client")
-                tell(
+                log_event(
                     "request",
                     method=method, path=scope["path"][:200], status=status, seconds=round(seconds, 3),
                     client=client[0] if client else None,

@@ -1,4 +1,4 @@
-"""What Prometheus may ask for at /metrics."""
+"""Metrics for Prometheus, at /metrics."""
 
 import time
 from collections import deque
@@ -11,87 +11,83 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 
 from legato.engine.worker import Step
+from legato.framing import FRAME_MS
 
 router = APIRouter()
 
-_FRAME_SECONDS = 0.08
 _WINDOW_SECONDS = 60.0
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """Counters and gauges of one server, in a registry of their own."""
+    """The metrics of one server, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "legato_requests",
-            "HTTP requests and WebSockets by route and status.",
+            "HTTP requests and WebSockets, by route and status.",
             ["method", "route", "status"],
             registry=registry,
         )
-        self.streams = Gauge("legato_streams", "Live streams that are open.", ["interface"], registry=registry)
-        self.opened = Counter(
-            "legato_streams_opened", "Live streams that were opened.", ["interface"], registry=registry
-        )
+        self.streams = Gauge("legato_streams", "Open live streams.", ["interface"], registry=registry)
+        self.opened = Counter("legato_streams_opened", "Live streams opened so far.", ["interface"], registry=registry)
         self.refused = Counter(
-            "legato_refused", "Streams and files that were refused.", ["interface", "reason"], registry=registry
+            "legato_refused", "Streams and files refused so far.", ["interface", "reason"], registry=registry
         )
         self.failed = Counter(
             "legato_streams_failed", "Live streams that ended with an error.", ["interface"], registry=registry
         )
-        self.files = Gauge("legato_files", "Files that are being recognised.", registry=registry)
+        self.files = Gauge("legato_files", "Files being recognized.", registry=registry)
         self.files_waiting = Gauge(
-            "legato_files_waiting", "Files that arrive or wait for their turn.", registry=registry
+            "legato_files_waiting", "Files that are arriving, waiting or being recognized.", registry=registry
         )
-        self.heard = Counter(
-            "legato_audio_seconds", "Seconds of audio that were sent.", ["interface"], registry=registry
-        )
+        self.heard = Counter("legato_audio_seconds", "Seconds of audio received.", ["interface"], registry=registry)
         self.latency = Histogram(
             "legato_chunk_latency_seconds",
-            "From the arrival of the audio that new text needs to that text, in live streams.",
+            "Time from the arrival of audio to the text that needs it, in live streams.",
             ["interface"],
             buckets=_SECONDS,
             registry=registry,
         )
         self.batch = Histogram(
             "legato_batch_rows",
-            "Streams in a step of the engine.",
+            "Streams per step of the engine.",
             buckets=(1, 2, 4, 8, 12, 16, 24, 32, 64),
             registry=registry,
         )
         self.step = Histogram(
             "legato_step_seconds",
-            "Duration of a step of the engine.",
+            "Duration of an engine step.",
             buckets=(0.002, 0.005, *_SECONDS),
             registry=registry,
         )
-        self.recognised = Counter(
+        self.recognized = Counter(
             "legato_recognized_seconds",
-            "Seconds of audio that the engine has computed, in all streams.",
+            "Seconds of audio that the engine has recognized, over all streams.",
             registry=registry,
         )
-        self._lag = Gauge("legato_lag_seconds", "Most audio that a live stream has waiting.", registry=registry)
-        self._queue = Gauge("legato_queue_seconds", "Audio that all live streams have waiting.", registry=registry)
+        self._lag = Gauge("legato_lag_seconds", "Longest audio queue of a live stream.", registry=registry)
+        self._queue = Gauge("legato_queue_seconds", "Audio queued over all live streams.", registry=registry)
         self._rtf = Gauge(
             "legato_rtf",
-            "Seconds of computing for a second of audio, over the last minute; 0 without work.",
+            "Computing time per second of audio, over the last minute; 0 without work.",
             registry=registry,
         )
         self._steps: deque[tuple[float, float, float]] = deque()
         self._rtf.set_function(self._real_time_factor)
 
     def on_step(self, step: Step) -> None:
-        """Note a step; for `Engine(on_step=...)`."""
+        """Record a step; pass it as `Engine(on_step=...)`."""
         self.batch.observe(step.rows)
         self.step.observe(step.seconds)
-        seconds = step.rows * step.frames * _FRAME_SECONDS
-        self.recognised.inc(seconds)
+        seconds = step.rows * step.frames * FRAME_MS / 1000
+        self.recognized.inc(seconds)
         self._steps.append((time.monotonic(), step.seconds, seconds))
         self._forget()
 
     def watch_lags(self, lags: Callable[[], list[float]]) -> None:
-        """Say what tells the seconds of audio that each live stream has waiting."""
+        """Set the function that returns the seconds of audio queued in each live stream."""
         self._lag.set_function(lambda: max(lags(), default=0.0))
         self._queue.set_function(lambda: sum(lags()))
 
@@ -108,6 +104,6 @@ class Metrics:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response, tags=["operation"])
 def metrics(request: Request) -> Response:
-    """Counters, gauges and histograms in Prometheus' text format."""
+    """Return counters, gauges and histograms in the text format of Prometheus."""
     found: Metrics = request.app.state.service.metrics
     return Response(generate_latest(found.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""The OpenAPI description: FastAPI's, with what it cannot know about our errors and keys."""
+"""The OpenAPI description: that of FastAPI, with the errors and keys of this server."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from legato.serve.auth import PUBLIC
 
 _ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
 _REFUSALS = {
-    "401": "An API key is needed, and none that is known was given.",
-    "403": "Without API keys, pages from elsewhere are refused.",
+    "401": "The server requires an API key, and the request has none or an invalid one.",
+    "403": "The server has no API keys, and the request comes from a page of another origin.",
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Have an application describe itself with our errors."""
+    """Make an application describe itself with our errors."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -24,7 +24,7 @@ def describe(app: FastAPI) -> None:
             )
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation has it
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
 
 
 def _with_errors(schema: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def _with_errors(schema: dict[str, Any]) -> dict[str, Any]:
     for path, methods in schema["paths"].items():
         for operation in methods.values():
             answers = operation["responses"]
-            if answers.pop("422", None):  # they are told as 400
+            if answers.pop("422", None):  # such errors are answered with 400
                 answers.setdefault("400", {"description": "A field is wrong.", "content": _ERROR})
             for status, description in _REFUSALS.items():
                 answers[status] = {"description": description, "content": _ERROR}

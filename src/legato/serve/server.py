@@ -1,4 +1,4 @@
-"""The process: a listening socket, uvicorn, and SIGTERM."""
+"""The server process: listening sockets, uvicorn, and an orderly end on SIGTERM."""
 
 import asyncio
 import contextlib
@@ -11,38 +11,41 @@ import uvicorn
 from fastapi import FastAPI
 
 from legato.errors import LegatoError
-from legato.serve.connections import Determined, impatient
+from legato.serve.connections import TimedWebSocket, http_protocol
 from legato.serve.core.service import Service
-from legato.serve.logs import tell
+from legato.serve.logs import log_event
 from legato.serve.settings import Settings, is_loopback
+
+_PING_SECONDS = 20.0
+_BACKLOG = 2048
 
 
 def listen(settings: Settings) -> socket.socket:
     """Open the socket to listen on.
 
     Raises:
-        LegatoError: everybody could use the server without a key, or the address is not to be had.
+        LegatoError: anybody could use the server without a key, or the address is not available.
     """
     if not (settings.is_local or settings.api_keys or settings.allow_anonymous):
         raise LegatoError(
-            f"{settings.host} can be reached from other machines, and no API key is asked for. Set LEGATO_API_KEYS or "
-            "--api-key-file, or give --allow-anonymous if everybody may use this server."
+            f"{settings.host} can be reached from other machines, and no API keys are set. Set LEGATO_API_KEYS or "
+            "--api-key-file, or pass --allow-anonymous if anybody may use this server."
         )
     return bind(settings.host, settings.port, "--host or --port")
 
 
 def listen_wyoming(settings: Settings) -> socket.socket | None:
-    """Open the socket to listen on for Wyoming; None without a port.
+    """Open the socket to listen on for Wyoming; None if the settings name no port.
 
     Raises:
-        LegatoError: everybody could use it, or the address is not to be had.
+        LegatoError: anybody could use it, or the address is not available.
     """
     if settings.wyoming_port is None:
         return None
     if not (is_loopback(settings.wyoming_host) or settings.allow_anonymous):
         raise LegatoError(
-            f"{settings.wyoming_host} can be reached from other machines, and Wyoming knows no API keys. Give "
-            "--allow-anonymous if everybody may use it, or --wyoming-host 127.0.0.1."
+            f"{settings.wyoming_host} can be reached from other machines, and Wyoming has no API keys. Pass "
+            "--allow-anonymous if anybody may use it, or --wyoming-host 127.0.0.1."
         )
     return bind(settings.wyoming_host, settings.wyoming_port, "--wyoming-host or --wyoming-port")
 
@@ -51,7 +54,7 @@ def bind(host: str, port: int, options: str) -> socket.socket:
     """Open a socket at an address.
 
     Raises:
-        LegatoError: it is not to be had; says with which options to choose another.
+        LegatoError: the address is not available; the message names the `options` that choose another.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -65,41 +68,41 @@ def bind(host: str, port: int, options: str) -> socket.socket:
 
 
 def address_of(listener: socket.socket, scheme: str = "http") -> str:
-    """Give the address of a listening socket, such as `http://127.0.0.1:8000`."""
+    """Return the address of a listening socket, such as `http://127.0.0.1:8000`."""
     host, port = listener.getsockname()[:2]
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def run(app: FastAPI, listener: socket.socket, settings: Settings, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what runs; a second signal ends at once.
+    """Serve until SIGTERM or SIGINT, then finish the running work. A second signal ends the server immediately.
 
     Args:
-        app: what `create_app` made.
-        listener: what `listen` opened; closed afterwards.
-        settings: those of the application.
-        ready: is called when requests are answered.
+        app: the application, from `create_app`.
+        listener: the socket, from `listen`; it is closed at the end.
+        settings: the settings of the application.
+        ready: called once requests are answered.
     """
     _raise_file_limit()
     config = uvicorn.Config(
         app,
-        http=impatient(settings.idle_seconds),
-        ws=Determined,
+        http=http_protocol(settings.idle_seconds),
+        ws=TimedWebSocket,
         ws_max_size=settings.max_message_bytes,
-        ws_ping_interval=20.0,
-        # The answer to a ping waits behind the audio of a client that is faster than we are; `idle_seconds` finds those
-        # that are gone.
+        ws_ping_interval=_PING_SECONDS,
+        # The pong of a client that sends audio faster than it is recognized is queued after that audio. So a missing
+        # pong means nothing; `idle_seconds` finds the clients that are gone.
         ws_ping_timeout=None,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=2,
-        backlog=2048,
+        backlog=_BACKLOG,
     )
-    _Server(config, app.state.service, ready).run([listener])
+    _DrainingServer(config, app.state.service, ready).run([listener])
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn, which would close all WebSockets on SIGTERM at once; this lets them finish first."""
+class _DrainingServer(uvicorn.Server):
+    """Uvicorn, but open streams are finished on SIGTERM. Uvicorn itself would close all WebSockets immediately."""
 
     def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -114,7 +117,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if not self.started or self._service.drain.begun:  # asked twice: at once
+        if not self.started or self._service.drain.begun:  # a second signal
             self.should_exit = True
             self.force_exit = self.started and sig == signal.SIGINT
             return
@@ -126,20 +129,20 @@ class _Server(uvicorn.Server):
 
     async def _end(self) -> None:
         seconds = self._service.settings.grace_seconds
-        tell("draining", streams=len(self._service.live), seconds=seconds)
+        log_event("draining", streams=len(self._service.live), seconds=seconds)
         finished = await self._service.drain.finish(seconds)
-        tell("drained" if finished else "given up what was not finished in time")
+        log_event("drained" if finished else "unfinished work is abandoned")
         if not finished:
             self.config.timeout_graceful_shutdown = 0
         self.should_exit = True
 
 
 def _raise_file_limit() -> None:
-    """Allow as many connections as the system lets us have."""
+    """Allow as many connections as the system permits."""
     try:
         import resource  # noqa: PLC0415 - not on Windows
     except ImportError:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # unlimited is not always to be had
+    with contextlib.suppress(ValueError, OSError):  # some systems refuse an unlimited number
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

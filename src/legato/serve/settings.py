@@ -1,35 +1,41 @@
-"""What the server may be told when it starts."""
+"""The settings of a server."""
 
 import ipaddress
 from dataclasses import dataclass, field
 
+from legato.framing import DEFAULT_CHUNK_MS
+from legato.model.languages import AUTO
+from legato.options import StreamOptions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Settings of a server; sizes in bytes, times in seconds.
+    """The settings of a server. Sizes are in bytes, times in seconds, and limits are inclusive.
 
     Attributes:
-        host, port: where it listens; port 0 takes a free one.
-        wyoming_host, wyoming_port: the same for Wyoming, which knows no keys; without a port it is not served.
-        api_keys: who has one of them may use it; with none, everybody may.
-        allow_anonymous: it may listen elsewhere than on loopback without keys.
-        allow_origins: web sites whose pages may use it, such as `https://example.org`, beside its own page.
-        model: the name under which clients see the model.
-        language: for clients that name none.
-        chunk_ms: for clients that name none: how far ahead the model may look.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        wyoming_host: address to listen on for Wyoming, a protocol without keys.
+        wyoming_port: port for Wyoming; None does not serve it.
+        api_keys: keys that clients may use; with none, no key is required.
+        allow_anonymous: allows listening on other addresses than loopback without keys.
+        allow_origins: web sites whose pages may use the server besides its own page, such as `https://example.org`.
+        model: name under which clients see the model.
+        language: language for clients that give none, or `auto`.
+        chunk_ms: chunk size for clients that give none, in milliseconds.
         max_streams: live streams at a time.
-        max_lag_seconds: while a live stream that is sent in real time lags behind by so much, no more are admitted.
-        max_files: files that are recognised at a time.
-        max_waiting: files that may beside them be on their way, or wait for their turn.
-        max_upload_bytes: of a request that brings a file, all in all.
-        max_upload_seconds: that it may take to arrive.
-        max_audio_seconds: of a file's audio.
-        max_stream_seconds: of a live stream's audio.
-        max_message_bytes: of a message on a socket.
-        max_phrases: that a client may give.
-        idle_seconds: a client that sends nothing, or does not read, for so long is given up.
-        grace_seconds: on SIGTERM, the time that running work has to be finished.
-        log_transcripts: write what was recognised into the log.
+        max_lag_seconds: no further live streams are admitted while one that is sent in real time lags by more.
+        max_files: files that are recognized at a time.
+        max_waiting: files that may arrive or wait besides those.
+        max_upload_bytes: size of a request with a file.
+        max_upload_seconds: time that such a request may take to arrive.
+        max_audio_seconds: audio of a file.
+        max_stream_seconds: audio of a live stream.
+        max_message_bytes: size of a message on a socket.
+        max_phrases: phrases per stream or file.
+        idle_seconds: a client that sends or reads nothing for this long is disconnected.
+        grace_seconds: time to finish running work after SIGTERM.
+        log_transcripts: whether to write transcripts into the log.
     """
 
     host: str = "127.0.0.1"
@@ -40,8 +46,8 @@ class Settings:
     allow_anonymous: bool = False
     allow_origins: tuple[str, ...] = ()
     model: str = "legato"
-    language: str = "auto"
-    chunk_ms: int = 320
+    language: str = AUTO
+    chunk_ms: int = DEFAULT_CHUNK_MS
     max_streams: int = 32
     max_lag_seconds: float = 3.0
     max_files: int = 4
@@ -57,13 +63,18 @@ class Settings:
     log_transcripts: bool = False
 
     @property
+    def defaults(self) -> StreamOptions:
+        """The options of a stream for which a client asks nothing else."""
+        return StreamOptions(language=self.language, chunk_ms=self.chunk_ms)
+
+    @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether the server can be reached from this machine only."""
         return is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address of a host means this machine."""
+    """Whether the name or address of a host means this machine."""
     if host.lower() == "localhost":
         return True
     try:

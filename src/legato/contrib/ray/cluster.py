@@ -1,4 +1,4 @@
-"""Ray, which spreads work over machines: joining a cluster, or starting one here. Needs the extra `ray`."""
+"""Ray, which distributes work over machines: joins a cluster, or starts Ray on this machine. Needs the extra `ray`."""
 
 import logging
 import os
@@ -10,23 +10,23 @@ from legato.errors import LegatoError
 
 
 def start_ray(*, quiet: bool) -> bool:
-    """Join the cluster that `RAY_ADDRESS` names, or start Ray on this machine alone; without reports to its makers.
+    """Join the cluster at `RAY_ADDRESS`, or start Ray on this machine alone. Usage reports to Ray's makers are off.
 
     Args:
-        quiet: leave what workers print to Ray's log files.
+        quiet: keep the output of workers in the log files of Ray.
 
     Returns:
-        Whether it was started here.
+        Whether Ray was started here.
 
     Raises:
-        LegatoError: it could not be joined or started.
+        LegatoError: Ray could not be joined or started.
     """
     logging.getLogger("ray").setLevel(logging.WARNING)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ours = not os.environ.get("RAY_ADDRESS")
-    local: dict[str, Any] = {"address": "local", "include_dashboard": False} if ours else {}
+    started = not os.environ.get("RAY_ADDRESS")
+    local: dict[str, Any] = {"address": "local", "include_dashboard": False} if started else {}
     try:
         ray.init(log_to_driver=not quiet, logging_level=logging.ERROR, **local)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise LegatoError(f"Ray could not be {'started' if ours else 'joined'}: {error}") from error
-    return ours
+        raise LegatoError(f"Ray could not be {'started' if started else 'joined'}: {error}") from error
+    return started

@@ -1,6 +1,6 @@
-"""The same application on Ray Serve: a replica of it on every machine of a cluster, behind a proxy on each.
+"""The server on Ray Serve: one replica of the application and one proxy on every machine of a cluster.
 
-A WebSocket is one request to Ray, so it stays with the replica that got it. Needs the extra `ray`.
+Ray treats a WebSocket as one request, so it stays with the replica that accepted it. Needs the extra `ray`.
 """
 
 import signal
@@ -16,31 +16,32 @@ from ray import serve
 
 from legato.contrib.ray.cluster import start_ray
 from legato.errors import LegatoError
-from legato.serve.settings import Settings
+from legato.serve import Settings
 
 _NAME = "legato"
-# Ours are the limits that tell a client why it is refused. Ray's would let it wait.
-_REQUESTS = 10_000
+# The limits of the application tell a client why it is refused. The limit of Ray would make it wait.
+_MAX_REQUESTS = 10_000
 _PROXY_SECONDS = 60.0
+_STOP_MARGIN_SECONDS = 5.0
 _LOGS = {"log_level": "WARNING", "enable_access_log": False}
 
 
 def serve_on_ray(model: Path, settings: Settings, threads: int | None, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what runs.
+    """Serve until SIGTERM or SIGINT, then finish the running work.
 
     Args:
-        model: folder of the model, on every machine at the same place.
-        settings: of each replica; the limits hold for each, and host and port are those of every machine's proxy.
-        threads: of each replica; None takes the cores of its machine.
-        ready: is called when requests are answered.
+        model: folder of the model, under the same path on every machine.
+        settings: the settings of each replica. The limits apply per replica; host and port are those of every proxy.
+        threads: threads per replica; None takes the cores of its machine.
+        ready: called once requests are answered.
 
     Raises:
-        LegatoError: Ray could not be joined or started, or the replicas do not come up.
+        LegatoError: Ray could not be joined or started, or the replicas do not start.
     """
-    ours = start_ray(quiet=False)
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):  # after Ray has set its own
-        signal.signal(number, lambda *_: asked.set())
+    started_here = start_ray(quiet=False)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # after Ray has installed its own handlers
+        signal.signal(number, lambda *_: stop.set())
     try:
         serve.start(
             proxy_location="EveryNode",
@@ -51,32 +52,35 @@ def serve_on_ray(model: Path, settings: Settings, threads: int | None, ready: Ca
             handle = serve.run(_application(model, settings, threads), name=_NAME, route_prefix="/")
         except RuntimeError as error:
             raise LegatoError(f"The replicas on Ray could not be started: {error}") from error
-        _wait_for_proxies(asked)
+        _wait_for_proxies(stop)
         ready()
-        asked.wait()
-        handle.broadcast("drain").results(timeout_s=settings.grace_seconds + 5)
+        stop.wait()
+        handle.broadcast("drain").results(timeout_s=settings.grace_seconds + _STOP_MARGIN_SECONDS)
     finally:
-        serve.shutdown() if ours else serve.delete(_NAME)
+        serve.shutdown() if started_here else serve.delete(_NAME)
         ray.shutdown()
 
 
-def _wait_for_proxies(asked: threading.Event) -> None:
-    """Wait until the proxies of all machines answer: Ray waits for the first, and others refuse what comes early.
+def _wait_for_proxies(stop: threading.Event) -> None:
+    """Wait until the proxies of all machines answer. Ray itself waits for the first only.
 
     Args:
-        asked: to end; then it does not wait either.
+        stop: ends the wait when it is set.
 
     Raises:
-        LegatoError: it takes too long.
+        LegatoError: a proxy did not start in time.
     """
     until = time.monotonic() + _PROXY_SECONDS
     machines = len(_machines())
-    while not asked.wait(0.1):
+    while not stop.wait(0.1):
         states = [str(getattr(state, "value", state)) for state in serve.status().proxies.values()]
         if states.count("HEALTHY") >= machines:
             return
         if time.monotonic() > until:
-            raise LegatoError(f"Of {machines} proxies {states.count('HEALTHY')} came up in {_PROXY_SECONDS:g} s.")
+            raise LegatoError(
+                f"{states.count('HEALTHY')} of {machines} proxies of Ray started within {_PROXY_SECONDS:g} s. Look at "
+                "the logs of Ray Serve on the other machines."
+            )
 
 
 def _machines() -> list[dict[str, Any]]:
@@ -84,11 +88,11 @@ def _machines() -> list[dict[str, Any]]:
 
 
 def _application(model: Path, settings: Settings, threads: int | None) -> serve.Application:
-    """Describe what runs on the cluster: this is carried to its machines, where `build` makes the application."""
+    """Describe the deployment. It is sent to the machines of the cluster, where `build` creates the application."""
 
     def build() -> FastAPI:
         from legato.recognizer import load
-        from legato.serve.app import create_app
+        from legato.serve import create_app
         from legato.serve.logs import configure_logs
 
         configure_logs()
@@ -98,7 +102,7 @@ def _application(model: Path, settings: Settings, threads: int | None) -> serve.
         app: FastAPI
 
         async def drain(self) -> bool:
-            """End all streams in good order."""
+            """Finish all running work; return whether that succeeded in time."""
             finished: bool = await self.app.state.service.drain.finish(settings.grace_seconds)
             return finished
 
@@ -106,9 +110,9 @@ def _application(model: Path, settings: Settings, threads: int | None) -> serve.
         name=_NAME,
         num_replicas=max(1, len(_machines())),
         max_replicas_per_node=1,
-        max_ongoing_requests=_REQUESTS,
+        max_ongoing_requests=_MAX_REQUESTS,
         graceful_shutdown_wait_loop_s=0.2,
-        graceful_shutdown_timeout_s=settings.grace_seconds + 5,
+        graceful_shutdown_timeout_s=settings.grace_seconds + _STOP_MARGIN_SECONDS,
         ray_actor_options={"num_cpus": 1},
         logging_config=_LOGS,
     )(serve.ingress(build)(Replica))

@@ -1,4 +1,4 @@
-"""Raw audio as sockets carry it, to what the model takes: mono float32 at 16 kHz, continued from message to message."""
+"""Raw audio as sockets carry it, decoded to mono float32 at 16 kHz. The decoder continues from message to message."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +17,7 @@ _TYPES: dict[Encoding, str] = {
 
 
 def _mulaw_table() -> Samples:
-    """What the 256 codes of G.711 mu-law mean: float32[256] within +-1."""
+    """Return the values of the 256 codes of G.711 mu-law: float32[256] within +-1."""
     code = ~np.arange(256, dtype=np.uint8)
     exponent, mantissa = (code >> 4) & 7, (code & 15).astype(np.int32)
     size = ((2 * mantissa + 33) << exponent) - 33
@@ -26,7 +26,7 @@ def _mulaw_table() -> Samples:
 
 
 def _alaw_table() -> Samples:
-    """The same for A-law."""
+    """Return the values of the 256 codes of G.711 A-law: float32[256] within +-1."""
     code = np.arange(256, dtype=np.uint8) ^ 0x55
     exponent, mantissa = (code >> 4) & 7, (code & 15).astype(np.int32)
     size = np.where(exponent, (2 * mantissa + 33) << np.maximum(exponent, 1) - 1, 2 * mantissa + 1)
@@ -38,17 +38,17 @@ _TABLES: dict[Encoding, Samples] = {"mulaw": _mulaw_table(), "alaw": _alaw_table
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """How a client sends its audio: little-endian, channels interleaved.
+class AudioFormat:
+    """The format of a client's raw audio: little-endian, with interleaved channels.
 
     Attributes:
         encoding: signed PCM of 8 to 32 bits, float32 within +-1, or G.711.
-        rate: samples a second, 4000 to 192000.
-        channels: how many it sends.
-        channel: the only one to hear, counted from 0; None averages them.
+        rate: sample rate in Hz, 4000 to 192000.
+        channels: number of channels, 1 to 16.
+        channel: the only channel to use, counted from 0; None averages all channels.
 
     Raises:
-        ValueError: another encoding, or a number out of range.
+        ValueError: an unknown encoding, or a number out of range.
     """
 
     encoding: Encoding = "pcm16"
@@ -58,37 +58,44 @@ class Wire:
 
     def __post_init__(self) -> None:
         if self.encoding not in _TYPES:
-            raise ValueError(f"Unknown encoding {self.encoding!r}: one of {', '.join(_TYPES)} is understood.")
+            raise ValueError(f"The encoding {self.encoding!r} is not understood. Use one of {', '.join(_TYPES)}.")
         if not 4000 <= self.rate <= 192_000:
-            raise ValueError(f"A sample rate of {self.rate} Hz: 4000 to 192000 is understood.")
+            raise ValueError(f"A sample rate of {self.rate} Hz is not understood. Use 4000 to 192000 Hz.")
         if not 1 <= self.channels <= 16:
-            raise ValueError(f"{self.channels} channels: 1 to 16 are understood.")
+            raise ValueError(f"{self.channels} channels are not understood. Use 1 to 16.")
         if self.channel is not None and not 0 <= self.channel < self.channels:
             raise ValueError(f"No channel {self.channel}: there are {self.channels}, counted from 0.")
 
 
-class WireDecoder:
-    """Decodes the messages of one client."""
+class AudioDecoder:
+    """Decodes the raw audio of one client.
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
+    Args:
+        audio_format: the format of the audio.
+    """
+
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self._format = audio_format
         self._rest = b""
         self._resampler = self._new_resampler()
 
     def decode(self, data: bytes) -> Samples:
-        """Give what is complete with these bytes: float32[n] at 16 kHz; n may be 0. Samples may be cut anywhere."""
+        """Return the samples that these bytes complete: float32[n] at 16 kHz, n may be 0.
+
+        The data may be cut anywhere, even within a sample.
+        """
         data = self._rest + data if self._rest else data
-        size = np.dtype(_TYPES[self.wire.encoding]).itemsize * self.wire.channels
+        size = np.dtype(_TYPES[self._format.encoding]).itemsize * self._format.channels
         whole = len(data) // size * size
         self._rest = data[whole:]
-        samples = self._mono(np.frombuffer(data[:whole], _TYPES[self.wire.encoding]))
+        samples = self._mono(np.frombuffer(data[:whole], _TYPES[self._format.encoding]))
         if self._resampler is None or not len(samples):
             return samples
         resampled: Samples = self._resampler.resample_chunk(samples)
         return resampled
 
     def flush(self) -> Samples:
-        """Give what the resampler still holds back, as if nothing followed; an incomplete sample is left out."""
+        """Return the samples that the resampler still holds, as if the audio ended; an incomplete sample is dropped."""
         self._rest = b""
         if self._resampler is None:
             return np.zeros(0, np.float32)
@@ -97,25 +104,25 @@ class WireDecoder:
         return rest
 
     def _new_resampler(self) -> "soxr.ResampleStream | None":
-        if self.wire.rate == SAMPLE_RATE:
+        if self._format.rate == SAMPLE_RATE:
             return None
-        return soxr.ResampleStream(self.wire.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        return soxr.ResampleStream(self._format.rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
 
     def _mono(self, values: NDArray[np.generic]) -> Samples:
-        wire = self.wire
+        encoding, channels, channel = self._format.encoding, self._format.channels, self._format.channel
         samples: Samples
-        if wire.encoding in _TABLES:
-            samples = _TABLES[wire.encoding][values]
-        elif wire.encoding == "pcm24":
+        if encoding in _TABLES:
+            samples = _TABLES[encoding][values]
+        elif encoding == "pcm24":
             upper = np.zeros((len(values), 4), np.uint8)  # as 32 bits, the lowest eight 0
             upper[:, 1:] = values.view(np.uint8).reshape(-1, 3)
             samples = upper.view("<i4")[:, 0].astype(np.float32) / np.float32(2**31)
-        elif wire.encoding in {"pcm8", "pcm16", "pcm32"}:
+        elif encoding in {"pcm8", "pcm16", "pcm32"}:
             samples = values.astype(np.float32) / np.float32(2 ** (8 * values.itemsize - 1))
         else:
             samples = values.astype(np.float32, copy=False)
-        if wire.channels == 1:
+        if channels == 1:
             return samples
-        table = samples.reshape(-1, wire.channels)
-        mono: Samples = table.mean(axis=1, dtype=np.float32) if wire.channel is None else table[:, wire.channel].copy()
+        table = samples.reshape(-1, channels)
+        mono: Samples = table.mean(axis=1, dtype=np.float32) if channel is None else table[:, channel].copy()
         return mono

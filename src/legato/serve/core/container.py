@@ -1,12 +1,11 @@
-"""Audio that comes in a container (Ogg, WebM, MP3, ...) bit by bit: decoded in a thread while it arrives.
+"""Audio in a container (Ogg, WebM, MP3, ...) that arrives in pieces: decoded in a thread meanwhile.
 
-Of WAV FFmpeg wants to see 64 kB before it gives anything, 2 s at 16 kHz; of the others a few tenths of a second.
+FFmpeg needs 64 kB of a WAV file before it returns any samples, which is 2 s at 16 kHz; of other containers it needs a
+few tenths of a second.
 """
 
 import asyncio
-import io
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import BinaryIO, cast
@@ -14,79 +13,79 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from legato.audio.source import Samples, open_audio_file
+from legato.serve.core.pipe import Pipe
 
+#: Bytes that may wait to be decoded; with more, the client is slowed down.
 _MOST_BYTES = 64_000
-"""What may wait to be decoded before the client is slowed down."""
-
 _BLOCK_SECONDS = 0.02
+#: Seconds of audio that are handed on together if that much can be decoded at once.
 _HANDED_SECONDS = 1.0
-"""Audio that is handed on together, when so much can be decoded at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The audio says itself what it is: any container that FFmpeg reads from a pipe. All channels are averaged."""
+    """The format of audio in any container that FFmpeg reads from a pipe. All channels are averaged."""
 
 
-class ContainerReader:
-    """Decodes what one client sends.
+class ContainerDecoder:
+    """Decodes the container that one client sends.
 
     Args:
-        take: is given the samples, float32[n] at 16 kHz, in the loop in which the reader was made. It may wait, and
-            with it, in the end, the client. What it raises ends the reader.
+        take: receives the samples, float32[n] at 16 kHz, in the event loop in which the decoder was created. While it
+            waits, the client is slowed down. Its exceptions end the decoder.
     """
 
     def __init__(self, take: Callable[[Samples], Awaitable[None]]) -> None:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._feed = _Feed(self._hand_on, self._tell)
+        self._pipe = Pipe(self._hand_on, self._notify)
         self._ready: list[Samples] = []
-        self._trouble: Exception | None = None
+        self._failure: Exception | None = None
         self._done = False
         threading.Thread(target=self._run, name="legato-container", daemon=True).start()
 
     async def write(self, data: bytes) -> None:
-        """Give it the next bytes; waits while many are not decoded yet.
+        """Decode the next bytes; wait while many bytes are not decoded yet.
 
         Raises:
-            AudioError: they are no audio.
+            AudioError: the bytes are not audio.
         """
-        self._feed.write(data)
-        await self._until(lambda: self._feed.size < _MOST_BYTES)
+        self._pipe.write(data)
+        await self._until(lambda: self._pipe.size < _MOST_BYTES)
 
-    async def settle(self) -> None:
-        """Wait until everything is handed on that can be decoded of what came. Errors as for `write`."""
-        await self._until(lambda: self._feed.starved)
+    async def flush(self) -> None:
+        """Wait until all samples are handed on that can be decoded so far. Errors as for `write`."""
+        await self._until(lambda: self._pipe.starved)
 
     async def end(self) -> None:
-        """Say that no more bytes come, and wait until everything is handed on. Errors as for `write`."""
-        self._feed.end()
+        """Mark the end of the audio, and wait until all samples are handed on. Errors as for `write`."""
+        self._pipe.end()
         await self._until(lambda: False)
 
     def close(self) -> None:
-        """Give up what is not decoded."""
-        self._feed.close()
+        """Drop what has not been decoded."""
+        self._pipe.close()
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while True:
             self._changed.clear()
-            if self._trouble is not None:
-                raise self._trouble
+            if self._failure is not None:
+                raise self._failure
             if self._done or reached():
                 return
             await self._changed.wait()
 
-    def _tell(self) -> None:
-        """Wake who waits; from the thread."""
+    def _notify(self) -> None:
+        """Wake the waiting coroutine; called from the thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._changed.set)
 
     def _run(self) -> None:
-        """Decode to the end; the thread."""
+        """Decode to the end; the thread's function."""
         try:
-            if self._feed.wait():
-                with open_audio_file(cast("BinaryIO", self._feed), "stream") as audio:
+            if self._pipe.wait():
+                with open_audio_file(cast("BinaryIO", self._pipe), "stream") as audio:
                     audio.block_seconds = _BLOCK_SECONDS
                     for block in audio:
                         self._ready.append(block)
@@ -94,98 +93,23 @@ class ContainerReader:
                             self._hand_on()
                 self._hand_on()
         except Exception as error:
-            self._trouble = self._trouble or error
+            self._failure = self._failure or error
         finally:
             self._done = True
-            self._tell()
+            self._notify()
 
     def _hand_on(self) -> None:
-        """Hand on what is decoded, and wait until it is taken; in the thread."""
-        if self._ready and self._trouble is None:
+        """Hand on the decoded samples, and wait until they are taken; called in the thread."""
+        if self._ready and self._failure is None:
             samples = np.concatenate(self._ready)
             self._ready.clear()
-            giving = self._given(samples)
+            taking = self._taken(samples)
             try:
-                asyncio.run_coroutine_threadsafe(giving, self._loop).result()
+                asyncio.run_coroutine_threadsafe(taking, self._loop).result()
             except Exception as error:
-                giving.close()  # where the loop has ended
-                self._trouble = error
-                self._feed.close()
+                taking.close()  # it never started if the loop has ended
+                self._failure = error
+                self._pipe.close()
 
-    async def _given(self, samples: Samples) -> None:
+    async def _taken(self, samples: Samples) -> None:
         await self._take(samples)
-
-
-class _Feed(io.RawIOBase):
-    """A file whose bytes come later: one thread reads it, and waits for them; the loop writes it.
-
-    Attributes:
-        size: bytes that wait.
-        starved: the reader waits for more.
-    """
-
-    def __init__(self, before_waiting: Callable[[], None], tell: Callable[[], None]) -> None:
-        super().__init__()
-        self._before_waiting = before_waiting
-        self._tell_writer = tell
-        self._news = threading.Condition()
-        self._pieces: deque[bytes] = deque()
-        self._ended = False
-        self.size = 0
-        self.starved = False
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]  # bytes are all that comes
-        """Add bytes; after the end they are dropped."""
-        with self._news:
-            if data and not self._ended:
-                self._pieces.append(data)
-                self.size += len(data)
-                self.starved = False
-                self._news.notify()
-        return len(data)
-
-    def end(self) -> None:
-        """No more bytes come."""
-        with self._news:
-            self._ended = True
-            self.starved = False
-            self._news.notify()
-
-    def close(self) -> None:
-        """No more bytes come, and those that wait are dropped."""
-        with self._news:
-            self._pieces.clear()
-            self.size = 0
-        self.end()
-
-    def readable(self) -> bool:
-        """It is for reading."""
-        return True
-
-    def wait(self) -> bool:
-        """Wait for the first bytes; False when none ever come."""
-        with self._news:
-            self._wait()
-            return bool(self._pieces)
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Give what is there, at most so many bytes; waits while there is nothing; nothing at the end."""
-        if not self._pieces and not self._ended:
-            self._before_waiting()
-        with self._news:
-            self._wait()
-            if not self._pieces:
-                return b""
-            piece = self._pieces.popleft()
-            if 0 <= size < len(piece):
-                self._pieces.appendleft(piece[size:])
-                piece = piece[:size]
-            self.size -= len(piece)
-        self._tell_writer()
-        return piece
-
-    def _wait(self) -> None:
-        while not self._pieces and not self._ended:
-            self.starved = True
-            self._tell_writer()
-            self._news.wait()

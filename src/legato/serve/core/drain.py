@@ -1,17 +1,17 @@
-"""Ending in good order: nothing new is admitted, and what runs is finished."""
+"""A shutdown in good order: no new work is admitted, and running work is finished."""
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from legato.serve.errors import shutting_down
+from legato.serve.errors import ShuttingDownError
 
 
 class Drain:
-    """Knows the work that is running, and when there may be no more.
+    """Counts the running work, and ends the admission of more.
 
     Attributes:
-        begun: the server is ending.
+        begun: whether the server is shutting down.
     """
 
     def __init__(self) -> None:
@@ -21,31 +21,31 @@ class Drain:
 
     @contextmanager
     def work(self, on_begin: Callable[[], None] | None = None) -> Iterator[None]:
-        """Count what happens inside as running work.
+        """Count the block as running work.
 
         Args:
-            on_begin: is called when draining begins: work that does not end by itself, ends.
+            on_begin: called when draining begins, for work that does not end by itself.
 
         Raises:
-            ApiError: draining has begun.
+            ShuttingDownError: draining has begun.
         """
         if self.begun:
-            raise shutting_down()
-        mark = object()
-        self._running[mark] = on_begin
+            raise ShuttingDownError
+        key = object()
+        self._running[key] = on_begin
         try:
             yield
         finally:
-            del self._running[mark]
+            del self._running[key]
             if not self._running:
                 self._idle.set()
 
     async def finish(self, seconds: float) -> bool:
-        """Begin, and wait until nothing runs any more, at most so long; tells whether nothing does."""
+        """Begin draining, and wait at most `seconds` for the running work; return whether all of it has finished."""
         self.begun = True
-        for tell in list(self._running.values()):
-            if tell is not None:
-                tell()
+        for on_begin in list(self._running.values()):
+            if on_begin is not None:
+                on_begin()
         self._idle.clear()
         if self._running:
             try:

@@ -1,4 +1,4 @@
-"""Responses that are sent bit by bit."""
+"""Responses that are sent piece by piece."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -8,13 +8,19 @@ from starlette.types import Receive, Scope, Send
 
 
 class HoldingResponse(StreamingResponse):
-    """Text that comes bit by bit, and what is held until it is sent, or the client has left."""
+    """A streamed text response that releases resources when it is sent, or when the client disconnects.
+
+    Args:
+        held: the resources.
+        content: the pieces of the text.
+        media_type: the type of the text.
+    """
 
     def __init__(self, held: AsyncExitStack, content: AsyncIterator[str], media_type: str) -> None:
         super().__init__(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         async with self._held:
             await super().__call__(scope, receive, send)

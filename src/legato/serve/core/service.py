@@ -1,4 +1,4 @@
-"""What the interfaces share."""
+"""The parts of a running server that all its protocols share."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,16 @@ from legato.serve.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running server's parts.
+    """The parts of a running server.
 
     Attributes:
-        engine: recognises everything that comes.
+        engine: recognizes all live streams and files.
+        settings: the settings of the server.
+        metrics: counters and gauges.
+        drain: counts the running work.
         live: opens live streams.
-        files: recognises files.
-        settings, metrics, drain: see their modules.
-        started: when it was made, in seconds since 1970.
+        files: recognizes files.
+        started: time of the start, in seconds since 1970.
     """
 
     engine: Engine
@@ -34,6 +36,6 @@ class Service:
 
 
 def service_of(connection: HTTPConnection) -> Service:
-    """Give the service that a request or WebSocket belongs to."""
+    """Return the service that a request or WebSocket belongs to."""
     service: Service = connection.app.state.service
     return service

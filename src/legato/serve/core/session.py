@@ -1,219 +1,177 @@
-"""One client's live stream: bytes in, events out, within limits."""
+"""The live stream of one client: bytes in, events out, within limits."""
 
 import asyncio
 import logging
 import time
 import uuid
-from collections import deque
 from typing import Self
 
 from legato.audio.source import SAMPLE_RATE, Samples
-from legato.decode.phrases import Phrases
 from legato.engine.streams import AsyncEngineStream
-from legato.errors import BusyError, EngineError
-from legato.options import Endpointing
-from legato.serve.core.audio_format import Wire, WireDecoder
-from legato.serve.core.container import Container, ContainerReader
+from legato.errors import EngineError
+from legato.options import StreamOptions
+from legato.serve.core.arrivals import Arrivals
+from legato.serve.core.audio_format import AudioFormat
+from legato.serve.core.audio_input import open_input
+from legato.serve.core.container import Container
+from legato.serve.core.limits import Limits
 from legato.serve.errors import ApiError
-from legato.serve.logs import tell
+from legato.serve.logs import log_event
 from legato.serve.metrics import Metrics
 from legato.serve.settings import Settings
+from legato.streaming.controls import Commit, Control, SetLanguage
 from legato.types import Event, Final, Partial, Segment
 
 logger = logging.getLogger("legato.serve")
 
-#: Audio that a client in real time may have sent ahead: buffers and lost time on the network.
+#: Seconds of audio that a client in real time may have sent ahead, because of buffers and delays in the network.
 _AHEAD_SECONDS = 2.0
 
 
 class Session:
-    """A live stream with a client at its other end; `LiveStreams.open` makes it.
+    """A live stream with its client; `LiveStreams.open` creates it.
 
-    One coroutine may send audio (`hear`, `commit`, `set_language`, `end`), while another takes the events by iterating.
-    The events are `Partial` and `Segment`, and at last a `Final`, which holds no text: a `Segment` has told the rest.
-    Every `commit` is answered by one `Segment` with the reason `commit`, be its text empty, in order.
+    One coroutine may send audio and controls, while another takes the events by iterating. The events are `Partial` and
+    `Segment`, and at last one `Final` without text, because the segments hold all the text. Every `Commit` is answered
+    by one `Segment` with the reason `commit`, in order; its text may be empty.
 
     Attributes:
-        id: names it in the logs.
-        language: as it was asked for.
-        drained: the server has ended it, because it shuts down.
-        finished: its `Final` has come.
+        id: name of the stream in the logs.
+        language: the current language, as requested by the client.
+        drained: whether the server has ended the stream because it shuts down.
+        finished: whether the `Final` was taken.
+        failure: the error that ended the conversation with the client, if there was one.
     """
 
     def __init__(
         self,
         stream: AsyncEngineStream,
-        wire: Wire | Container,
         interface: str,
-        language: str,
-        chunk_ms: int,
+        audio_format: AudioFormat | Container,
+        options: StreamOptions,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
         self.id = uuid.uuid4().hex[:12]
-        self.language = language
+        self.language = options.language
         self.drained = self.finished = False
+        self.failure: Exception | None = None
         self._stream = stream
-        self._decoder = WireDecoder(wire if isinstance(wire, Wire) else Wire())
-        self._container = ContainerReader(self._accept) if isinstance(wire, Container) else None
+        self._format = audio_format
+        self._input = open_input(audio_format, self._take)
         self._interface = interface
-        self._settings = settings
+        self._limits = Limits(settings)
+        self._log_transcripts = settings.log_transcripts
         self._metrics = metrics
-        self._chunk_seconds = chunk_ms / 1000
+        self._chunk_seconds = options.chunk_ms / 1000
         self._opened = time.monotonic()
-        self._samples = 0
+        self._arrivals = Arrivals()
         self._ended = False
-        self._arrivals: deque[tuple[int, float]] = deque()
         self._sending = asyncio.Lock()
         self._ending: asyncio.Task[None] | None = None
 
     @property
-    def heard_seconds(self) -> float:
-        """Seconds of audio that came."""
-        return self._samples / SAMPLE_RATE
+    def accepted_seconds(self) -> float:
+        """Seconds of audio that were accepted."""
+        return self._arrivals.seconds
 
     @property
-    def recognized_seconds(self) -> float:
-        """Seconds of audio that are recognised."""
-        return self._stream.recognized_seconds
-
-    @property
-    def lag(self) -> float:
-        """Seconds of audio that wait to be recognised."""
+    def queued_seconds(self) -> float:
+        """Seconds of audio that wait to be recognized."""
         return self._stream.queued_seconds
 
     @property
-    def behind(self) -> float:
-        """Seconds that the server is late with it; 0 as long as a client that sends faster than it speaks is served."""
-        if self.heard_seconds > time.monotonic() - self._opened + _AHEAD_SECONDS:
+    def lag(self) -> float:
+        """Seconds by which the server is late; 0 if the client sends faster than real time."""
+        if self.accepted_seconds > time.monotonic() - self._opened + _AHEAD_SECONDS:
             return 0.0
-        return max(0.0, self.lag - self._chunk_seconds)
+        return max(0.0, self.queued_seconds - self._chunk_seconds)
 
-    async def hear(self, data: bytes) -> None:
-        """Hear the next bytes of audio; waits while much is queued, so that a client that is too fast is slowed down.
-
-        Once the session is ended, more audio is passed over.
+    async def accept(self, data: bytes) -> None:
+        """Accept the next bytes of audio; wait while the queue is full. After the end, audio is dropped.
 
         Raises:
-            ApiError: the stream is too long, or there was no room for `idle_seconds`.
-            AudioError: samples that are not finite, and the session goes on without them; or bytes of a container that
-                are no audio, and no more can follow.
-            EngineError: the stream failed.
+            StreamTooLongError, TooFastError, EngineError: see `Limits.accept`.
+            AudioError: samples that are not finite, after which the session can continue; or bytes of a container that
+                are not audio, after which it cannot.
+        """
+        async with self._sending:
+            if not self._ended:
+                await self._input.write(data)
+
+    async def apply(self, control: Control) -> None:
+        """Apply a control after all audio that was accepted before it. After the end, it is dropped.
+
+        Compile phrases in a thread before, because thousands of them take a while.
+
+        Raises:
+            LanguageError, PhraseError, LegatoError: see the controls; nothing has changed.
+            StreamTooLongError, TooFastError, AudioError, EngineError: for a `Commit`, as for `accept`.
         """
         async with self._sending:
             if self._ended:
                 return
-            if self._container is not None:
-                await self._container.write(data)
-            else:
-                await self._accept(self._decoder.decode(data))
+            if isinstance(control, Commit):
+                await self._input.flush()
+            self._stream.apply(control)
+            if isinstance(control, SetLanguage):
+                self.language = control.language
 
-    async def commit(self) -> None:
-        """End the segment behind the audio that came; its `Segment` is among the events. Errors as for `hear`."""
+    async def set_audio_format(self, audio_format: AudioFormat | Container) -> None:
+        """Expect audio in another format from now on. Errors as for `accept`."""
         async with self._sending:
-            if not self._ended:
-                if self._container is not None:
-                    await self._container.settle()
-                else:
-                    await self._accept(self._decoder.flush())
-                self._stream.commit()
-
-    def set_language(self, language: str) -> None:
-        """Go on in another language behind the audio that came.
-
-        Raises:
-            LanguageError: the model has no such prompt; nothing changes.
-        """
-        if not self._ended:
-            self._stream.set_language(language)
-            self.language = language
-
-    def set_endpoint(self, rules: Endpointing) -> None:
-        """Go on with other rules for the end of segments behind the audio that came."""
-        if not self._ended:
-            self._stream.set_endpoint(rules)
-
-    def set_phrases(self, phrases: Phrases) -> None:
-        """Go on with other phrases behind the audio that came; thousands should be compiled before, in a thread.
-
-        Raises:
-            PhraseError: the model cannot spell one, or it is empty, or its weight is out of range; nothing changes.
-        """
-        if not self._ended:
-            self._stream.set_phrases(phrases)
-
-    async def set_wire(self, wire: Wire) -> None:
-        """Expect audio in another form from now on. Errors as for `hear`."""
-        async with self._sending:
-            if not self._ended and wire != self._decoder.wire:
-                await self._accept(self._decoder.flush())
-                self._decoder = WireDecoder(wire)
+            if not self._ended and audio_format != self._format:
+                await self._input.end()
+                self._format = audio_format
+                self._input = open_input(audio_format, self._take)
 
     async def end(self) -> None:
-        """Say that no more audio comes; harmless when that was said. The `Final` is the last event."""
+        """End the audio; harmless after the end. The `Final` is the last event. Errors as for `accept`."""
         async with self._sending:
             if self._ended:
                 return
             try:
-                if self._container is not None:
-                    await self._container.end()
-                else:
-                    await self._accept(self._decoder.flush())
+                await self._input.end()
             finally:
                 self._ended = True
                 self._stream.end()
 
     def drain(self) -> None:
-        """End it, because the server shuts down."""
+        """End the audio because the server shuts down."""
         if not self._ended:
             self.drained = True
             self._ending = asyncio.get_running_loop().create_task(self._end_quietly())
 
     def close(self) -> None:
-        """Give it up; harmless when it is done."""
+        """Cancel the stream; harmless after the `Final`."""
         self._ended = True
         if self._ending is not None:
             self._ending.cancel()
-        if self._container is not None:
-            self._container.close()
+        self._input.close()
         self._stream.close()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        """Wait for the next event; ends after the `Final`."""
+        """Wait for the next event; the iteration ends after the `Final`."""
         event = await self._stream.__anext__()
         if isinstance(event, Partial):
-            self._measure(event.time)
+            if (age := self._arrivals.age(event.time)) is not None:
+                self._metrics.latency.labels(self._interface).observe(age)
         elif isinstance(event, Final):
             self.finished = True
-        elif isinstance(event, Segment) and self._settings.log_transcripts:
-            tell("segment", stream=self.id, text=event.text, start=event.start, end=event.end)
+        elif isinstance(event, Segment) and self._log_transcripts:
+            log_event("segment", stream=self.id, text=event.text, start=event.start, end=event.end)
         return event
 
-    async def _accept(self, samples: Samples) -> None:
-        longest = self._settings.max_stream_seconds
-        if self.heard_seconds + len(samples) / SAMPLE_RATE > longest:
-            raise ApiError(413, f"The stream is longer than {longest:g} s, the most that is served.", code="too_long")
-        try:
-            await self._stream.accept(samples, timeout=self._settings.idle_seconds)
-        except BusyError as error:
-            raise ApiError(429, str(error), code="too_fast") from None
-        self._samples += len(samples)
-        self._arrivals.append((self._samples, time.monotonic()))
+    async def _take(self, samples: Samples) -> None:
+        await self._limits.accept(self._stream, samples, self.accepted_seconds)
+        self._arrivals.add(len(samples))
         self._metrics.heard.labels(self._interface).inc(len(samples) / SAMPLE_RATE)
-
-    def _measure(self, seconds: float) -> None:
-        """Note how long ago the audio came that a text needed, which uses that many seconds."""
-        needed = round(seconds * SAMPLE_RATE)
-        while len(self._arrivals) > 1 and self._arrivals[0][0] < needed:
-            self._arrivals.popleft()
-        if self._arrivals:
-            self._metrics.latency.labels(self._interface).observe(time.monotonic() - self._arrivals[0][1])
 
     async def _end_quietly(self) -> None:
         try:
             await self.end()
         except (ApiError, EngineError) as error:
-            logger.warning("stream %s could not be ended: %s", self.id, error)
+            logger.warning("Stream %s could not be ended: %s", self.id, error)

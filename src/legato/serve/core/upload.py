@@ -1,20 +1,29 @@
-"""Forms with a file, read within limits while they arrive.
+"""Uploads, limited while they arrive.
 
-The file goes into a temporary file that has no name, so it is gone with the request, whatever becomes of the process;
-the name that the client gives it is never used for anything.
+A file is stored in a temporary file without a name, so it disappears with the request, even if the process is killed.
+The name that the client gives it is never used.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, TypeVar, cast
 
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from legato.serve.errors import ApiError, busy, logger
+from legato.serve.errors import (
+    ApiError,
+    ClientLeftError,
+    IdleError,
+    InvalidValueError,
+    NoRoomError,
+    SlowUploadError,
+    UploadTooLargeError,
+    logger,
+)
 from legato.serve.settings import Settings
 
 T = TypeVar("T")
@@ -26,35 +35,24 @@ _SPOOLED_BYTES = 1_000_000
 
 @asynccontextmanager
 async def read_form(request: Request, settings: Settings) -> AsyncIterator[FormData]:
-    """Read a multipart form with at most one file; leaving the `async with` block removes it.
+    """Read a multipart form with at most one file, which is removed at the end of the `async with` block.
 
     Raises:
-        ApiError: another type of body, a malformed one, too large, too slow; or the client left.
+        ApiError: another type of body, a malformed body, a limit that is exceeded, or a client that disconnected.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise ApiError(415, "Send the fields as multipart/form-data.", code="unsupported_media_type")
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > settings.max_upload_bytes:
-        raise too_large(settings)
-    parser = MultiPartParser(
-        request.headers,
-        _bounded(request, settings),
-        max_files=1,
-        max_fields=_MAX_FIELDS,
-        max_part_size=_MAX_FIELD_BYTES,
-    )
-    try:
+    with _upload_errors(settings):
+        parser = MultiPartParser(
+            request.headers,
+            _limited(request, settings),
+            max_files=1,
+            max_fields=_MAX_FIELDS,
+            max_part_size=_MAX_FIELD_BYTES,
+        )
         async with asyncio.timeout(settings.max_upload_seconds):
             form = await parser.parse()
-    except TimeoutError:
-        raise _too_slow(settings) from None
-    except MultiPartException as error:
-        raise ApiError(400, f"The form cannot be read: {error.message}", code="invalid_form") from None
-    except ClientDisconnect:
-        raise client_left() from None
-    except OSError as error:
-        raise _no_room(error) from None
     try:
         yield form
     finally:
@@ -63,89 +61,110 @@ async def read_form(request: Request, settings: Settings) -> AsyncIterator[FormD
 
 @asynccontextmanager
 async def read_body(request: Request, settings: Settings) -> AsyncIterator[BinaryIO]:
-    """Read a body that is a file itself; leaving the `async with` block removes it. Errors as for `read_form`."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > settings.max_upload_bytes:
-        raise too_large(settings)
+    """Read a body that is the file itself, which is removed at the end of the `async with` block.
+
+    Raises:
+        ApiError: a limit that is exceeded, or a client that disconnected.
+    """
     with SpooledTemporaryFile(_SPOOLED_BYTES) as file:
-        try:
+        with _upload_errors(settings):
             async with asyncio.timeout(settings.max_upload_seconds):
-                async for piece in _bounded(request, settings):
+                async for piece in _limited(request, settings):
                     await asyncio.to_thread(file.write, piece)
-        except TimeoutError:
-            raise _too_slow(settings) from None
-        except ClientDisconnect:
-            raise client_left() from None
-        except OSError as error:
-            raise _no_room(error) from None
         file.seek(0)
         yield cast("BinaryIO", file)
 
 
-async def _bounded(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
-    """Give the body as it arrives, as long as it is within the limits."""
+async def read_small_body(request: Request, max_bytes: int) -> bytes:
+    """Read a body into memory.
+
+    Raises:
+        ApiError: it has more than `max_bytes`, or the client disconnected.
+    """
+    body = bytearray()
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > max_bytes:
+                raise ApiError(413, f"The body is larger than {max_bytes} bytes, which is the limit.", code="too_large")
+    except ClientDisconnect:
+        raise ClientLeftError from None
+    return bytes(body)
+
+
+def file_of(form: FormData) -> UploadFile:
+    """Return the uploaded file of a form.
+
+    Raises:
+        InvalidValueError: the form has none.
+    """
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise InvalidValueError("file", "is missing: send the audio as a form field with a file name.")
+    return file
+
+
+def texts_of(form: FormData) -> ImmutableMultiDict[str, str]:
+    """Return the text fields of a form."""
+    return ImmutableMultiDict((name, value) for name, value in form.multi_items() if isinstance(value, str))
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """Await work, but cancel it when the client disconnects. The body of the request must have been read.
+
+    Raises:
+        ClientLeftError: the client disconnected.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientLeftError
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+@contextmanager
+def _upload_errors(settings: Settings) -> Iterator[None]:
+    """Turn what can go wrong during an upload into errors for the client."""
+    try:
+        yield
+    except TimeoutError:
+        raise SlowUploadError(settings.max_upload_seconds) from None
+    except MultiPartException as error:
+        raise ApiError(400, f"The form cannot be read: {error.message}", code="invalid_form") from None
+    except ClientDisconnect:
+        raise ClientLeftError from None
+    except OSError as error:
+        logger.error("an upload cannot be stored: %s", error)
+        raise NoRoomError from None
+
+
+async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it arrives, as long as it stays within the limits."""
+    declared = request.headers.get("content-length", "")
     received = 0
+    if declared.isdigit() and int(declared) > settings.max_upload_bytes:
+        raise UploadTooLargeError(settings.max_upload_bytes)
     pieces = request.stream()
     while True:
         try:
             async with asyncio.timeout(settings.idle_seconds):
                 piece = await anext(pieces, None)
         except TimeoutError:
-            raise ApiError(408, f"Nothing came for {settings.idle_seconds:g} s.", code="idle") from None
+            raise IdleError(settings.idle_seconds) from None
         if piece is None:
             return
         received += len(piece)
         if received > settings.max_upload_bytes:
-            raise too_large(settings)
+            raise UploadTooLargeError(settings.max_upload_bytes)
         yield piece
-
-
-def too_large(settings: Settings) -> ApiError:
-    """The request has more bytes than it may."""
-    return ApiError(
-        413,
-        f"The request is larger than {settings.max_upload_bytes} bytes, the most that is accepted. Send a compressed "
-        "file (such as Opus), or parts of it.",
-        code="file_too_large",
-        param="file",
-    )
-
-
-def _too_slow(settings: Settings) -> ApiError:
-    seconds = settings.max_upload_seconds
-    return ApiError(408, f"The request took longer than {seconds:g} s to arrive.", code="too_slow")
-
-
-def _no_room(error: OSError) -> ApiError:
-    logger.error("an upload cannot be kept: %s", error)
-    return busy("The server has no room for the file. Try again later.", "no_room")
-
-
-def client_left() -> ApiError:
-    """Nobody will read the answer."""
-    return ApiError(499, "The client left.", code="client_left")
-
-
-async def gone(request: Request) -> None:
-    """Wait until the client leaves; its body must have been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """Do something, but give it up when the client leaves.
-
-    Raises:
-        ApiError: it left.
-    """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(gone(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise client_left()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)

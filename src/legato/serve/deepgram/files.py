@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import uuid
-from importlib.metadata import version
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from fastapi import APIRouter
@@ -11,16 +11,24 @@ from fastapi.responses import JSONResponse
 from starlette.requests import Request
 
 from legato.errors import LegatoError
-from legato.recognizer import Options
+from legato.serve.core.options import prepare
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.upload import read_body, unless_gone
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import listen_options
-from legato.serve.errors import ApiError, as_api_error
-from legato.serve.logs import tell
+from legato.serve.errors import ApiError, InvalidValueError, UnsupportedError, as_api_error
+from legato.version import __version__
 
 router = APIRouter(prefix="/v1", tags=["transcription"])
 
+_HASHED_BYTES = 1 << 20
+
+_PARAMETERS = (
+    ("language", "Such as `de` or `de-DE`; `multi` or none: detected.", {"type": "string"}),
+    ("detect_language", "Detect the language and return it.", {"type": "boolean"}),
+    ("keyterm", "Names and terms to recognize more readily.", {"type": "array", "items": {"type": "string"}}),
+    ("utterances", "Return segments too.", {"type": "boolean"}),
+)
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -28,12 +36,7 @@ _BODY: dict[str, Any] = {
     },
     "parameters": [
         {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
-        for name, description, schema in (
-            ("language", "Such as `de` or `de-DE`; `multi` or none: detected.", {"type": "string"}),
-            ("detect_language", "Detect it, and tell it.", {"type": "boolean"}),
-            ("keyterm", "What is to be recognised more readily.", {"type": "array", "items": {"type": "string"}}),
-            ("utterances", "Give segments too.", {"type": "boolean"}),
-        )
+        for name, description, schema in _PARAMETERS
     ],
 }
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -44,16 +47,14 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 @router.post(
     "/listen",
     summary="Transcribe a file for a client of Deepgram's",
-    responses={
-        status: {"description": "`err_code` and `err_msg` say what was wrong."} for status in (400, 408, 413, 503)
-    },
+    responses=_ERRORS,
     openapi_extra=_BODY,
 )
 async def listen(request: Request) -> JSONResponse:
-    """Transcribe the audio or video file that is the body, its channels averaged; options are in the query."""
+    """Transcribe the audio or video file in the body, its channels averaged. The options are in the query."""
     service = service_of(request)
     request_id = str(uuid.uuid4())
-    messages = Messages(request_id, service.settings.model, version("legato"), 1)
+    messages = Messages(request_id, service.settings.model, __version__, 1)
     headers = {"dg-request-id": request_id}
     try:
         async with service.files.admit():
@@ -66,30 +67,24 @@ async def listen(request: Request) -> JSONResponse:
 async def _transcribe(request: Request, service: Service, messages: Messages) -> dict[str, object]:
     asked = listen_options(request.query_params)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-        raise ApiError(400, "Nothing is fetched from elsewhere: send the file itself.", code="unsupported")
-    if asked.wire is not None:
-        raise ApiError(
-            400, "encoding: Raw audio is for live streams; send a file that says itself what it is, such as WAV.",
-            code="invalid_value", param="encoding",
-        )  # fmt: skip
-    recognizer = service.engine.recognizer
-    options = Options(
-        language=asked.language or service.settings.language,
-        chunk_ms=service.settings.chunk_ms,
-        phrases=await asyncio.to_thread(recognizer.compile_phrases, asked.phrases),
-    )
-    recognizer.start(**options)  # tells what is wrong before the file has come
-    async with read_body(request, service.settings) as file:
+        raise UnsupportedError("The server fetches nothing from other addresses. Send the file itself.")
+    if asked.audio_format is not None:
+        raise InvalidValueError(
+            "encoding", "Raw audio is for live streams. Send a file that describes itself, such as WAV."
+        )
+    settings = service.settings
+    options = replace(settings.defaults, language=asked.language or settings.language, phrases=asked.phrases)
+    options = await prepare(options, service.engine.recognizer, settings)
+    async with read_body(request, settings) as file:
         digest = await asyncio.to_thread(_digest, file)
-        transcript, _ = await unless_gone(request, service.files.recognise(file, options))
-    said = {"text": transcript.text} if service.settings.log_transcripts else {}
-    tell("file", seconds=round(transcript.duration, 2), language=transcript.language, **said)
-    return messages.file(transcript, digest, utterances=asked.utterances, languages=asked.detects_language)
+        result = await unless_gone(request, service.files.recognize(file, options))
+    return messages.file(result.transcript, digest, utterances=asked.utterances, languages=asked.detects_language)
 
 
 def _digest(file: BinaryIO) -> str:
+    """Return the SHA-256 of a file, and go back to its start."""
     found = hashlib.sha256()
-    while piece := file.read(1 << 20):
+    while piece := file.read(_HASHED_BYTES):
         found.update(piece)
     file.seek(0)
     return found.hexdigest()

@@ -1,4 +1,4 @@
-"""What Deepgram's clients are told: the messages of a connection, as JSON."""
+"""The messages of Deepgram's interface to its clients, as JSON."""
 
 import json
 import unicodedata
@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from legato.serve.errors import ApiError
+from legato.serve.errors import ApiError, TooManyPhrasesError
 from legato.types import Transcript, Word
 
 
@@ -14,10 +14,10 @@ class Messages:
     """Writes the messages of one connection.
 
     Args:
-        request_id: names it.
-        model: the name of the model.
-        version: of the server.
-        channels: that are recognised, each for itself.
+        request_id: name of the connection.
+        model: name of the model.
+        version: version of the server.
+        channels: number of channels that are recognized separately.
     """
 
     def __init__(self, request_id: str, model: str, version: str, channels: int) -> None:
@@ -40,7 +40,7 @@ class Messages:
         speech_final: bool = False,
         from_finalize: bool = False,
     ) -> str:
-        """Give a text with its words; `start` and `end` are seconds of the stream that it was heard in."""
+        """Return a text with its words; it covers the stream from `start` to `end`, in seconds."""
         alternative = {"transcript": text, "confidence": confidence, "words": [_word(word) for word in words]}
         return _json(
             "Results",
@@ -51,39 +51,39 @@ class Messages:
         )  # fmt: skip
 
     def speech_started(self, channel: int, seconds: float) -> str:
-        """Somebody began to speak."""
+        """Return the message that speech began at a position in the stream."""
         return _json("SpeechStarted", channel=[channel, self._channels], timestamp=seconds)
 
     def utterance_end(self, channel: int, seconds: float) -> str:
-        """For long no word came; the last one ended there."""
+        """Return the message that no word has followed the last one, which ended at a position in the stream."""
         return _json("UtteranceEnd", channel=[channel, self._channels], last_word_end=seconds)
 
     def configured(self, keyterms: list[str] | None) -> str:
-        """A `Configure` is in effect."""
+        """Return the message that a `Configure` is in effect."""
         more = {} if keyterms is None else {"keyterms": keyterms}
         return _json("ConfigureSuccess", request_id=self._request_id, **more)
 
     def not_configured(self, error: ApiError) -> str:
-        """A `Configure` was refused."""
-        limit = error.code == "too_many_phrases"
+        """Return the message that a `Configure` was refused."""
+        limit = isinstance(error, TooManyPhrasesError)
         code = "CONFIGURE_KEYTERM_LIMIT_EXCEEDED" if limit else "CONFIGURE_KEYTERMS_NOT_SUPPORTED"
         return _json("ConfigureFailure", request_id=self._request_id, code=code, description=error.message)
 
     def error(self, variant: str, description: str, message: str | None = None) -> str:
-        """Something went wrong, with the client's message if one is to blame."""
+        """Return the message about an error, with the client's message if that caused it."""
         more = {} if message is None else {"message": message[:200]}
         return _json("Error", variant=variant, description=description, **more)
 
     def refusal(self, error: ApiError) -> dict[str, object]:
-        """Give the body of the response to a request that does not become a connection."""
+        """Return the body of the response to a request that is refused."""
         return {"err_code": (error.code or "").upper(), "err_msg": error.message, "request_id": self._request_id}
 
     def file(self, transcript: Transcript, sha256: str, *, utterances: bool, languages: bool) -> dict[str, object]:
-        """Give the body of the response to a file."""
+        """Return the body of the response to a file."""
         words = [_word(word) for word in transcript.words]
-        sure = min((word.confidence for word in transcript.words), default=0.0)
+        confidence = min((word.confidence for word in transcript.words), default=0.0)
         channel: dict[str, object] = {
-            "alternatives": [{"transcript": transcript.text, "confidence": sure, "words": words}]
+            "alternatives": [{"transcript": transcript.text, "confidence": confidence, "words": words}]
         }
         if languages and transcript.language is not None:
             channel["detected_language"] = transcript.language
@@ -99,7 +99,7 @@ class Messages:
         return {"metadata": self._summary(sha256, transcript.duration), "results": results}
 
     def metadata(self, sha256: str, seconds: float) -> str:
-        """Give the last message: what was heard, all in all."""
+        """Return the last message, about all audio that was accepted."""
         return _json("Metadata", **self._summary(sha256, seconds))
 
     def _summary(self, sha256: str, seconds: float) -> dict[str, object]:
@@ -112,13 +112,13 @@ class Messages:
 
 def _word(word: Word) -> dict[str, object]:
     return {
-        "word": _plain(word.text), "start": word.start, "end": word.end, "confidence": word.confidence,
+        "word": _bare(word.text), "start": word.start, "end": word.end, "confidence": word.confidence,
         "punctuated_word": word.text,
     }  # fmt: skip
 
 
-def _plain(text: str) -> str:
-    """Give a word in lower case, without punctuation around it; punctuation alone stays."""
+def _bare(text: str) -> str:
+    """Return a word in lower case and without the punctuation around it; punctuation alone stays."""
     letters = [n for n, character in enumerate(text) if not unicodedata.category(character).startswith("P")]
     return text[letters[0] : letters[-1] + 1].lower() if letters else text
 

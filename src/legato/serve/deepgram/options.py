@@ -1,29 +1,32 @@
-"""What a client of Deepgram's interface asks for in the query of `/v1/listen`.
+"""The options of Deepgram's interface, from the query of `/v1/listen`.
 
-What would change the result and is not done here is refused; what only tunes Deepgram's own models is passed over.
+Options are refused if they would change the result and are not supported. Options that only tune Deepgram's own models
+are ignored.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.datastructures import QueryParams
 
 from legato.decode.phrases import Phrase
-from legato.options import Endpointing
-from legato.serve.core.audio_format import Encoding, Wire
-from legato.serve.errors import ApiError
+from legato.model.languages import AUTO
+from legato.options import Endpointing, StreamOptions
+from legato.serve.core.audio_format import AudioFormat, Encoding
+from legato.serve.core.fields import parse_flag, parse_number
+from legato.serve.errors import InvalidValueError
 
 _ENCODINGS: dict[str, Encoding] = {"linear16": "pcm16", "mulaw": "mulaw", "alaw": "alaw"}
+#: Encodings in Deepgram's words that are containers for us.
 _CONTAINERS = frozenset({"ogg-opus", "flac"})
-"""What Deepgram calls encodings, and says itself what it is, as containers without an encoding do."""
 _REFUSED = {
-    "callback": "results are sent to nobody but the client",
-    "diarize": "speakers are not told apart; several channels are, with multichannel=true",
-    "diarize_model": "speakers are not told apart; several channels are, with multichannel=true",
-    "redact": "nothing is taken out of the text",
-    "profanity_filter": "nothing is taken out of the text",
+    "callback": "results are sent to the client only",
+    "diarize": "speakers are not distinguished; channels are, with multichannel=true",
+    "diarize_model": "speakers are not distinguished; channels are, with multichannel=true",
+    "redact": "nothing is removed from the text",
+    "profanity_filter": "nothing is removed from the text",
     "replace": "words are not replaced",
-    "search": "nothing is searched for",
+    "search": "the text is not searched",
     "detect_entities": "entities are not detected",
     "summarize": "there is only a transcript",
     "sentiment": "there is only a transcript",
@@ -32,9 +35,11 @@ _REFUSED = {
     "translate": "there is only a transcript",
 }
 _AUTO = frozenset({"multi", "auto"})
+#: Seconds of silence that end a segment, by default and at least. Between any two words there are quiet frames.
 _ENDPOINTING = 0.5
 _SHORTEST = 0.3
 _SHORTEST_UTTERANCE_END = 1.0
+_SHORTEST_REST = 0.08
 _LONGEST = 20.0
 
 
@@ -43,19 +48,19 @@ class ListenOptions:
     """The options of a connection.
 
     Attributes:
-        wire: how the audio comes; None: in a container that says it itself.
-        multichannel: every channel is recognised for itself.
-        language: as asked for, or `auto`; None leaves it to the server.
-        interim: results that are not final are wanted.
-        endpointing: seconds of silence behind which speech is final; None: it is not looked for.
-        utterance_end: seconds without a word behind which an `UtteranceEnd` is sent; None: none is.
-        vad_events: a `SpeechStarted` is wanted.
-        phrases: what is to be recognised more readily.
-        detects_language: the language that was found is wanted, of a file.
-        utterances: segments are wanted, of a file.
+        audio_format: format of raw audio; None for audio in a container.
+        multichannel: whether every channel is recognized separately.
+        language: requested language, or `auto`; None leaves it to the server.
+        interim: whether results that are not final are sent.
+        endpointing: seconds of silence after which speech is final; None if silence is ignored.
+        utterance_end: seconds without a word after which an `UtteranceEnd` is sent; None for no such message.
+        vad_events: whether a `SpeechStarted` is sent.
+        phrases: phrases to recognize more readily.
+        detects_language: whether the response to a file contains the detected language.
+        utterances: whether the response to a file contains segments.
     """
 
-    wire: Wire | None
+    audio_format: AudioFormat | None
     multichannel: bool
     language: str | None
     interim: bool
@@ -68,22 +73,27 @@ class ListenOptions:
 
     @property
     def ends_with_speech(self) -> bool:
-        """Whether a pause that ends a segment is long enough for an `UtteranceEnd` too."""
-        return self.utterance_end is not None and self._pause >= self.utterance_end
+        """Whether the silence that ends a segment is long enough for an `UtteranceEnd` too."""
+        return self.utterance_end is not None and self._silence >= self.utterance_end
 
     @property
-    def rules(self) -> Endpointing:
-        """When a segment of the stream ends.
+    def endpoint(self) -> Endpointing:
+        """The endpoint rules of the stream.
 
-        An `UtteranceEnd` that comes later than the end of a segment is the end of an empty segment behind it.
+        An `UtteranceEnd` that comes later than the end of a segment is the end of an empty segment after it.
         """
         rest = math.inf if self.utterance_end is None else self.utterance_end
         if self.endpointing is not None:
-            rest = max(0.08, rest - self.endpointing)
-        return Endpointing(after_speech=self._pause, without_speech=rest, longest=_LONGEST)
+            rest = max(_SHORTEST_REST, rest - self.endpointing)
+        return Endpointing(after_speech=self._silence, without_speech=rest, longest=_LONGEST)
+
+    def stream_options(self, defaults: StreamOptions) -> StreamOptions:
+        """Return the options of a live stream, given those of the server."""
+        language = defaults.language if self.language is None else self.language
+        return replace(defaults, language=language, endpoint=self.endpoint, phrases=self.phrases)
 
     @property
-    def _pause(self) -> float:
+    def _silence(self) -> float:
         if self.endpointing is not None:
             return self.endpointing
         return math.inf if self.utterance_end is None else self.utterance_end
@@ -93,24 +103,25 @@ def listen_options(query: QueryParams) -> ListenOptions:
     """Read the query.
 
     Raises:
-        ApiError: an option is wrong, or asks for what is not done here.
+        InvalidValueError: an option is wrong, or is not supported.
     """
     for name, reason in _REFUSED.items():
         if any(value.lower() not in {"", "false", "0"} for value in query.getlist(name)):
-            raise _wrong(name, f"Not done here: {reason}. Leave it out.")
-    wire = _wire(query)
+            raise InvalidValueError(name, f"This option is not supported: {reason}. Omit it.")
+    audio_format = _audio_format(query)
     multichannel = _flag(query, "multichannel")
-    if multichannel and wire is None:
-        raise _wrong("multichannel", "It needs raw audio, with an encoding; the channels of a container are averaged.")
+    if multichannel and audio_format is None:
+        problem = "It needs raw audio, with an encoding; the channels of a container are averaged."
+        raise InvalidValueError("multichannel", problem)
     language = query.get("language") or None
     detects_language = _flag(query, "detect_language")
     if detects_language or (language is not None and language.lower() in _AUTO):
-        language = "auto"
+        language = AUTO
     utterance_end = None
-    if query.get("utterance_end_ms"):
-        utterance_end = max(_SHORTEST_UTTERANCE_END, _number(query, "utterance_end_ms", 0, 60_000) / 1000)
+    if value := query.get("utterance_end_ms"):
+        utterance_end = max(_SHORTEST_UTTERANCE_END, parse_number(value, 0, 60_000, "utterance_end_ms") / 1000)
     return ListenOptions(
-        wire=wire,
+        audio_format=audio_format,
         multichannel=multichannel,
         language=language,
         interim=_flag(query, "interim_results"),
@@ -123,34 +134,33 @@ def listen_options(query: QueryParams) -> ListenOptions:
     )
 
 
-def _wire(query: QueryParams) -> Wire | None:
+def _audio_format(query: QueryParams) -> AudioFormat | None:
     name = query.get("encoding")
-    channels = round(_number(query, "channels", 1, 16, default=1))
+    channels = round(parse_number(query.get("channels") or "1", 1, 16, "channels"))
     if not name or name.lower() in _CONTAINERS:
         return None
     encoding = _ENCODINGS.get(name.lower())
     if encoding is None:
-        known = ", ".join(_ENCODINGS)
-        raise _wrong(
-            "encoding", f"Unknown: {known} are understood, and containers (Ogg, WebM, WAV) without an encoding."
-        )
-    if not query.get("sample_rate"):
-        raise _wrong("sample_rate", "It must be given with the encoding.")
-    return Wire(encoding, round(_number(query, "sample_rate", 4000, 192_000)), channels)
+        problem = f"It is not known. Use {', '.join(_ENCODINGS)}, or a container (Ogg, WebM, WAV) without an encoding."
+        raise InvalidValueError("encoding", problem)
+    rate = query.get("sample_rate")
+    if not rate:
+        raise InvalidValueError("sample_rate", "It must be given with the encoding.")
+    return AudioFormat(encoding, round(parse_number(rate, 4000, 192_000, "sample_rate")), channels)
 
 
 def _endpointing(query: QueryParams) -> float | None:
-    """Seconds; silence here is frames without text, of which there are some between any two words."""
+    """Return the seconds of silence after which speech is final."""
     value = query.get("endpointing", "").lower()
     if value == "false":
         return None
     if value in {"", "true"}:
         return _ENDPOINTING
-    return max(_SHORTEST, _number(query, "endpointing", 0, 60_000) / 1000)
+    return max(_SHORTEST, parse_number(value, 0, 60_000, "endpointing") / 1000)
 
 
 def _keywords(values: list[str]) -> list[Phrase]:
-    """Words, without Deepgram's intensifiers (`word:2`); those that are to be heard less are left out."""
+    """Return words without Deepgram's intensifiers (`word:2`), except those to be recognized less readily."""
     found: list[Phrase] = []
     for value in values:
         word, colon, factor = value.rpartition(":")
@@ -165,24 +175,4 @@ def _keywords(values: list[str]) -> list[Phrase]:
 
 
 def _flag(query: QueryParams, name: str) -> bool:
-    value = query.get(name, "").lower()
-    if value not in {"", "true", "false", "1", "0"}:
-        raise _wrong(name, "It must be true or false.")
-    return value in {"true", "1"}
-
-
-def _number(query: QueryParams, name: str, least: float, most: float, default: float | None = None) -> float:
-    given = query.get(name)
-    if not given and default is not None:
-        return default
-    try:
-        value = float(given or "")
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most:
-        raise _wrong(name, f"It must be a number from {least:g} to {most:g}.")
-    return value
-
-
-def _wrong(name: str, message: str) -> ApiError:
-    return ApiError(400, f"{name}: {message}", code="invalid_value", param=name)
+    return parse_flag(query.get(name, ""), name)

@@ -1,4 +1,4 @@
-"""Segments that a client has, written as subtitles, text or tables: the same writers as for files."""
+"""Writes the segments of a client as subtitles, text or tables, with the same writers as for files."""
 
 import asyncio
 from typing import Annotated, Any
@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from legato.serve.core.service import service_of
+from legato.serve.core.upload import read_small_body
 from legato.serve.errors import ApiError, ErrorBody
 from legato.serve.native.messages import checked
 from legato.streaming.collect import join_segments
@@ -17,7 +18,7 @@ from legato.types import Reason, Segment, Transcript, Word
 
 router = APIRouter(prefix="/v1/formats", tags=["Legato"])
 
-_MAX_BYTES = 20_000_000  # more than a day of speech
+_MAX_BYTES = 20_000_000  # segments of more than a day of speech
 _MEDIA_TYPES = {
     "json": "application/json",
     "jsonl": "application/jsonl",
@@ -42,7 +43,7 @@ class GivenWord(BaseModel):
 
 
 class GivenSegment(BaseModel):
-    """A `segment` event; its `type` and `file` may be left out."""
+    """A `segment` event; its `type` and `file` may be omitted."""
 
     model_config = _FINITE
 
@@ -56,18 +57,18 @@ class GivenSegment(BaseModel):
 
 
 class Given(BaseModel):
-    """Segments in order of time.
+    """The segments to write.
 
     Attributes:
-        segments: the events.
-        file: name of the audio, for the formats that say it.
+        segments: the events, in order of time.
+        file: name of the audio, for the formats that contain it.
     """
 
     segments: list[GivenSegment]
     file: str | None = None
 
     def transcript(self) -> Transcript:
-        """Join them."""
+        """Return the segments as a transcript."""
         segments = [
             Segment(
                 each.text, each.start, each.end, each.language, (),
@@ -80,7 +81,7 @@ class Given(BaseModel):
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """Give a schema with its definitions in their places, for a description that has its own place for them."""
+    """Return a schema with its definitions in place of the references to them."""
     if isinstance(schema, list):
         return [_inlined(each, definitions) for each in schema]
     if not isinstance(schema, dict):
@@ -99,9 +100,9 @@ _SCHEMA = _inlined(Given.model_json_schema(), Given.model_json_schema()["$defs"]
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {}}, "description": "The text of the file."},
-        400: {"description": "These are no segments.", "model": ErrorBody},
-        404: {"description": "There is no such format.", "model": ErrorBody},
-        413: {"description": "Too large.", "model": ErrorBody},
+        400: {"description": "The body does not hold segments.", "model": ErrorBody},
+        404: {"description": "The format is unknown.", "model": ErrorBody},
+        413: {"description": "The body is too large.", "model": ErrorBody},
     },
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}},
 )
@@ -109,26 +110,13 @@ async def write(name: str, request: Request) -> Response:
     """Write the `segment` events of a stream as srt, vtt, txt, json, jsonl, tsv, ctm or words."""
     writer = WRITERS.get(name)
     if writer is None:
-        raise ApiError(404, f"There is no format {name[:100]!r}: one of {', '.join(WRITERS)} can be had.", param="name")
-    body = await _read(request)
+        raise ApiError(404, f"The format {name[:100]!r} is unknown. Use one of {', '.join(WRITERS)}.", param="name")
+    body = await read_small_body(request, _MAX_BYTES)
     model = service_of(request).settings.model
 
     def run() -> str:
         given = checked(Given.model_validate_json, body)
         return writer(given.transcript(), model=model, file=given.file)
 
-    text = await asyncio.to_thread(run)  # a day of speech takes a while
+    text = await asyncio.to_thread(run)  # the segments of a day take a while
     return Response(text, media_type=_MEDIA_TYPES.get(name, "text/plain"))
-
-
-async def _read(request: Request) -> bytes:
-    """Read the body, as far as it may go."""
-    body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > _MAX_BYTES:
-                raise ApiError(413, f"More than {_MAX_BYTES} bytes of segments are not written.", code="too_large")
-    except ClientDisconnect:
-        raise ApiError(499, "The client left.", code="client_left") from None
-    return bytes(body)

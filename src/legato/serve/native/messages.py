@@ -1,14 +1,15 @@
-"""What our own interface says, in both directions: a JSON object a message."""
+"""The messages of the native protocol, in both directions: one JSON object per message."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import ImmutableMultiDict
 
-from legato.options import Endpointing
-from legato.recognizer import Options
-from legato.serve.core.audio_format import Encoding, Wire
+from legato.options import Endpointing, StreamOptions
+from legato.serve.core.audio_format import AudioFormat, Encoding
+from legato.serve.core.options import check_phrases
 from legato.serve.errors import ApiError, as_api_error
 from legato.serve.settings import Settings
 from legato.text.formats import event_as_dict, json_line
@@ -23,13 +24,13 @@ _Asked = TypeVar("_Asked", bound="Asked")
 
 
 class Asked(BaseModel):
-    """How something is to be recognised; everything has a default.
+    """The options of a live stream or a file; all have a default.
 
     Attributes:
-        language: `auto`, or a name that the model has.
-        chunk_ms: how far ahead the model may look.
-        endpoint: end segments at pauses of so many seconds; true for 1, false for none.
-        phrases: that are likely to be said, each with its weight if that is to be another than usual.
+        language: a locale or language code, or `auto`.
+        chunk_ms: milliseconds of audio that the model sees at once.
+        endpoint: seconds of silence after speech that end a segment; true for 1 s, false for no endpoints.
+        phrases: phrases to recognize more readily, each a text or a pair of a text and its weight.
     """
 
     model_config = _STRICT
@@ -39,31 +40,29 @@ class Asked(BaseModel):
     endpoint: bool | Annotated[float, Field(gt=0)] = True
     phrases: list[str | tuple[str, float]] = []
 
-    def options(self, settings: Settings) -> Options:
-        """Give it as the engine takes it.
+    def options(self, settings: Settings) -> StreamOptions:
+        """Return the options of the stream, with the defaults of the settings.
 
         Raises:
-            ApiError: there are too many phrases.
+            TooManyPhrasesError: there are more phrases than the settings allow.
         """
-        if len(self.phrases) > settings.max_phrases:
-            message = f"{len(self.phrases)} phrases: at most {settings.max_phrases} can be given."
-            raise ApiError(400, message, code="too_many_phrases", param="phrases")
+        check_phrases(self.phrases, settings, "phrases")
         endpoint = None
         if self.endpoint is not False:
             endpoint = Endpointing() if self.endpoint is True else Endpointing(after_speech=self.endpoint)
-        return {
-            "language": self.language or settings.language,
-            "chunk_ms": settings.chunk_ms if self.chunk_ms is None else self.chunk_ms,
-            "phrases": self.phrases,
-            "endpoint": endpoint,
-        }
+        options = replace(settings.defaults, endpoint=endpoint, phrases=self.phrases)
+        if self.language:
+            options = replace(options, language=self.language)
+        return options if self.chunk_ms is None else replace(options, chunk_ms=self.chunk_ms)
 
 
 class Start(Asked):
     """The first message of a live stream.
 
     Attributes:
-        encoding, sample_rate, channels: of its audio; several channels are averaged.
+        encoding: encoding of the audio.
+        sample_rate: sample rate in Hz.
+        channels: number of channels, which are averaged.
     """
 
     type: Literal["start"] = "start"
@@ -71,42 +70,42 @@ class Start(Asked):
     sample_rate: int = 16_000
     channels: int = 1
 
-    def wire(self) -> Wire:
-        """Give what the audio is like.
+    def audio_format(self) -> AudioFormat:
+        """Return the format of the audio.
 
         Raises:
-            ApiError: no such audio is understood.
+            ApiError: a number is out of range.
         """
         try:
-            return Wire(_ENCODINGS[self.encoding], self.sample_rate, self.channels)
+            return AudioFormat(_ENCODINGS[self.encoding], self.sample_rate, self.channels)
         except ValueError as error:
             raise ApiError(400, str(error), code="invalid_value") from None
 
 
-class Commit(BaseModel):
-    """End the segment here; always answered by one."""
+class CommitMessage(BaseModel):
+    """Close the current segment; always answered by one."""
 
     model_config = _STRICT
     type: Literal["commit"]
 
 
-class Language(BaseModel):
-    """Go on in another language."""
+class LanguageMessage(BaseModel):
+    """Continue in another language."""
 
     model_config = _STRICT
     type: Literal["language"]
     language: str
 
 
-class End(BaseModel):
-    """No more audio comes."""
+class EndMessage(BaseModel):
+    """End the audio."""
 
     model_config = _STRICT
     type: Literal["end"]
 
 
-Message = Annotated[Commit | Language | End, Field(discriminator="type")]
-_MESSAGE: TypeAdapter[Commit | Language | End] = TypeAdapter(Message)
+Message = CommitMessage | LanguageMessage | EndMessage
+_MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 
 def read_start(text: str | bytes) -> Start:
@@ -114,22 +113,22 @@ def read_start(text: str | bytes) -> Start:
     return checked(Start.model_validate_json, text)
 
 
-def read_message(text: str | bytes) -> Commit | Language | End:
+def read_message(text: str | bytes) -> Message:
     """Read a later message. Errors as for `checked`."""
     return checked(_MESSAGE.validate_json, text)
 
 
 def read_fields(fields: ImmutableMultiDict[str, str], kind: type[_Asked]) -> _Asked:
-    """Read the options in a query or a form, where `phrases` may come several times. Errors as for `checked`."""
-    many = {"phrases": fields.getlist("phrases")} if "phrases" in fields else {}
-    return checked(kind.model_validate, {**fields, **many})
+    """Read the options of a query or a form, where `phrases` may occur several times. Errors as for `checked`."""
+    several = {"phrases": fields.getlist("phrases")} if "phrases" in fields else {}
+    return checked(kind.model_validate, {**fields, **several})
 
 
 def checked(read: Callable[[_Given], _Read], given: _Given) -> _Read:
-    """Give what a reader of pydantic's makes of something.
+    """Return what a validator of pydantic makes of a value.
 
     Raises:
-        ApiError: it is not of the form; which field, and why.
+        ApiError: the value is not valid; the message says which field, and why.
     """
     try:
         return read(given)
@@ -140,14 +139,14 @@ def checked(read: Callable[[_Given], _Read], given: _Given) -> _Read:
         raise ApiError(400, message, code="invalid_value", param=name or None) from None
 
 
-def event_line(event: Event, settings: Settings, told: Sequence[str] = (), warnings: Sequence[str] = ()) -> str:
-    """Give an event as JSON on a line.
+def event_line(event: Event, settings: Settings, texts: Sequence[str] = (), warnings: Sequence[str] = ()) -> str:
+    """Return an event as a line of JSON.
 
     Args:
-        event: of a stream with segments.
-        settings: they name the model.
-        told: for a `Final`: texts of the segments that it does not hold.
-        warnings: for a `Final`: what is wrong with the audio.
+        event: event of a stream with segments.
+        settings: have the name of the model.
+        texts: texts of the segments before a `Final`, which does not hold them.
+        warnings: what is wrong with the audio, for a `Final`.
     """
     if not isinstance(event, Final):
         return json_line(event_as_dict(event))
@@ -157,11 +156,11 @@ def event_line(event: Event, settings: Settings, told: Sequence[str] = (), warni
         "model": settings.model,
         "language": rest.language,
         "duration": round(rest.duration, 3),
-        "text": join_texts([*told, rest.text]),
+        "text": join_texts([*texts, rest.text]),
     }
     return json_line({**final, "warnings": list(warnings)} if warnings else final)
 
 
 def error_line(error: Exception) -> str:
-    """Give an error as JSON on a line."""
+    """Return an error as a line of JSON."""
     return json_line({"type": "error", **as_api_error(error).as_dict()})

@@ -1,4 +1,4 @@
-"""OpenAI's list of models: the one that is served."""
+"""OpenAI's list of models, which has one entry: the model that is served."""
 
 from typing import Literal
 
@@ -7,13 +7,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from legato.serve.core.service import service_of
-from legato.serve.errors import ApiError, ErrorBody
+from legato.serve.errors import ErrorBody, ModelNotFoundError
 from legato.serve.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
+#: Names that clients have built in; each means the model that is served.
 ALIASES = frozenset({"whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"})
-"""Names that clients have built in: they mean the model that is served too."""
 
 
 class Model(BaseModel):
@@ -33,25 +33,22 @@ class ModelList(BaseModel):
 
 
 def check_model(name: str, settings: Settings) -> str:
-    """Give the name of the model that a client means. No request ever makes the server load another one.
+    """Return the name of the model that a client means. No request makes the server load another model.
 
     Raises:
-        ApiError: it means another one.
+        ModelNotFoundError: the client means another model.
     """
     if name != settings.model and name not in ALIASES:
-        raise ApiError(
-            404,
-            f"The model {name[:100]!r} is not served here. Ask for {settings.model!r}, or one of "
-            f"{', '.join(sorted(ALIASES))}, which mean the same.",
-            code="model_not_found",
-            param="model",
+        raise ModelNotFoundError(
+            f"The model {name[:100]!r} is not served. Ask for {settings.model!r}, or for one of "
+            f"{', '.join(sorted(ALIASES))}, which mean the same."
         )
     return settings.model
 
 
 @router.get("/models", summary="List the model")
 def list_models(request: Request) -> ModelList:
-    """Name the model that the server has loaded."""
+    """Return the model that the server has loaded."""
     service = service_of(request)
     return ModelList(data=[Model(id=service.settings.model, created=service.started)])
 
@@ -59,10 +56,10 @@ def list_models(request: Request) -> ModelList:
 @router.get(
     "/models/{name:path}",
     summary="Describe the model",
-    responses={404: {"description": "Not served here.", "model": ErrorBody}},
+    responses={404: {"description": "The model is not served.", "model": ErrorBody}},
 )
 def get_model(name: str, request: Request) -> Model:
-    """Describe the model under its name, or under one that means the same."""
+    """Return the model under its own name, or under a name that means the same."""
     service = service_of(request)
     check_model(name, service.settings)
     return Model(id=name, created=service.started)

@@ -1,10 +1,10 @@
-"""Phrases that clients send in a prompt."""
+"""The phrases in a prompt."""
 
 import re
 
-_BORDERS = re.compile(r"[,;\n\r，、；]")
+_SEPARATORS = re.compile(r"[,;\n\r，、；]")
 
 
 def split_prompt(prompt: str) -> list[str]:
-    """Cut a prompt into phrases: what stands between commas, semicolons and line ends, as in `Legato, ONNX Runtime`."""
-    return [piece.strip() for piece in _BORDERS.split(prompt) if piece.strip()]
+    """Split a prompt at commas, semicolons and line ends into phrases, as in `Legato, ONNX Runtime`."""
+    return [piece.strip() for piece in _SEPARATORS.split(prompt) if piece.strip()]

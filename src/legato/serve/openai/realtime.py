@@ -1,159 +1,127 @@
-"""OpenAI's Realtime interface for transcription: `/v1/realtime`, in its present shape and in that of its beta.
+"""OpenAI's Realtime interface for transcription: `/v1/realtime`, as of today and as in its beta.
 
-The audio is recognised while it comes. So the `delta` events of an item come from its first word on, before the item is
-committed, and `completed` closely behind the commit. One task alone tells what became of the audio, in its order:
-
-    [speech_started] delta... [speech_stopped] committed, item, completed
-
-Every `commit` and `clear` is answered: by these, or by an error.
+The audio is recognized while it arrives. Every `commit` and `clear` is answered: by messages about an item (see
+`realtime_items`), or by an error.
 """
 
-import asyncio
 import base64
 import binascii
-import itertools
-import json
-import logging
-import uuid
-from collections import deque
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
 from fastapi import APIRouter
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from legato.errors import EngineError, LegatoError
-from legato.recognizer import Options
-from legato.serve.auth import refuse, subprotocol_for
+from legato.serve.auth import refuse
+from legato.serve.core.conversation import Conversation
+from legato.serve.core.options import compile_phrases
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.session import Session
-from legato.serve.core.sockets import converse, part, receive, send
-from legato.serve.errors import ApiError, as_api_error, shutting_down
+from legato.serve.core.websocket import WebSocketConnection
+from legato.serve.errors import ApiError, ClientLeftError, StreamEndError, as_api_error
 from legato.serve.openai.realtime_config import RealtimeConfig
-from legato.types import Partial, Segment
+from legato.serve.openai.realtime_items import Items, Request
+from legato.serve.openai.realtime_messages import Messages, read_message
+from legato.serve.openai.realtime_update import updated
+from legato.streaming.controls import Commit, SetEndpoint, SetLanguage, SetPhrases
+from legato.types import Event, Final
 
-logger = logging.getLogger("legato.serve")
 router = APIRouter()
 
-_INTERFACE = "realtime"
 _BETA_PROTOCOL = "openai-beta.realtime-v1"
 _MAX_EVENT_ID = 512
-_ENDING = frozenset({"too_long", "too_fast", "slow_reader"})
-"""Codes of errors behind which a session does not go on."""
 
 
 @router.websocket("/v1/realtime")
 async def realtime(websocket: WebSocket) -> None:
-    """OpenAI's Realtime interface for transcription, as of today or (`OpenAI-Beta: realtime=v1`) as in its beta.
+    """Serve OpenAI's Realtime interface for transcription, as of today or (`OpenAI-Beta: realtime=v1`) as in its beta.
 
-    Understood are `session.update` and `transcription_session.update`, `input_audio_buffer.append`, `.commit` and
-    `.clear`. 16-bit PCM of 24 or 16 kHz, or G.711.
+    Messages are `session.update` and `transcription_session.update`, `input_audio_buffer.append`, `.commit` and
+    `.clear`. Audio is 16-bit PCM at 24 or 16 kHz, or G.711.
     """
     service = service_of(websocket)
     config = RealtimeConfig(model=websocket.query_params.get("model") or service.settings.model)
+    options = replace(service.settings.defaults, endpoint=config.endpoint)
     try:
-        async with service.live.open(_INTERFACE, config.wire, Options(endpoint=config.rules)) as session:
-            await Conversation(websocket, service, session, config).run()
-    except ApiError as error:
-        if websocket.application_state is WebSocketState.CONNECTING:
-            await refuse(websocket.scope, websocket.receive, websocket.send, error)
+        async with service.live.open("realtime", config.audio_format, options) as session:
+            await RealtimeConversation(websocket, service, session, config).run()
+    except ApiError as error:  # the stream could not be opened
+        await refuse(websocket.scope, websocket.receive, websocket.send, error)
 
 
-class Conversation:
+class RealtimeConversation(Conversation[str | bytes, str]):
     """One client and its session."""
 
+    finishes_after_error = True
+
     def __init__(self, websocket: WebSocket, service: Service, session: Session, config: RealtimeConfig) -> None:
-        self._websocket = websocket
+        self._socket = WebSocketConnection(websocket, service.settings)
+        super().__init__(self._socket, [session])
+        offered: list[str] = list(websocket.scope.get("subprotocols") or [])
+        beta = "realtime=v1" in websocket.headers.get("openai-beta", "") or _BETA_PROTOCOL in offered
+        self._transcribes = websocket.query_params.get("intent") == "transcription"
         self._service = service
         self._session = session
         self._config = config
-        self._identifier = f"sess_{uuid.uuid4().hex[:20]}"
-        self._numbers = itertools.count(1)
-        asked = websocket.headers.get("openai-beta", "")
-        offered: list[str] = list(websocket.scope.get("subprotocols") or [])
-        self._beta = "realtime=v1" in asked or _BETA_PROTOCOL in offered
-        self._writing = asyncio.Lock()
-        # What the client asked for and the stream has not answered yet, in order, with the client's event ids.
-        self._marks: deque[tuple[Literal["commit", "clear"], str | None]] = deque()
-        self._filled = False  # audio came since the last of them
-        self._trouble: ApiError | None = None
-        self._last_item: str | None = None
-        self._begin_turn()
+        self._messages = Messages(beta=beta)
+        self._items = Items(self._messages)
+        self._filled = False  # whether audio came after the last commit or clear
 
-    async def run(self) -> None:
-        """Speak with the client until one of both is done.
+    async def greet(self) -> None:
+        """Accept the socket, and send the configuration."""
+        await self._socket.accept("realtime")
+        old_type = self._messages.beta and self._transcribes
+        await self.connection.send(self._messages.session("created", self._config, old_type=old_type))
 
-        Raises:
-            ApiError: it did not end well; the client knows.
-        """
-        try:
-            await self._websocket.accept(subprotocol_for(self._websocket, "realtime"))
-            await self._tell_session("created")
-            await converse(self._session, self._read(), self._write())
-        except WebSocketDisconnect:
-            return
-        except Exception as error:
-            self._trouble = as_api_error(error)
-            if self._trouble.status >= 500:
-                logger.exception("A conversation failed")
-                await self._fail_item(self._trouble)
-        trouble = self._trouble
-        if trouble is None:  # only a server that ends comes here by itself
-            await part(self._websocket, 1001, "The server is shutting down.")
-            return
-        await part(self._websocket, trouble.close_code, trouble.code or "", self._error_event(trouble, None))
-        raise trouble
-
-    # From the client
-
-    async def _read(self) -> None:
-        """Obey the client's messages; what was heard before a fatal error is recognised all the same."""
-        try:
-            while True:
-                async with self._writing:  # a client that does not read is not heard either
-                    pass
-                await self._handle(await receive(self._websocket, self._service.settings.idle_seconds))
-        except ApiError as error:
-            if error.code == "slow_reader":  # nobody reads what could still be told
-                raise
-            self._trouble = error
-
-    async def _handle(self, message: str | bytes) -> None:
+    async def obey(self, message: str | bytes) -> bool:
+        """Answer a message; an error harms nothing unless it ends the stream."""
         event_id = None
         try:
-            event = _parse(message)
+            event = read_message(message)
             found = event.get("event_id")
             event_id = found[:_MAX_EVENT_ID] if isinstance(found, str) else None
             await self._obey(event, event_id)
+        except (StreamEndError, ClientLeftError, EngineError):
+            raise
         except (ApiError, LegatoError) as error:
-            told = as_api_error(error)
-            if isinstance(error, EngineError) or told.code in _ENDING:
-                raise
-            await self._send_text(self._error_event(told, event_id))
+            await self.connection.send(self._messages.error(as_api_error(error), event_id))
+        return True
+
+    async def tell(self, event: Event, channel: int) -> None:
+        """Send the messages about the items of the session."""
+        for text in self._items.messages(event, self._config.turns):
+            await self.connection.send(text)
+        if isinstance(event, Final):
+            while (refusal := self._items.refusal()) is not None:  # the server had begun to shut down
+                await self.connection.send(refusal)
+
+    def report(self, error: ApiError) -> Sequence[str]:
+        """Return an error; a fault of the server fails the open item too."""
+        failed = [self._messages.failed(self._items.open_id, error)] if error.status >= 500 else []
+        return [*failed, self._messages.error(error)]
 
     async def _obey(self, event: dict[str, object], event_id: str | None) -> None:
-        kind = event.get("type")
-        if not isinstance(kind, str):
-            raise ApiError(400, "The message has no type.", code="unknown_event", param="type")
-        if kind == "input_audio_buffer.append":
-            await self._append(event.get("audio"))
-        elif kind == "input_audio_buffer.commit":
-            if not self._filled:
-                raise ApiError(
-                    400, "There is no audio to commit: none came since the last commit.",
-                    code="input_audio_buffer_commit_empty",
-                )  # fmt: skip
-            await self._mark("commit", event_id)
-        elif kind == "input_audio_buffer.clear":
-            await self._mark("clear", event_id)
-        elif kind in {"session.update", "transcription_session.update"}:
-            self._beta |= kind != "session.update"
-            await self._update(event.get("session"))
-            await self._tell_session("updated", old_type=kind != "session.update")
-        else:
-            raise ApiError(
-                400, f"Messages {kind[:60]!r} are not understood: this server transcribes, and does nothing else.",
-                code="unknown_event", param="type",
-            )  # fmt: skip
+        match event.get("type"):
+            case "input_audio_buffer.append":
+                await self._append(event.get("audio"))
+            case "input_audio_buffer.commit":
+                if not self._filled:
+                    message = "There is no audio to commit: no audio came after the last commit."
+                    raise ApiError(400, message, code="input_audio_buffer_commit_empty")
+                await self._commit("commit", event_id)
+            case "input_audio_buffer.clear":
+                await self._commit("clear", event_id)
+            case "session.update" | "transcription_session.update" as kind:
+                old_type = kind != "session.update"
+                self._messages.beta |= old_type
+                await self._update(event.get("session"))
+                await self.connection.send(self._messages.session("updated", self._config, old_type=old_type))
+            case str(kind):
+                message = f"Messages {kind[:60]!r} are not understood: this server only transcribes."
+                raise ApiError(400, message, code="unknown_event", param="type")
+            case _:
+                raise ApiError(400, "The message has no type.", code="unknown_event", param="type")
 
     async def _append(self, audio: object) -> None:
         try:
@@ -164,141 +132,24 @@ class Conversation:
             raise ApiError(400, "The audio is not base64.", code="invalid_value", param="audio") from None
         if data:
             self._filled = True
-            await self._session.hear(data)
+            await self._session.accept(data)
 
-    async def _mark(self, kind: Literal["commit", "clear"], event_id: str | None) -> None:
+    async def _commit(self, request: Request, event_id: str | None) -> None:
         self._filled = False
-        self._marks.append((kind, event_id))
-        await self._session.commit()
+        self._items.expect(request, event_id)
+        await self._session.apply(Commit())
 
-    async def _update(self, given: object) -> None:
-        """Take up a new configuration, all of it or nothing."""
-        config = self._config.updated(given)
+    async def _update(self, changes: object) -> None:
+        """Apply a new configuration, all of it or nothing."""
+        config = updated(self._config, changes)
         settings, recognizer = self._service.settings, self._service.engine.recognizer
         language = config.language or settings.language
-        recognizer.bundle.prompt_slot(language)
+        recognizer.bundle.prompt_slot(language)  # raises for a language that the model lacks
         if config.phrases != self._config.phrases:
-            phrases = config.phrases
-            if len(phrases) > settings.max_phrases:
-                raise ApiError(400, f"Of phrases at most {settings.max_phrases} can be given.", code="too_many_phrases")
-            self._session.set_phrases(await asyncio.to_thread(recognizer.compile_phrases, phrases))
-        await self._session.set_wire(config.wire)
-        if config.rules != self._config.rules:
-            self._session.set_endpoint(config.rules)
+            await self._session.apply(SetPhrases(await compile_phrases(config.phrases, recognizer, settings)))
+        await self._session.set_audio_format(config.audio_format)
+        if config.endpoint != self._config.endpoint:
+            await self._session.apply(SetEndpoint(config.endpoint))
         if language != self._session.language:
-            self._session.set_language(language)
+            await self._session.apply(SetLanguage(language))
         self._config = config
-
-    # To the client
-
-    async def _write(self) -> None:
-        """Tell what becomes of the audio."""
-        async for event in self._session:
-            if self._marks and self._marks[0][0] == "clear" and not _ends(event):
-                self._begin_turn()  # what is being cleared is told no more
-            elif isinstance(event, Partial):
-                await self._grow(event)
-            elif isinstance(event, Segment):
-                await self._close_turn(event)
-        while self._marks:  # they came when the server had begun to shut down
-            await self._send_text(self._error_event(shutting_down(), self._marks.popleft()[1]))
-
-    def _begin_turn(self) -> None:
-        self._item = f"item_{uuid.uuid4().hex[:20]}"
-        self._told = ""
-        self._speaking = False
-
-    async def _grow(self, event: Partial) -> None:
-        if not event.text:  # a language tag
-            return
-        turns = self._config.turns
-        if turns is not None and not self._speaking:
-            first = round(event.tokens[0].time * 1000) - turns.padding_ms if event.tokens else 0
-            await self._send("input_audio_buffer.speech_started", audio_start_ms=max(0, first), item_id=self._item)
-            self._speaking = True
-        await self._tell_more(event.text)
-
-    async def _tell_more(self, text: str) -> None:
-        if len(text) > len(self._told):
-            delta, self._told = text[len(self._told) :], text
-            await self._send(
-                "conversation.item.input_audio_transcription.delta", item_id=self._item, content_index=0, delta=delta
-            )
-
-    async def _close_turn(self, segment: Segment) -> None:
-        kind = self._marks.popleft()[0] if segment.reason == "commit" and self._marks else None
-        if kind == "clear":
-            self._begin_turn()
-            await self._send("input_audio_buffer.cleared")
-            return
-        if kind is None and not segment.text:
-            self._begin_turn()
-            return
-        await self._tell_more(segment.text)
-        item = self._item
-        if self._speaking and kind is None:
-            await self._send("input_audio_buffer.speech_stopped", audio_end_ms=round(segment.end * 1000), item_id=item)
-        before, self._last_item = self._last_item, item
-        await self._send("input_audio_buffer.committed", item_id=item, previous_item_id=before)
-        message = {
-            "id": item, "object": "realtime.item", "type": "message", "status": "completed", "role": "user",
-            "content": [{"type": "input_audio", "transcript": None}],
-        }  # fmt: skip
-        for name in ("created",) if self._beta else ("added", "done"):
-            await self._send(f"conversation.item.{name}", previous_item_id=before, item=message)
-        await self._send(
-            "conversation.item.input_audio_transcription.completed",
-            item_id=item, content_index=0, transcript=segment.text, logprobs=None,
-            usage={"type": "duration", "seconds": round(segment.end - segment.start, 3)},
-        )  # fmt: skip
-        self._begin_turn()
-
-    async def _fail_item(self, error: ApiError) -> None:
-        try:
-            await self._send(
-                "conversation.item.input_audio_transcription.failed",
-                item_id=self._item, content_index=0, error=error.as_dict()["error"],
-            )  # fmt: skip
-        except (ApiError, WebSocketDisconnect):
-            return
-
-    async def _tell_session(self, what: str, *, old_type: bool | None = None) -> None:
-        """Tell the configuration, under the name and in the shape that the client knows."""
-        transcription = self._websocket.query_params.get("intent") == "transcription"
-        old_type = self._beta and transcription if old_type is None else old_type
-        session = self._config.as_old(self._identifier) if self._beta else self._config.as_new(self._identifier)
-        await self._send(f"{'transcription_session' if old_type else 'session'}.{what}", session=session)
-
-    async def _send(self, kind: str, **fields: object) -> None:
-        await self._send_text(self._event(kind, **fields))
-
-    async def _send_text(self, text: str) -> None:
-        async with self._writing:
-            await send(self._websocket, text, self._service.settings.idle_seconds)
-
-    def _event(self, kind: str, **fields: object) -> str:
-        return json.dumps({"type": kind, "event_id": f"event_{self._identifier[5:]}_{next(self._numbers)}", **fields})
-
-    def _error_event(self, error: ApiError, event_id: str | None) -> str:
-        return self._event(
-            "error",
-            error={
-                "type": error.kind, "code": error.code, "message": error.message, "param": error.param,
-                "event_id": event_id,
-            },
-        )  # fmt: skip
-
-
-def _parse(message: str | bytes) -> dict[str, object]:
-    try:
-        event = json.loads(message)
-    except (ValueError, RecursionError):
-        raise ApiError(400, "The message is not JSON.", code="invalid_json") from None
-    if not isinstance(event, dict):
-        raise ApiError(400, "The message is not a JSON object.", code="invalid_json")
-    return event
-
-
-def _ends(event: object) -> bool:
-    """Whether an event is the answer to a commit."""
-    return isinstance(event, Segment) and event.reason == "commit"

@@ -1,31 +1,24 @@
-"""What a client of OpenAI's Realtime interface may configure: in `session.audio.input`, or flat as in its beta.
+"""The configuration of a session of OpenAI's Realtime interface, and the shapes in which clients see it.
 
-A session here always transcribes, so of what configures a conversation nothing is understood and nothing refused.
-Noise reduction is not done, and the effective configuration says so.
+A session always transcribes. Options of spoken conversations are ignored, not refused. There is no noise reduction, and
+the configuration that clients see says so.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from legato.decode.phrases import Phrase, read_weighted
 from legato.options import NEVER, Endpointing
-from legato.serve.core.audio_format import Encoding, Wire
-from legato.serve.errors import ApiError
+from legato.serve.core.audio_format import AudioFormat, Encoding
 from legato.serve.openai.prompt import split_prompt
 
-Json = Mapping[str, object]
+#: Sample rates of PCM in Hz; the first is the default.
+RATES = (24_000, 16_000)
+#: Seconds of silence that end a turn under `semantic_vad`, by eagerness: turns end by silence there too.
+EAGERNESS = {"low": 2.0, "medium": 1.0, "auto": 1.0, "high": 0.5}
 
-_FORMATS: dict[str, Encoding] = {
-    "audio/pcm": "pcm16", "pcm16": "pcm16",
-    "audio/pcmu": "mulaw", "g711_ulaw": "mulaw",
-    "audio/pcma": "alaw", "g711_alaw": "alaw",
-}  # fmt: skip
-_NEW_NAMES: dict[Encoding, str] = {"pcm16": "audio/pcm", "mulaw": "audio/pcmu", "alaw": "audio/pcma"}
-_OLD_NAMES: dict[Encoding, str] = {"pcm16": "pcm16", "mulaw": "g711_ulaw", "alaw": "g711_alaw"}
-_RATES = (24_000, 16_000)
-_EAGERNESS = {"low": 2.0, "medium": 1.0, "auto": 1.0, "high": 0.5}
-"""Seconds of silence that end a turn under `semantic_vad`: we judge by silence there as well."""
+_NAMES: dict[Encoding, str] = {"pcm16": "audio/pcm", "mulaw": "audio/pcmu", "alaw": "audio/pcma"}
+_BETA_NAMES: dict[Encoding, str] = {"pcm16": "pcm16", "mulaw": "g711_ulaw", "alaw": "g711_alaw"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +26,11 @@ class TurnDetection:
     """When the server ends a turn by itself.
 
     Attributes:
-        kind: `server_vad`, or `semantic_vad`, whose eagerness only sets the length of the pause.
-        silence_ms: of silence that end it, under `server_vad`.
-        padding_ms: by which the told start of speech lies before its first word.
-        threshold: kept, and used for nothing: the model itself hears what is speech.
-        eagerness: under `semantic_vad`.
+        kind: `server_vad`, or `semantic_vad`, whose eagerness only sets the length of the silence.
+        silence_ms: milliseconds of silence that end a turn under `server_vad`.
+        padding_ms: milliseconds between the reported start of speech and the first word.
+        threshold: reported to clients, but not used: the model itself distinguishes speech from silence.
+        eagerness: key of `EAGERNESS`, for `semantic_vad`.
     """
 
     kind: str = "server_vad"
@@ -47,7 +40,7 @@ class TurnDetection:
     eagerness: str = "auto"
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as clients see it."""
+        """Return the object that clients see."""
         if self.kind == "semantic_vad":
             return {"type": self.kind, "eagerness": self.eagerness}
         return {
@@ -56,9 +49,9 @@ class TurnDetection:
         }  # fmt: skip
 
     @property
-    def rules(self) -> Endpointing:
-        """The same for a stream."""
-        seconds = _EAGERNESS[self.eagerness] if self.kind == "semantic_vad" else self.silence_ms / 1000
+    def endpoint(self) -> Endpointing:
+        """The endpoint rules of a stream."""
+        seconds = EAGERNESS[self.eagerness] if self.kind == "semantic_vad" else self.silence_ms / 1000
         return Endpointing(after_speech=seconds, without_speech=math.inf, longest=math.inf)
 
 
@@ -67,15 +60,15 @@ class RealtimeConfig:
     """The configuration of a session.
 
     Attributes:
-        wire: how the audio comes.
-        language: as asked for; None leaves it to the server.
-        prompt: phrases, between commas.
-        keywords: phrases, one by one.
-        model: what the client calls the model; there is one.
-        turns: when the server ends a turn; None: only the client does.
+        audio_format: the format of the client's audio.
+        language: language that the client asked for; None leaves it to the server.
+        prompt: phrases, separated by commas.
+        keywords: phrases, one per text.
+        model: the client's name for the model; there is only one.
+        turns: when the server ends a turn; None if only the client ends turns.
     """
 
-    wire: Wire = field(default_factory=lambda: Wire("pcm16", 24_000))
+    audio_format: AudioFormat = field(default_factory=lambda: AudioFormat("pcm16", RATES[0]))
     language: str | None = None
     prompt: str = ""
     keywords: tuple[str, ...] = ()
@@ -84,144 +77,34 @@ class RealtimeConfig:
 
     @property
     def phrases(self) -> list[Phrase]:
-        """What is to be recognised more readily."""
+        """Phrases to recognize more readily."""
         return read_weighted([*split_prompt(self.prompt), *self.keywords])
 
     @property
-    def rules(self) -> Endpointing:
-        """When a segment of the stream ends."""
-        return NEVER if self.turns is None else self.turns.rules
+    def endpoint(self) -> Endpointing:
+        """The endpoint rules of the stream."""
+        return NEVER if self.turns is None else self.turns.endpoint
 
-    def updated(self, session: object) -> "RealtimeConfig":
-        """Give the configuration with a client's changes, in either shape.
-
-        Raises:
-            ApiError: what was wrong; nothing changes.
-        """
-        given = _mapping(session, "session")
-        config = self
-        audio = _mapping(given.get("audio") or {}, "session.audio")
-        inside = _mapping(audio.get("input") or {}, "session.audio.input")
-        for fields, where, names in (
-            (inside, "session.audio.input.", ("format", "transcription", "turn_detection")),
-            (given, "session.", ("input_audio_format", "input_audio_transcription", "turn_detection")),
-        ):
-            audio_format, transcription, turns = names
-            if audio_format in fields:
-                config = replace(config, wire=_wire(fields[audio_format], where + audio_format))
-            if transcription in fields:
-                config = _transcription(config, fields[transcription], where + transcription)
-            if turns in fields:
-                config = replace(config, turns=_turns(config.turns, fields[turns], where + turns))
-        return config
-
-    def as_new(self, identifier: str) -> dict[str, object]:
-        """Give the session object of the present interface."""
-        form: dict[str, object] = {"type": _NEW_NAMES[self.wire.encoding]}
-        if self.wire.encoding == "pcm16":
-            form["rate"] = self.wire.rate
-        return {
-            "type": "transcription", "object": "realtime.transcription_session", "id": identifier, "include": None,
-            "audio": {
-                "input": {
-                    "format": form, "noise_reduction": None, "transcription": self._as_transcription(),
-                    "turn_detection": self.turns.as_dict() if self.turns else None,
-                }
-            },
+    def as_dict(self, session_id: str, *, beta: bool) -> dict[str, object]:
+        """Return the session object of the present interface, or of its beta."""
+        turns = self.turns.as_dict() if self.turns else None
+        session: dict[str, object] = {
+            "object": "realtime.transcription_session", "id": session_id, "include": None,
         }  # fmt: skip
-
-    def as_old(self, identifier: str) -> dict[str, object]:
-        """Give the session object of the beta interface."""
-        return {
-            "object": "realtime.transcription_session", "id": identifier, "include": None, "modalities": ["text"],
-            "input_audio_format": _OLD_NAMES[self.wire.encoding], "input_audio_noise_reduction": None,
-            "input_audio_transcription": self._as_transcription(),
-            "turn_detection": self.turns.as_dict() if self.turns else None,
+        if beta:
+            return session | {
+                "modalities": ["text"], "input_audio_format": _BETA_NAMES[self.audio_format.encoding],
+                "input_audio_noise_reduction": None, "input_audio_transcription": self._transcription(),
+                "turn_detection": turns,
+            }  # fmt: skip
+        form: dict[str, object] = {"type": _NAMES[self.audio_format.encoding]}
+        if self.audio_format.encoding == "pcm16":
+            form["rate"] = self.audio_format.rate
+        audio = {
+            "format": form, "noise_reduction": None, "transcription": self._transcription(), "turn_detection": turns,
         }  # fmt: skip
+        return {"type": "transcription", **session, "audio": {"input": audio}}
 
-    def _as_transcription(self) -> dict[str, object]:
+    def _transcription(self) -> dict[str, object]:
         found: dict[str, object] = {"model": self.model, "language": self.language, "prompt": self.prompt}
         return found | {"keywords": list(self.keywords)} if self.keywords else found
-
-
-def _wire(value: object, param: str) -> Wire:
-    if isinstance(value, str) or value is None:
-        name, rate = value or "pcm16", None
-    else:
-        fields = _mapping(value, param)
-        name = _text(fields.get("type") or "audio/pcm", f"{param}.type")
-        rate = fields.get("rate")
-    encoding = _FORMATS.get(name)
-    if encoding is None:
-        raise _wrong(param, f"Unknown audio format {name[:40]!r}: one of {', '.join(_FORMATS)} is understood.")
-    if encoding != "pcm16":
-        return Wire(encoding, 8000)
-    if rate is None:
-        return Wire(encoding, _RATES[0])
-    if isinstance(rate, bool) or rate not in _RATES:
-        raise _wrong(f"{param}.rate", f"PCM may have a rate of {' or '.join(map(str, _RATES))} Hz.")
-    assert isinstance(rate, int | float)
-    return Wire(encoding, int(rate))
-
-
-def _transcription(config: RealtimeConfig, value: object, param: str) -> RealtimeConfig:
-    if value is None:
-        raise _wrong(param, "There is nothing but transcription here: it cannot be turned off.")
-    fields = _mapping(value, param)
-    if "language" in fields:
-        language = fields["language"]
-        config = replace(config, language=None if language is None else _text(language, f"{param}.language") or None)
-    if "prompt" in fields:
-        config = replace(config, prompt=_text(fields["prompt"] or "", f"{param}.prompt"))
-    if "keywords" in fields:
-        keywords = fields["keywords"] or []
-        if not isinstance(keywords, list):
-            raise _wrong(f"{param}.keywords", "It must be a list of texts.")
-        config = replace(config, keywords=tuple(_text(each, f"{param}.keywords") for each in keywords))
-    if "model" in fields:
-        config = replace(config, model=_text(fields["model"] or "", f"{param}.model"))
-    return config
-
-
-def _turns(before: TurnDetection | None, value: object, param: str) -> TurnDetection | None:
-    if value is None:
-        return None
-    fields = _mapping(value, param)
-    turns = before or TurnDetection()
-    kind = _text(fields.get("type") or turns.kind, f"{param}.type")
-    if kind not in {"server_vad", "semantic_vad"}:
-        raise _wrong(f"{param}.type", f"Unknown kind {kind[:40]!r}: give server_vad or semantic_vad, or null for none.")
-    turns = replace(turns, kind=kind)
-    if (silence := fields.get("silence_duration_ms")) is not None:
-        turns = replace(turns, silence_ms=round(_number(silence, 10, 60_000, f"{param}.silence_duration_ms")))
-    if (padding := fields.get("prefix_padding_ms")) is not None:
-        turns = replace(turns, padding_ms=round(_number(padding, 0, 60_000, f"{param}.prefix_padding_ms")))
-    if (threshold := fields.get("threshold")) is not None:
-        turns = replace(turns, threshold=_number(threshold, 0, 1, f"{param}.threshold"))
-    if (eagerness := fields.get("eagerness")) is not None:
-        if eagerness not in list(_EAGERNESS):
-            raise _wrong(f"{param}.eagerness", f"Give one of {', '.join(_EAGERNESS)}.")
-        turns = replace(turns, eagerness=str(eagerness))
-    return turns
-
-
-def _mapping(value: object, param: str) -> Json:
-    if not isinstance(value, dict):
-        raise _wrong(param, "It must be an object.")
-    return value
-
-
-def _text(value: object, param: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(param, "It must be a text.")
-    return value
-
-
-def _number(value: object, least: float, most: float, param: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise _wrong(param, f"It must be a number from {least:g} to {most:g}.")
-    return value
-
-
-def _wrong(param: str, message: str) -> ApiError:
-    return ApiError(400, f"{param}: {message}", code="invalid_value", param=param)

@@ -1,24 +1,19 @@
-"""Transcripts in the forms of OpenAI's transcription interface."""
+"""Transcripts in the response formats of OpenAI's transcription interface."""
 
-import json
-import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import BaseModel
 
-from legato.model.bundle import Bundle
+from legato.serve.core.files import FileResult
 from legato.serve.openai.transcription_request import TranscriptionRequest
 from legato.text.formats import to_txt
 from legato.text.subtitles import to_srt, to_vtt
 from legato.types import Segment, Token, Transcript
 
-_LEAST = 1e-10
-"""The probability of a token that had next to none."""
-
 
 class Usage(BaseModel):
-    """What the request cost: seconds of audio."""
+    """What the request used: seconds of audio."""
 
     type: str = "duration"
     seconds: float
@@ -32,29 +27,6 @@ class LogProb(BaseModel):
     bytes: list[int]
 
 
-class LogProbs:
-    """Tokens as log-probabilities, from the confidences that scaled them."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._outputs = bundle.sizes.vocabulary + 1  # blank is one too
-        self._tags = bundle.language_tags
-
-    def of(self, token: Token) -> float:
-        """Give the natural logarithm of a token's probability."""
-        return math.log(max(_LEAST, (token.confidence * (self._outputs - 1) + 1) / self._outputs))
-
-    def mean(self, tokens: Sequence[Token]) -> float:
-        """Give the mean over tokens; 0 of none."""
-        return round(sum(map(self.of, tokens)) / len(tokens), 4) if tokens else 0.0
-
-    def listed(self, tokens: Sequence[Token]) -> list[LogProb]:
-        """Give those of the tokens that are text; their texts in a row are the transcript's."""
-        spoken = [(token, token.piece.replace("\u2581", " ")) for token in tokens if token.id not in self._tags]
-        return [
-            LogProb(token=text, logprob=round(self.of(token), 4), bytes=list(text.encode())) for token, text in spoken
-        ]
-
-
 class Transcription(BaseModel):
     """The response format `json`."""
 
@@ -65,7 +37,7 @@ class Transcription(BaseModel):
 
 
 class VerboseWord(BaseModel):
-    """A word with its times in seconds; `confidence` from 0 to 1 is not OpenAI's."""
+    """A word with its times in seconds. `confidence`, from 0 to 1, is not a field of OpenAI's."""
 
     word: str
     start: float
@@ -74,7 +46,7 @@ class VerboseWord(BaseModel):
 
 
 class VerboseSegment(BaseModel):
-    """A sentence with its times in seconds; what only Whisper has is 0."""
+    """A sentence with its times in seconds. Values that only Whisper has are 0."""
 
     id: int
     seek: int
@@ -91,7 +63,7 @@ class VerboseSegment(BaseModel):
 
 
 class VerboseTranscription(BaseModel):
-    """The response format `verbose_json`; `language` is a tag such as `en-US`, `und` where none was found."""
+    """The response format `verbose_json`. `language` is a tag such as `en-US`, or `und` if none was detected."""
 
     task: str = "transcribe"
     language: str
@@ -103,51 +75,55 @@ class VerboseTranscription(BaseModel):
     warnings: list[str] | None = None
 
 
-def content_of(
-    transcript: Transcript, warnings: Sequence[str], request: TranscriptionRequest, log_probs: LogProbs
-) -> tuple[str, str]:
-    """Give the body of the response, and its media type.
+def content_of(result: FileResult, request: TranscriptionRequest, tags: Collection[int]) -> tuple[str, str]:
+    """Return the body of the response and its media type.
 
     Args:
-        transcript: the result.
-        warnings: what is wrong with the file.
+        result: the transcript and its warnings.
         request: what the client asked for.
-        log_probs: of the model.
+        tags: ids of the tokens that are language tags.
     """
-    if request.response_format == "text":
-        return to_txt(transcript), "text/plain"
-    if request.response_format == "srt":
-        return to_srt(transcript), "text/plain"
-    if request.response_format == "vtt":
-        return to_vtt(transcript) or "WEBVTT\n", "text/vtt"
-    if request.response_format == "verbose_json":
-        return _verbose(transcript, warnings, request, log_probs).model_dump_json(exclude_none=True), "application/json"
-    plain = Transcription(
-        text=transcript.text,
-        usage=usage(transcript),
-        logprobs=log_probs.listed(transcript.tokens) if request.logprobs else None,
-        warnings=list(warnings) or None,
-    )
-    return plain.model_dump_json(exclude_none=True), "application/json"
+    transcript = result.transcript
+    match request.response_format:
+        case "text":
+            return to_txt(transcript), "text/plain"
+        case "srt":
+            return to_srt(transcript), "text/plain"
+        case "vtt":
+            return to_vtt(transcript) or "WEBVTT\n", "text/vtt"
+        case "verbose_json":
+            body: BaseModel = _verbose(result, request)
+        case "json":
+            body = Transcription(
+                text=transcript.text,
+                usage=usage(transcript),
+                logprobs=log_probs(transcript.tokens, tags) if request.logprobs else None,
+                warnings=result.warnings or None,
+            )
+    return body.model_dump_json(exclude_none=True), "application/json"
 
 
-def event(kind: str, **values: object) -> str:
-    """Give a server-sent event; values that are None are left out."""
-    present = {key: value for key, value in values.items() if value is not None}
-    return f"data: {json.dumps({'type': kind, **present}, ensure_ascii=False)}\n\n"
+def log_probs(tokens: Sequence[Token], tags: Collection[int]) -> list[LogProb]:
+    """Return the log-probabilities of the tokens that are text; their texts joined are the transcript's text."""
+    texts = [(token, token.piece.replace("\u2581", " ")) for token in tokens if token.id not in tags]
+    return [LogProb(token=text, logprob=round(token.logprob, 4), bytes=list(text.encode())) for token, text in texts]
+
+
+def mean_log_prob(tokens: Sequence[Token]) -> float:
+    """Return the mean log-probability of tokens; 0 for none."""
+    return round(sum(token.logprob for token in tokens) / len(tokens), 4) if tokens else 0.0
 
 
 def usage(transcript: Transcript) -> Usage:
-    """Give the seconds of audio that were heard."""
+    """Return the seconds of audio that were recognized."""
     return Usage(seconds=round(transcript.duration, 3))
 
 
-def _verbose(
-    transcript: Transcript, warnings: Sequence[str], request: TranscriptionRequest, log_probs: LogProbs
-) -> VerboseTranscription:
+def _verbose(result: FileResult, request: TranscriptionRequest) -> VerboseTranscription:
+    transcript = result.transcript
     segments = words = None
     if request.segments:
-        segments = [_segment(number, segment, log_probs) for number, segment in enumerate(transcript.segments)]
+        segments = [_segment(number, segment) for number, segment in enumerate(transcript.segments)]
     if request.words:
         words = [
             VerboseWord(word=word.text, start=word.start, end=word.end, confidence=word.confidence)
@@ -160,11 +136,11 @@ def _verbose(
         segments=segments,
         words=words,
         usage=usage(transcript),
-        warnings=list(warnings) or None,
+        warnings=result.warnings or None,
     )
 
 
-def _segment(number: int, segment: Segment, log_probs: LogProbs) -> VerboseSegment:
+def _segment(number: int, segment: Segment) -> VerboseSegment:
     data = segment.text.encode()
     return VerboseSegment(
         id=number,
@@ -173,7 +149,7 @@ def _segment(number: int, segment: Segment, log_probs: LogProbs) -> VerboseSegme
         end=segment.end,
         text=segment.text,
         tokens=[token.id for token in segment.tokens],
-        avg_logprob=log_probs.mean(segment.tokens),
+        avg_logprob=mean_log_prob(segment.tokens),
         compression_ratio=round(len(data) / len(zlib.compress(data)), 4) if data else 0.0,
         confidence=segment.confidence,
         language=segment.language,

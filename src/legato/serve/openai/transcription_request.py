@@ -2,15 +2,18 @@
 
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 
-from legato.decode.phrases import read_weighted
-from legato.options import Endpointing
-from legato.recognizer import Options
-from legato.serve.errors import ApiError
+from legato.decode.phrases import Phrase, read_weighted
+from legato.framing import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS
+from legato.options import Endpointing, StreamOptions
+from legato.serve.errors import InvalidValueError
+from legato.serve.openai.form_fields import FormFields, number
 from legato.serve.openai.models import check_model
 from legato.serve.openai.prompt import split_prompt
 from legato.serve.settings import Settings
@@ -18,31 +21,34 @@ from legato.serve.settings import Settings
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["word", "segment"]
 
+_DEFAULT_PAUSE_MS = 200  # OpenAI's
+_PAUSES_MS = (80, 60_000)
+
 
 class TranscriptionForm(BaseModel):
-    """What a client may send; for the description of the interface."""
+    """The fields that a client may send; only for the OpenAPI description."""
 
     file: bytes = Field(
         json_schema_extra={"format": "binary"},
-        description="Audio or video of any container and codec that FFmpeg reads; all channels are averaged.",
+        description="Audio or video in any container and codec that FFmpeg reads; all channels are averaged.",
     )
     model: str = Field(description="The name of the served model, or `whisper-1`, which means the same.")
     language: str = Field("", description="Spoken language, such as `en` or `de-DE`; empty or `auto` detects it.")
     prompt: str = Field(
         "",
-        description="Names and terms that are to be recognised more readily, separated by commas, semicolons or line "
-        "ends; `TERM=3` gives a weight (2 nats a token by default). It is not text for the model to continue.",
+        description="Names and terms to recognize more readily, separated by commas, semicolons or line ends; "
+        "`TERM=3` sets a weight (nats per token, 2 by default). The model does not continue the prompt.",
     )
-    keywords: list[str] = Field([], alias="keywords[]", description="The same, a term each.")
-    response_format: ResponseFormat = Field("json", description="Form of the result.")
+    keywords: list[str] = Field([], alias="keywords[]", description="Names and terms as in `prompt`, one per value.")
+    response_format: ResponseFormat = Field("json", description="Format of the result.")
     timestamp_granularities: list[Granularity] = Field(
         ["segment"],
         alias="timestamp_granularities[]",
-        description="What `verbose_json` times: words, segments (sentences) or both.",
+        description="What `verbose_json` contains with times: words, segments (sentences), or both.",
     )
-    temperature: float = Field(0.0, ge=0, le=1, description="Has no effect: nothing is drawn by lot.")
+    temperature: float = Field(0.0, ge=0, le=1, description="Has no effect: the model does not sample.")
     stream: bool = Field(
-        False, description="Send the text as server-sent events while it is recognised; with `json` and `text` only."
+        False, description="Send the text as server-sent events during recognition; with `json` and `text` only."
     )
     include: list[Literal["logprobs"]] = Field(
         [], alias="include[]", description="`logprobs`: the log-probability of every token; with `json` only."
@@ -51,21 +57,27 @@ class TranscriptionForm(BaseModel):
         "auto",
         description='`auto`, or `{"type": "server_vad", "silence_duration_ms": 500}`: segments end after such a pause.',
     )
-    chunk_ms: Literal[80, 160, 320, 560, 1120] = Field(320, description="Not OpenAI's: how far ahead the model looks.")
+    chunk_ms: int = Field(
+        DEFAULT_CHUNK_MS,
+        json_schema_extra={"enum": list(CHUNK_SIZES_MS)},
+        description="Milliseconds of audio that the model sees at once. Not a field of OpenAI's.",
+    )
 
 
-class TranscriptionRequest(BaseModel):
-    """What a client asked for, checked.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionRequest:
+    """A checked request.
 
     Attributes:
-        response_format: form of the result.
-        words, segments: what `verbose_json` holds.
-        stream: send events.
-        logprobs: with the log-probability of every token.
-        language: as given; None detects it.
+        response_format: format of the result.
+        words: whether `verbose_json` contains words.
+        segments: whether `verbose_json` contains segments.
+        stream: whether to send events.
+        logprobs: whether to send the log-probability of every token.
+        language: as given; None leaves it to the settings.
         phrases: from prompt and keywords.
-        pause_seconds: silence that ends a segment; None for sentences.
-        chunk_ms: how far ahead the model looks.
+        pause_seconds: silence that ends a segment; None makes segments of sentences.
+        chunk_ms: as given; None leaves it to the settings.
     """
 
     response_format: ResponseFormat = "json"
@@ -74,50 +86,48 @@ class TranscriptionRequest(BaseModel):
     stream: bool = False
     logprobs: bool = False
     language: str | None = None
-    phrases: list[Any] = []
+    phrases: Sequence[Phrase] = ()
     pause_seconds: float | None = None
-    chunk_ms: int
+    chunk_ms: int | None = None
 
-    def options(self, settings: Settings) -> Options:
-        """Give the options of the stream."""
+    def options(self, settings: Settings) -> StreamOptions:
+        """Return the options of the stream."""
         endpoint = None
         if self.pause_seconds is not None:
             endpoint = Endpointing(after_speech=self.pause_seconds, without_speech=math.inf, longest=math.inf)
-        return {
-            "language": self.language or settings.language,
-            "chunk_ms": self.chunk_ms,
-            "phrases": self.phrases,
-            "endpoint": endpoint,
-        }
+        return StreamOptions(
+            language=self.language or settings.language,
+            chunk_ms=self.chunk_ms or settings.chunk_ms,
+            phrases=self.phrases,
+            endpoint=endpoint,
+        )
 
 
 def read_request(form: FormData, settings: Settings) -> TranscriptionRequest:
-    """Check the fields of a form; those that are not OpenAI's, nor ours, are passed over.
+    """Check the fields of a form; unknown fields are ignored.
 
     Raises:
-        ApiError: names the field, and says what it may be.
+        ModelNotFoundError: another model than the served one.
+        InvalidValueError: a field with a value that it cannot have.
     """
-    fields = _Fields(form)
+    fields = FormFields(form)
     name = fields.text("model")
     if name is None:
-        raise _invalid("model", "is missing: give the name of the served model, or whisper-1")
+        raise InvalidValueError("model", "is missing: send the name of the served model, or whisper-1.")
     check_model(name, settings)
     _refuse_speakers(fields)
     response_format = fields.choice("response_format", get_args(ResponseFormat), "json")
     granularities = fields.choices("timestamp_granularities", get_args(Granularity))
     if granularities and response_format != "verbose_json":
-        raise _invalid("timestamp_granularities[]", "needs the response_format verbose_json")
+        raise InvalidValueError("timestamp_granularities[]", "needs the response_format verbose_json.")
     stream = fields.flag("stream")
     if stream and response_format not in {"json", "text"}:
-        raise _invalid("stream", f"works with the response formats json and text, not {response_format}")
+        raise InvalidValueError("stream", f"works with the response formats json and text, not {response_format}.")
     logprobs = "logprobs" in fields.choices("include", ("logprobs",))
     if logprobs and response_format != "json":
-        raise _invalid("include[]", "logprobs needs the response_format json")
+        raise InvalidValueError("include[]", "logprobs needs the response_format json.")
     fields.number("temperature", 0, 1)
-    phrases = read_weighted([*split_prompt(fields.text("prompt") or ""), *fields.several("keywords")])
-    if len(phrases) > settings.max_phrases:
-        raise _invalid("prompt", f"holds {len(phrases)} phrases: at most {settings.max_phrases} can be given")
-    chunk_ms = fields.number("chunk_ms", 80, 1120)
+    chunk_ms = fields.number("chunk_ms", min(CHUNK_SIZES_MS), max(CHUNK_SIZES_MS))
     return TranscriptionRequest(
         response_format=response_format,  # type: ignore[arg-type]  # checked
         words="word" in granularities,
@@ -125,92 +135,27 @@ def read_request(form: FormData, settings: Settings) -> TranscriptionRequest:
         stream=stream,
         logprobs=logprobs,
         language=_language(fields),
-        phrases=phrases,
+        phrases=read_weighted([*split_prompt(fields.text("prompt") or ""), *fields.texts("keywords")]),
         pause_seconds=_pause(fields),
-        chunk_ms=settings.chunk_ms if chunk_ms is None else round(chunk_ms),
+        chunk_ms=None if chunk_ms is None else round(chunk_ms),
     )
 
 
-def file_of(form: FormData) -> UploadFile:
-    """Give the uploaded file.
-
-    Raises:
-        ApiError: there is none.
-    """
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
-        raise _invalid("file", "is missing: send the audio as a form field with a file name")
-    return file
-
-
-class _Fields:
-    """The text fields of a form; lists may be given as `name[]` or `name`."""
-
-    def __init__(self, form: FormData) -> None:
-        self._items = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-
-    def text(self, name: str) -> str | None:
-        """The field's last value; None when it is missing or empty."""
-        return next((value for key, value in reversed(self._items) if key == name and value.strip()), None)
-
-    def several(self, name: str) -> list[str]:
-        """All values of a list that are not empty."""
-        return [value for key, value in self._items if key in {name, f"{name}[]"} and value.strip()]
-
-    def inner(self, name: str) -> dict[str, str]:
-        """The fields of an object, given as `name[field]`."""
-        start = f"{name}["
-        return {key[len(start) : -1]: value for key, value in self._items if key.startswith(start) and key[-1] == "]"}
-
-    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
-        value = self.text(name) or default
-        if value not in allowed:
-            raise _invalid(name, f"{value[:50]!r} is none of {', '.join(allowed)}")
-        return value
-
-    def choices(self, name: str, allowed: tuple[str, ...]) -> list[str]:
-        values = self.several(name)
-        for value in values:
-            if value not in allowed:
-                raise _invalid(f"{name}[]", f"{value[:50]!r} is none of {', '.join(allowed)}")
-        return values
-
-    def flag(self, name: str) -> bool:
-        value = (self.text(name) or "false").strip().lower()
-        if value not in {"true", "false", "1", "0"}:
-            raise _invalid(name, f"{value[:50]!r} is neither true nor false")
-        return value in {"true", "1"}
-
-    def number(self, name: str, least: float, most: float) -> float | None:
-        value = self.text(name)
-        return None if value is None else _number(name, value, least, most)
-
-
-def _number(name: str, value: object, least: float, most: float) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]  # of what is no number, it says so
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not least <= number <= most:
-        raise _invalid(name, f"{str(value)[:50]!r} is no number from {least:g} to {most:g}")
-    return number
-
-
-def _refuse_speakers(fields: _Fields) -> None:
+def _refuse_speakers(fields: FormFields) -> None:
     for name in ("known_speaker_names", "known_speaker_references"):
-        if fields.several(name):
-            raise _invalid(f"{name}[]", "is not supported: speakers are not told apart")
+        if fields.texts(name):
+            raise InvalidValueError(f"{name}[]", "is not supported: speakers are not distinguished.")
 
 
-def _language(fields: _Fields) -> str | None:
-    """The language that is asked for; of several possible ones none, as any can be detected."""
-    several = fields.several("languages")
+def _language(fields: FormFields) -> str | None:
+    """Return the requested language; None if several are possible, because any can be detected."""
+    several = fields.texts("languages")
     return fields.text("language") or (several[0] if len(several) == 1 else None)
 
 
-def _pause(fields: _Fields) -> float | None:
-    """The pause that ends a segment, if the chunking strategy says one."""
-    strategy: dict[str, Any] = dict(fields.inner("chunking_strategy"))
+def _pause(fields: FormFields) -> float | None:
+    """Return the pause that ends a segment, in seconds, if the chunking strategy has one."""
+    strategy: dict[str, Any] = dict(fields.object("chunking_strategy"))
     text = fields.text("chunking_strategy")
     if text is not None and text != "auto":
         try:
@@ -218,15 +163,11 @@ def _pause(fields: _Fields) -> float | None:
         except (ValueError, RecursionError):
             read = None
         if not isinstance(read, dict):
-            raise _invalid("chunking_strategy", "is neither auto nor an object")
+            raise InvalidValueError("chunking_strategy", "is neither auto nor an object.")
         strategy |= read
     if not strategy:
         return None
     if strategy.get("type") != "server_vad":
-        raise _invalid("chunking_strategy", "has another type than server_vad")
-    pause = strategy.get("silence_duration_ms", 200)
-    return _number("chunking_strategy.silence_duration_ms", pause, 80, 60_000) / 1000
-
-
-def _invalid(name: str, what: str) -> ApiError:
-    return ApiError(400, f"{name}: {what}.", code="invalid_value", param=name)
+        raise InvalidValueError("chunking_strategy", "has another type than server_vad.")
+    pause = strategy.get("silence_duration_ms", _DEFAULT_PAUSE_MS)
+    return number("chunking_strategy.silence_duration_ms", pause, *_PAUSES_MS) / 1000

@@ -1,4 +1,4 @@
-"""The web page at `/`: live captions and files in a browser. Only what lies in `static/` is ever served."""
+"""The web page at `/`: live captions and files in a browser. Only files of the folder `static/` are served."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ _TYPES = {
 }
 _FILES = {path.name: path for path in _FOLDER.iterdir() if path.suffix in _TYPES}
 _HEADERS = {
-    # The page may load and call what its own server has, and nothing else.
+    # The page may load files from its own server and call it, and nothing else.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -29,28 +29,28 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # asks each time whether it is still the same
+    "Cache-Control": "no-cache",  # the browser must revalidate each time
 }
 
 
 @router.get("/")
 def page(request: Request) -> Response:
-    """Give the page."""
-    return _give(request, "index.html")
+    """Return the page."""
+    return _file(request, "index.html")
 
 
 @router.get("/static/{name}")
 def static(name: str, request: Request) -> Response:
-    """Give one of its files."""
+    """Return a file of the page."""
     if name not in _FILES or name == "index.html":
         raise ApiError(404, "Not Found.", code="invalid_request")
-    return _give(request, name)
+    return _file(request, name)
 
 
-def _give(request: Request, name: str) -> Response:
+def _file(request: Request, name: str) -> Response:
     data = _FILES[name].read_bytes()
-    mark = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
-    headers = {**_HEADERS, "ETag": mark}
-    if request.headers.get("if-none-match") == mark:
+    tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+    headers = {**_HEADERS, "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=_TYPES[_FILES[name].suffix], headers=headers)

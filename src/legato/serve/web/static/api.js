@@ -1,8 +1,8 @@
-// How the page speaks to its server. All addresses are relative, so that it may stand under a path of another server.
+// Requests to the server. All addresses are relative, so that the page also works under a path of a reverse proxy.
 
 const KEY = "legato-api-key";
 
-/** Something that a person is told; `code` is for programs. */
+/** An error for the user; `code` is for programs. */
 export class Problem extends Error {
   constructor(message, code = "") {
     super(message);
@@ -15,12 +15,12 @@ export const key = {
   set: (value) => sessionStorage.setItem(KEY, value),
 };
 
-/** Headers that a request needs. */
+/** Return the headers of a request. */
 export function headers() {
   return key.get() ? { Authorization: `Bearer ${key.get()}` } : {};
 }
 
-/** Subprotocols for a WebSocket: a browser can send a key in no other way, and there only as letters and digits. */
+/** Return the subprotocols of a WebSocket. A browser cannot send a key in another way, and only letters and digits here. */
 export function subprotocols() {
   if (!key.get()) return [];
   const bytes = new TextEncoder().encode(key.get());
@@ -28,7 +28,7 @@ export function subprotocols() {
   return ["legato", `legato-api-key.${encoded}`];
 }
 
-/** Give the problem that the body of an error response tells. */
+/** Return the problem that the body of an error response describes. */
 export function problemOf(body, status) {
   try {
     const { message, code } = JSON.parse(body).error;
@@ -40,7 +40,7 @@ export function problemOf(body, status) {
 
 export const unreachable = () => new Problem("The server cannot be reached. Is it running?", "unreachable");
 
-/** Fetch something from the server; throws a Problem when that does not work. */
+/** Fetch something from the server; throws a Problem if that fails. */
 export async function ask(path, { body, ...options } = {}) {
   let response;
   try {

@@ -1,4 +1,4 @@
-// A live stream: audio to the server, events back.
+// A live stream: sends audio to the server and receives events.
 
 import { Problem, problemOf, subprotocols } from "./api.js";
 
@@ -6,15 +6,15 @@ const LOST = "The connection to the server was lost. The text so far is kept.";
 
 export class LiveStream {
   /**
-   * @param {object} start what to ask for: language, chunk_ms, phrases, sample_rate
-   * @param {(event: object) => void} onEvent is called with every event of the server
-   * @param {(problem: Problem | null) => void} onClose is called once: with null when all was recognised
+   * @param {object} start the options: language, chunk_ms, phrases, sample_rate
+   * @param {(event: object) => void} onEvent called with every event of the server
+   * @param {(problem: Problem | null) => void} onClose called once, with null if all audio was recognized
    */
   constructor(start, onEvent, onClose) {
     this.sampleRate = start.sample_rate;
     this.sent = 0; // samples
     this.ready = false;
-    this.waiting = []; // messages until the server is ready
+    this.waiting = []; // messages to send when the server is ready
     this.problem = null;
     this.finished = false;
     const address = new URL("v1/stream", document.baseURI);
@@ -22,11 +22,11 @@ export class LiveStream {
     this.socket = new WebSocket(address, subprotocols());
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.socket.send(JSON.stringify({ type: "start", ...start }));
-    this.socket.onmessage = ({ data }) => this.#take(JSON.parse(data), onEvent);
+    this.socket.onmessage = ({ data }) => this.#receive(JSON.parse(data), onEvent);
     this.socket.onclose = ({ code }) => onClose(this.#problemAtEnd(code));
   }
 
-  /** Seconds of audio that were given to `send`. */
+  /** Seconds of audio passed to `send`. */
   get seconds() {
     return this.sent / this.sampleRate;
   }
@@ -50,7 +50,7 @@ export class LiveStream {
     else if (this.socket.readyState === WebSocket.OPEN) this.socket.send(message);
   }
 
-  #take(event, onEvent) {
+  #receive(event, onEvent) {
     if (event.type === "ready") {
       this.ready = true;
       for (const message of this.waiting.splice(0)) this.socket.send(message);

@@ -2,24 +2,24 @@
 
 import { Problem, unreachable } from "./api.js";
 
-const RATE = 16000; // what the model takes
+const RATE = 16000; // sample rate of the model
 const MESSAGE_SECONDS = 0.04;
 
 const PROBLEMS = {
-  NotAllowedError: "The microphone is not allowed. Allow it for this page in the browser, then start again.",
+  NotAllowedError: "The microphone is blocked. Allow it for this page in the browser, then start again.",
   NotFoundError: "No microphone was found. Connect one, then start again.",
-  NotReadableError: "The microphone cannot be used. Another program may have it.",
+  NotReadableError: "The microphone cannot be used. Another program may be using it.",
 };
 
 export class Microphone {
   /**
-   * Ask for the microphone and begin to listen.
-   * @param {(samples: Int16Array, peak: number) => void} onSamples is called every 40 ms
-   * @param {() => void} onEnd is called when the microphone is gone
+   * Request the microphone and start recording.
+   * @param {(samples: Int16Array, peak: number) => void} onSamples called every 40 ms
+   * @param {() => void} onEnd called if the microphone is disconnected
    */
   static async open(onSamples, onEnd) {
     if (!navigator.mediaDevices) {
-      throw new Problem("Browsers give the microphone to pages on localhost or behind HTTPS only.", "insecure");
+      throw new Problem("Browsers allow the microphone on localhost and over HTTPS only.", "insecure");
     }
     let media;
     try {
@@ -46,7 +46,7 @@ export class Microphone {
       this.context = new AudioContext({ sampleRate: RATE });
       this.source = this.context.createMediaStreamSource(media);
     } catch {
-      // Some browsers do not resample a microphone: then the server does, from the rate that it has.
+      // Some browsers do not resample the microphone. The server then resamples from its own rate.
       this.context?.close();
       this.context = new AudioContext();
       this.source = this.context.createMediaStreamSource(media);
@@ -57,7 +57,7 @@ export class Microphone {
     return this.context.sampleRate;
   }
 
-  /** Stop; resolves when the last samples were given. */
+  /** Stop recording. Resolves after the last samples. */
   async close() {
     const last = new Promise((resolve) => (this.onLast = resolve));
     this.node.port.postMessage("end");
@@ -69,7 +69,7 @@ export class Microphone {
     try {
       await this.context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
     } catch (error) {
-      throw error.name === "AbortError" ? unreachable() : error; // so it says that the file did not come
+      throw error.name === "AbortError" ? unreachable() : error; // an AbortError means that the file did not load
     }
     const samples = Math.round(this.sampleRate * MESSAGE_SECONDS);
     this.node = new AudioWorkletNode(this.context, "pcm16", {

@@ -1,16 +1,16 @@
-// The page: what its controls do.
+// The page and its controls.
 
 import { Problem, ask, key } from "./api.js";
 import { LiveStream } from "./live.js";
 import { Microphone } from "./microphone.js";
-import { Take, clock } from "./take.js";
-import { recognise, secondsOf } from "./upload.js";
+import { TranscriptCard, clock } from "./transcript-card.js";
+import { recognize, secondsOf } from "./upload.js";
 
 const FORMATS = ["srt", "vtt", "txt", "json"];
 const at = (id) => document.getElementById(id);
 const status = (text) => (at("status").textContent = text);
 
-// What the server can do
+// The abilities of the server
 
 async function begin() {
   let choices;
@@ -41,7 +41,7 @@ function named(language) {
   try {
     name = names.of(language);
   } catch {
-    // not a code that browsers know
+    // not a code that the browser knows
   }
   return { value: language, text: name };
 }
@@ -58,13 +58,13 @@ function fill(select, choices, chosen) {
   select.value = chosen;
 }
 
-/** What is to be asked for, as the controls say. */
-function wishes() {
+/** Return the options that the controls select. */
+function chosenOptions() {
   const phrases = at("phrases").value.split(/[,;，、；]/).map((phrase) => phrase.trim()).filter(Boolean);
   return { language: at("language").value, chunk_ms: Number(at("chunk").value), phrases };
 }
 
-/** Tell a problem, with what may help; null takes it away. */
+/** Show a problem with an action that may help; null hides it. */
 function complain(problem, { label = "", act = null } = {}) {
   at("problem").hidden = problem === null;
   at("problem-text").textContent = problem?.message ?? "";
@@ -75,31 +75,31 @@ function complain(problem, { label = "", act = null } = {}) {
 
 // The microphone
 
-let session = null; // while it listens, or finishes
+let recording = null; // the recording that runs or finishes
 
-class Session {
-  constructor(take) {
-    this.take = take;
+class Recording {
+  constructor(card) {
+    this.card = card;
     this.closing = false;
   }
 
   async start() {
     status("Waiting for the microphone…");
     this.microphone = await Microphone.open(
-      (samples, peak) => this.#hear(samples, peak),
-      () => this.stop(new Problem("The microphone is gone. The text so far is kept.", "gone")),
+      (samples, peak) => this.#send(samples, peak),
+      () => this.stop(new Problem("The microphone was disconnected. The text so far is kept.", "gone")),
     );
-    const start = { ...wishes(), sample_rate: this.microphone.sampleRate };
-    this.take ??= new Take(`Microphone, ${timeOfDay()}`, `captions-${fileTime()}`, FORMATS);
-    this.take.remove.disabled = true;
-    this.take.resume();
+    const start = { ...chosenOptions(), sample_rate: this.microphone.sampleRate };
+    this.card ??= new TranscriptCard(`Microphone, ${timeOfDay()}`, `captions-${fileTime()}`, FORMATS);
+    this.card.remove.disabled = true;
+    this.card.resume();
     status("Connecting…");
-    this.stream = new LiveStream(start, (event) => this.#take(event), (problem) => this.#end(problem));
+    this.stream = new LiveStream(start, (event) => this.#receive(event), (problem) => this.#end(problem));
     at("meters").hidden = false;
     button("Stop");
   }
 
-  /** Stop listening and wait for the rest of the text. */
+  /** Stop recording and wait for the rest of the text. */
   async stop(problem = null) {
     if (this.closing) return;
     this.closing = true;
@@ -114,13 +114,13 @@ class Session {
     this.stream?.setLanguage(language);
   }
 
-  #hear(samples, peak) {
+  #send(samples, peak) {
     at("level").value = Math.sqrt(peak);
     this.stream?.send(samples);
-    this.take?.hear(this.stream?.seconds ?? 0);
+    this.card?.advance(this.stream?.seconds ?? 0);
   }
 
-  #take(event) {
+  #receive(event) {
     if (event.type === "ready" && !this.closing) status("Listening. Speak.");
     if (event.type === "error") complain(new Problem(event.error.message));
     if (event.type === "partial") {
@@ -128,7 +128,7 @@ class Session {
       at("lag").value = behind;
       at("lag-text").textContent = `${behind.toFixed(2)} s`;
     }
-    this.take.take(event);
+    this.card.handle(event);
   }
 
   async #end(problem) {
@@ -136,32 +136,32 @@ class Session {
       this.closing = true;
       await this.microphone.close();
     }
-    session = null;
-    this.take.close();
-    this.take.remove.disabled = false;
+    recording = null;
+    this.card.close();
+    this.card.remove.disabled = false;
     at("meters").hidden = true;
     at("lag-text").textContent = "–";
     at("lag").value = at("level").value = 0;
     button("Start captions");
     status("Stopped.");
     const told = problem ?? this.problem;
-    if (told) complain(told, { label: "Reconnect", act: () => listen(this.take) });
+    if (told) complain(told, { label: "Reconnect", act: () => record(this.card) });
   }
 }
 
-/** Begin to listen; a take goes on if one is given. */
-async function listen(take = null) {
-  if (session) return;
+/** Start recording, in a new card or in the given one. */
+async function record(card = null) {
+  if (recording) return;
   complain(null);
   button("Starting…", { disabled: true });
-  session = new Session(take);
+  recording = new Recording(card);
   try {
-    await session.start();
+    await recording.start();
   } catch (problem) {
-    session = null;
+    recording = null;
     button("Start captions");
     status("");
-    complain(problem, { label: "Try again", act: () => listen(take) });
+    complain(problem, { label: "Try again", act: () => record(card) });
   }
 }
 
@@ -180,61 +180,61 @@ function fileTime() {
   return now.toISOString().slice(0, 16).replace("T", "-").replace(":", "");
 }
 
-// Files, one after the other
+// Files, one at a time
 
 let queue = Promise.resolve();
 
 function add(files) {
   for (const file of files) {
-    const take = new Take(file.name, file.name, FORMATS);
+    const card = new TranscriptCard(file.name, file.name, FORMATS);
     const control = new AbortController();
-    take.remove.disabled = true;
-    take.cancel.onclick = () => control.abort();
-    take.show("Waiting", NaN);
-    queue = queue.then(() => transcribe(file, take, control.signal));
+    card.remove.disabled = true;
+    card.cancel.onclick = () => control.abort();
+    card.showProgress("Waiting", NaN);
+    queue = queue.then(() => transcribe(file, card, control.signal));
   }
 }
 
-async function transcribe(file, take, signal) {
+async function transcribe(file, card, signal) {
   try {
     if (signal.aborted) throw new Problem("Cancelled.", "cancelled");
     const seconds = await secondsOf(file);
-    await recognise(file, wishes(), {
+    await recognize(file, chosenOptions(), {
       signal,
-      onUpload: (part) => take.show(part < 1 ? "Uploading" : "Waiting for its turn", part < 1 ? part : NaN),
+      onUpload: (part) => card.showProgress(part < 1 ? "Uploading" : "Waiting", part < 1 ? part : NaN),
       onEvent: (event) => {
-        take.take(event);
-        take.show(`Recognising ${clock(take.heard)}`, take.heard / seconds);
-        if (event.warnings) take.fail(event.warnings.join(" "));
+        card.handle(event);
+        card.showProgress(`Recognizing ${clock(card.duration)}`, card.duration / seconds);
+        if (event.warnings) card.showProblem(event.warnings.join(" "));
       },
     });
     status(`${file.name} is done.`);
   } catch (problem) {
-    take.fail(problem.message);
+    card.showProblem(problem.message);
     if (problem.code?.endsWith("_api_key")) begin();
   }
-  take.progress.hidden = true;
-  take.remove.disabled = false;
-  take.close();
+  card.progress.hidden = true;
+  card.remove.disabled = false;
+  card.close();
 }
 
-// What the controls do
+// Event handlers
 
 at("microphone").addEventListener("click", () => {
   if (at("microphone").getAttribute("aria-disabled") === "true") return;
-  if (session) session.stop();
-  else listen();
+  if (recording) recording.stop();
+  else record();
 });
-at("language").addEventListener("change", () => session?.setLanguage(at("language").value));
+at("language").addEventListener("change", () => recording?.setLanguage(at("language").value));
 at("key").addEventListener("submit", (event) => {
   event.preventDefault();
   key.set(at("key-value").value.trim());
   begin();
 });
-at("takes").addEventListener("click", ({ target }) => {
+at("transcripts").addEventListener("click", ({ target }) => {
   if (!target.classList.contains("remove")) return;
-  target.closest(".take").remove();
-  if (!session) complain(null); // it may have offered to go on with this one
+  target.closest(".transcript").remove();
+  if (!recording) complain(null); // the problem may have offered to continue this card
   at("microphone").focus();
 });
 at("choose").addEventListener("click", () => at("files").click());
@@ -245,13 +245,13 @@ at("files").addEventListener("change", () => {
 for (const kind of ["dragover", "dragleave", "drop"]) {
   addEventListener(kind, (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault(); // a browser would open the file instead
+    event.preventDefault(); // otherwise the browser opens the file
     at("drop").classList.toggle("over", kind === "dragover");
     if (kind === "drop" && !at("choose").disabled) add([...event.dataTransfer.files]);
   });
 }
 addEventListener("beforeunload", (event) => {
-  if (session) event.preventDefault();
+  if (recording) event.preventDefault();
 });
 
 begin();

@@ -1,4 +1,4 @@
-// Light or dark: as the system has it, until the button says otherwise. Runs before anything is drawn.
+// Light or dark: follows the system until the user presses the button. Runs before the page is drawn.
 
 (() => {
   const root = document.documentElement;

@@ -1,25 +1,25 @@
-// A file to the server, and its events while it is recognised.
+// Uploads a file and receives its events during recognition.
 
 import { Problem, headers, problemOf, unreachable } from "./api.js";
 
 /**
- * Upload a file and take its events; resolves behind the last, rejects with a Problem.
+ * Upload a file and receive its events. Resolves after the last event; rejects with a Problem.
  * @param {File} file
  * @param {object} options language, chunk_ms, phrases
- * @param {{ onUpload: (part: number) => void, onEvent: (event: object) => void, signal: AbortSignal }} tell
+ * @param {{ onUpload: (part: number) => void, onEvent: (event: object) => void, signal: AbortSignal }} callbacks
  */
-export function recognise(file, options, { onUpload, onEvent, signal }) {
+export function recognize(file, options, { onUpload, onEvent, signal }) {
   const form = new FormData();
   form.append("language", options.language);
   form.append("chunk_ms", options.chunk_ms);
   for (const phrase of options.phrases) form.append("phrases", phrase);
   form.append("file", file);
   return new Promise((resolve, reject) => {
-    // Not `fetch`, which does not tell how much of a file is sent.
+    // Not `fetch`, which does not report the progress of an upload.
     const request = new XMLHttpRequest();
     let read = 0;
     let final = false;
-    const take = () => {
+    const receive = () => {
       if (request.status !== 200) return;
       for (;;) {
         const end = request.responseText.indexOf("\n", read);
@@ -35,12 +35,12 @@ export function recognise(file, options, { onUpload, onEvent, signal }) {
     request.open("POST", "v1/stream");
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => onUpload(loaded / total);
-    request.onprogress = take;
+    request.onprogress = receive;
     request.onload = () => {
-      take();
+      receive();
       if (request.status !== 200) reject(problemOf(request.responseText, request.status));
       else if (final) resolve();
-      else reject(new Problem("The server stopped in the middle of the file."));
+      else reject(new Problem("The server stopped before the end of the file."));
     };
     request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new Problem("Cancelled. The text so far is kept.", "cancelled"));
@@ -49,7 +49,7 @@ export function recognise(file, options, { onUpload, onEvent, signal }) {
   });
 }
 
-/** Seconds of a file's audio as far as the browser can tell; NaN when it cannot. */
+/** Return the duration of a file in seconds; NaN if the browser cannot determine it. */
 export function secondsOf(file) {
   return new Promise((resolve) => {
     const audio = new Audio();

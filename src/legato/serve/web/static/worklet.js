@@ -1,4 +1,4 @@
-// In the audio thread: mono samples as 16-bit PCM, a message for every few blocks.
+// Runs in the audio thread: converts mono samples to 16-bit PCM and posts them in larger blocks.
 
 class Pcm16 extends AudioWorkletProcessor {
   constructor({ processorOptions }) {

@@ -1,24 +1,25 @@
-// A take: one recording or one file, its text and what can be done with it.
+// The card of a transcript: the text of one recording or file, and what the user can do with it.
 
 import { ask } from "./api.js";
 
-const FAIR = 0.9; // confidence below which a word is marked, and marked more
+// A word with a confidence below these is marked as fair or poor.
+const FAIR = 0.9;
 const POOR = 0.6;
 
-export class Take {
+export class TranscriptCard {
   /**
-   * Put a new take on the page.
-   * @param {string} title what to call it
-   * @param {string} file its name in files, without an extension
-   * @param {string[]} formats what it can be downloaded as
+   * Add a new card to the page.
+   * @param {string} title the heading
+   * @param {string} file name of the recording or file, for downloads
+   * @param {string[]} formats the formats of the downloads
    */
   constructor(title, file, formats) {
     this.file = file;
-    this.segments = []; // `segment` events, with times from the start of the take
+    this.segments = []; // `segment` events, with times from the start of the card
     this.partial = null;
-    this.offset = 0; // seconds of the take before the stream that runs
-    this.heard = 0; // seconds of the take
-    this.element = document.getElementById("take").content.cloneNode(true).firstElementChild;
+    this.offset = 0; // seconds of audio before the current stream
+    this.duration = 0; // seconds of audio
+    this.element = document.getElementById("transcript-card").content.cloneNode(true).firstElementChild;
     const find = (selector) => this.element.querySelector(selector);
     [this.text, this.list, this.growing] = [find(".text"), find("ol"), find(".text .partial")];
     [this.summary, this.problem, this.progress] = [find(".summary"), find(".problem"), find(".progress")];
@@ -28,42 +29,42 @@ export class Take {
     this.remove.setAttribute("aria-label", `Remove ${title}`);
     this.downloads.setAttribute("aria-label", `Download ${title}`);
     for (const format of formats) this.#offer(title, format);
-    document.getElementById("takes").prepend(this.element);
+    document.getElementById("transcripts").prepend(this.element);
   }
 
-  /** Go on with another stream behind what is there. */
+  /** Continue with another stream after the text so far. */
   resume() {
-    this.offset = this.heard;
+    this.offset = this.duration;
   }
 
-  /** Take an event of the stream. */
-  take(event) {
+  /** Process an event of the stream. */
+  handle(event) {
     if (event.type === "partial") this.#grow(event);
     else if (event.type === "segment") this.#settle(event);
-    else if (event.type === "final") this.hear(event.duration);
+    else if (event.type === "final") this.advance(event.duration);
   }
 
-  /** Note that so many seconds of the running stream were heard. */
-  hear(seconds) {
-    this.heard = Math.max(this.heard, this.offset + seconds);
+  /** Record that the current stream has reached `seconds`. */
+  advance(seconds) {
+    this.duration = Math.max(this.duration, this.offset + seconds);
   }
 
-  /** End it: what grew and was never settled is kept as it stands. */
+  /** End the transcript. The text of an open segment is kept as it is. */
   close() {
     if (this.partial) {
       const { text, start, end } = this.partial;
       const words = text.split(/\s+/).filter(Boolean);
       const at = (index) => start + ((end - start) * index) / words.length;
-      // Nobody said when these were spoken: they are spread evenly.
+      // The times of these words are unknown, so they are spread evenly.
       const spread = words.map((word, index) => ({ text: word, start: at(index), end: at(index + 1), confidence: 0 }));
       this.#add({ type: "segment", text, start, end, language: null, reason: "end", confidence: 0, words: spread });
     }
     this.#clearPartial();
-    if (!this.segments.length && this.problem.hidden) this.summary.textContent = "Nothing was recognised";
+    if (!this.segments.length && this.problem.hidden) this.summary.textContent = "No speech was recognized";
   }
 
-  /** Show how far it is: what happens, and which part of it is done; NaN when nobody knows. */
-  show(what, part) {
+  /** Show the current step and which part of it is done; NaN if that is unknown. */
+  showProgress(what, part) {
     this.progress.hidden = false;
     const [bar, figure] = this.progress.children;
     if (Number.isFinite(part)) bar.value = Math.min(1, part);
@@ -72,8 +73,8 @@ export class Take {
     figure.textContent = Number.isFinite(part) ? `${what} ${Math.floor(100 * Math.min(1, part))} %` : what;
   }
 
-  /** Say what went wrong. */
-  fail(message) {
+  /** Show an error or a warning. */
+  showProblem(message) {
     this.problem.hidden = false;
     this.problem.textContent = message;
   }
@@ -81,12 +82,12 @@ export class Take {
   #grow({ text, time }) {
     const start = this.segments.at(-1)?.end ?? this.offset;
     this.partial = { text, start, end: Math.max(start, this.offset + time) };
-    this.hear(time);
+    this.advance(time);
     this.#keepingTheEnd(() => (this.growing.textContent = text));
   }
 
   #settle(event) {
-    this.hear(event.end);
+    this.advance(event.end);
     this.#clearPartial();
     if (!event.text) return;
     const move = (each) => ({ ...each, start: each.start + this.offset, end: each.end + this.offset });
@@ -111,10 +112,10 @@ export class Take {
     this.#keepingTheEnd(() => this.list.append(item));
     this.downloads.hidden = false;
     const languages = [...new Set(this.segments.map(({ language }) => language).filter(Boolean))];
-    this.summary.textContent = [clock(this.heard), ...languages].join(" · ");
+    this.summary.textContent = [clock(this.duration), ...languages].join(" · ");
   }
 
-  /** Change the text; who reads its end still sees the end. */
+  /** Change the text. If its end was visible, it stays visible. */
   #keepingTheEnd(change) {
     const { text } = this;
     const atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
@@ -145,12 +146,12 @@ export class Take {
       link.click();
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
     } catch (problem) {
-      this.fail(problem.message);
+      this.showProblem(problem.message);
     }
   }
 }
 
-/** Seconds as 1:02 or 1:01:02. */
+/** Return seconds as 1:02 or 1:01:02. */
 export function clock(seconds) {
   const whole = Math.floor(seconds);
   const two = (number) => String(number).padStart(2, "0");
@@ -158,7 +159,7 @@ export function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
-/** The text of a segment as nodes, each word with its confidence. */
+/** Yield the text of a segment as nodes, each word marked with its confidence. */
 function* marked({ text, words }) {
   let end = 0;
   for (const word of words) {

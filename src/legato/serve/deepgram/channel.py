@@ -1,0 +1,76 @@
+"""From the events of a stream to the messages about its channel.
+
+Growing text is an interim result, and a segment is a final result. Speech is final too if the segment ended by silence,
+with the stream, or by `Finalize`, which is always answered.
+"""
+
+from legato.recognizer import Recognizer
+from legato.serve.deepgram.messages import Messages
+from legato.serve.deepgram.options import ListenOptions
+from legato.text.words import split_words
+from legato.types import Event, Partial, Segment, Token
+
+
+class Channel:
+    """Makes the messages about one channel.
+
+    Args:
+        number: index of the channel.
+        options: what the client wants to receive.
+        messages: writes the messages.
+        recognizer: has the language tags and the confidence measure.
+    """
+
+    def __init__(self, number: int, options: ListenOptions, messages: Messages, recognizer: Recognizer) -> None:
+        self._number = number
+        self._options = options
+        self._messages = messages
+        self._recognizer = recognizer
+        self._tokens: list[Token] = []
+        self._border = 0.0
+        self._speaking = False
+        self._last_word: float | None = None
+
+    def messages(self, event: Event) -> list[str]:
+        """Return the messages about an event."""
+        if isinstance(event, Partial):
+            return self._grow(event)
+        return self._close(event) if isinstance(event, Segment) else []
+
+    def _grow(self, event: Partial) -> list[str]:
+        bundle, confidence = self._recognizer.bundle, self._recognizer.confidence
+        self._tokens += [token for token in event.tokens if token.id not in bundle.language_tags]
+        if not event.text:
+            return []
+        found = []
+        if not self._speaking and self._options.vad_events:
+            found.append(self._messages.speech_started(self._number, self._tokens[0].time))
+        self._speaking = True
+        if self._options.interim:
+            words = split_words(self._tokens, bundle.frame_seconds, confidence)
+            overall = round(confidence.aggregate([word.confidence for word in words]), 4) if words else 0.0
+            found.append(self._messages.results(self._number, event.text, words, overall, self._border, event.time))
+        return found
+
+    def _close(self, segment: Segment) -> list[str]:
+        found = []
+        finalized = segment.reason == "commit"
+        if segment.text or finalized:
+            paused = segment.reason == "pause" and self._options.endpointing is not None
+            found.append(
+                self._messages.results(
+                    self._number, segment.text, segment.words, segment.confidence if segment.text else 0.0,
+                    segment.start, segment.end,
+                    final=True, speech_final=paused or finalized or segment.reason == "end", from_finalize=finalized,
+                )
+            )  # fmt: skip
+        if segment.words:
+            self._last_word = segment.words[-1].end
+        quiet = segment.reason == "silence" or (segment.reason == "pause" and self._options.ends_with_speech)
+        if quiet and self._last_word is not None and self._options.utterance_end is not None:
+            found.append(self._messages.utterance_end(self._number, self._last_word))
+            self._last_word = None
+        self._tokens = []
+        self._border = segment.end
+        self._speaking = self._speaking and segment.reason == "length"
+        return found

@@ -1,0 +1,31 @@
+"""What Wyoming's `describe` returns: the served model."""
+
+from wyoming.info import AsrModel, AsrProgram, Attribution, Info
+
+from legato.model.languages import AUTO
+from legato.serve.core.service import Service
+from legato.version import __version__
+
+
+def describe(service: Service) -> Info:
+    """Return the description of the served model."""
+    recognizer = service.engine.recognizer
+    legato = Attribution("Legato", "")
+    model = AsrModel(
+        name=service.settings.model,
+        attribution=legato,
+        installed=True,
+        description=f"{recognizer.bundle.name}, {recognizer.bundle.precision}",
+        version=None,
+        languages=[language for language in recognizer.languages if language != AUTO],
+    )
+    program = AsrProgram(
+        name="legato",
+        attribution=legato,
+        installed=True,
+        description="Streaming multilingual speech recognition",
+        version=__version__,
+        models=[model],
+        supports_transcript_streaming=True,
+    )
+    return Info(asr=[program])
