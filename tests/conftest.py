@@ -1,6 +1,6 @@
 """Shared fixtures: bundles converted from the recorded reference checkpoints, and speech to run them on.
 
-Markers are set by folder and fixture, and tests whose packages are not installed are skipped (`tests/support/lanes.py`).
+Markers are set by folder and fixture; tests whose packages are missing are skipped (`tests/support/lanes.py`).
 """
 
 from collections.abc import Callable, Iterator

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def runner(recordings: Path, tmp_path: Path) -> Runner:
 
 
 @pytest.fixture(scope="module")
-def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> "Server":
+def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the key that the pages use, and Wyoming."""
     with Server(tmp_path_factory.mktemp("server"), "--wyoming-port", 0, LEGATO_API_KEYS=KEY) as running:
         yield running

@@ -35,7 +35,7 @@ def talks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def run(name: str, *arguments: str | Path, home: Path, **variables: str) -> str:
-    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
     result = subprocess.run(
         command, env=environment(home, **variables), capture_output=True, check=False, text=True, encoding="utf-8"
     )

@@ -32,7 +32,7 @@ def _lines(name: str, value: Any) -> Iterator[str]:
         yield name + (_signature(value) if inspect.isroutine(value) else "")
         return
     exception = issubclass(value, BaseException)
-    yield f"{name}({value.__base__.__name__})" if exception else name + _signature(value)
+    yield f"{name}({value.__bases__[0].__name__})" if exception else name + _signature(value)
     for member in sorted(set(dir(value)) - set(dir(Exception if exception else object))):
         attribute = inspect.getattr_static(value, member)
         if member.startswith("_"):

@@ -20,7 +20,6 @@ def test_the_public_api_is_the_recorded_one() -> None:
     assert describe() == RECORD.read_text(encoding="utf-8"), "if intended: python -m tests.packaging.public_api"
 
 
-@pytest.mark.xfail(reason="the recognizer still imports av, soxr and the hub")
 def test_an_import_loads_only_what_it_needs() -> None:
     code = f"import sys, legato; print(*(name for name in {LATE} if name in sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
