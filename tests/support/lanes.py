@@ -34,10 +34,9 @@ EXTRAS = {
     "evaluate": ("rapidfuzz", "whisper_normalizer", "datasets", "pyarrow", "jinja2", "matplotlib"),
 }
 GROUPS = {
-    "test": (
-        "httpx", "jiwer", "srt", "webvtt", "openai", "deepgram", "schemathesis", "playwright", "axe_playwright_python",
-    ),
-}  # fmt: skip
+    "fast": ("jiwer", "srt", "webvtt"),
+    "test": ("httpx", "openai", "deepgram", "schemathesis", "playwright", "axe_playwright_python"),
+}
 _ORIGIN = {
     package: f"{kind} '{name}'"
     for kind, table in (("extra", EXTRAS), ("dependency group", GROUPS))
