@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import wave
@@ -103,6 +104,14 @@ def test_page_about_the_server(page: Path, runner: Runner, guarded_server: Serve
 
 def test_the_readme_is_short() -> None:
     assert (ROOT / "README.md").stat().st_size <= 6000
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"])
+def test_links_of_pages_outside_the_site_lead_somewhere(page: str) -> None:
+    """Those of the site are checked by `mkdocs build --strict`."""
+    targets = re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    folder = (ROOT / page).parent
+    assert [each for each in targets if "://" not in each and not (folder / each).exists()] == []
 
 
 def test_shown_output_is_compared() -> None:
