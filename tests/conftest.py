@@ -28,7 +28,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     fixtures = getattr(item, "fixturenames", ())
-    for mark in marks_of(item.path.relative_to(TESTS).as_posix(), fixtures):
+    for mark in marks_of(item.path.relative_to(TESTS).as_posix(), item.name, fixtures):
         item.add_marker(mark)
 
 

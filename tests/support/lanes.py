@@ -25,6 +25,12 @@ FOLDERS = {
     "serve/web": ("browser",),
     "training/": ("slow",),
 }
+#: Markers by the beginning of a test's name.
+NAMES = {
+    "test_command_line": ("slow",),
+    "test_memory_does_not_grow": ("slow",),
+    "test_stream_file_and_engine_agree_however": ("slow",),
+}
 #: Markers by the fixture that a test uses.
 FIXTURES = {"server": ("slow", "server"), "browser": ("browser",)}
 #: Where a package that not everybody has is from.
@@ -63,16 +69,18 @@ class OptionalModule(pytest.Module):
             pytest.skip(f"{package} is missing: install the {_ORIGIN[package]}", allow_module_level=True)
 
 
-def marks_of(path: str, fixtures: Collection[str]) -> Iterator[str]:
+def marks_of(path: str, name: str, fixtures: Collection[str]) -> Iterator[str]:
     """Yield the markers of a test.
 
     Args:
         path: of its file, relative to `tests/`, with `/`.
+        name: of its function.
         fixtures: the names of its fixtures.
     """
-    for beginning, marks in FOLDERS.items():
-        if path.startswith(beginning):
-            yield from marks
+    for table, text in ((FOLDERS, path), (NAMES, name)):
+        for beginning, marks in table.items():
+            if text.startswith(beginning):
+                yield from marks
     for fixture, marks in FIXTURES.items():
         if fixture in fixtures:
             yield from marks
