@@ -12,8 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import legato
-from legato.serve.app import create_app
-from legato.serve.settings import Settings
+from legato.serve import Settings, create_app
 
 
 def build() -> FastAPI:

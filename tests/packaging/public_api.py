@@ -12,8 +12,7 @@ from typing import Any
 
 import legato
 from legato.convert import convert
-from legato.serve.app import create_app
-from legato.serve.settings import Settings
+from legato.serve import Settings, create_app
 
 RECORD = Path(__file__).with_name("public_api.txt")
 
@@ -22,8 +21,8 @@ def describe() -> str:
     """Return the public API, one line per callable, attribute or name."""
     lines = [line for name in legato.__all__ for line in _lines(f"legato.{name}", getattr(legato, name))]
     lines += _lines("legato.convert.convert", convert)
-    lines += _lines("legato.serve.app.create_app", create_app)
-    lines += _lines("legato.serve.settings.Settings", Settings)
+    lines += _lines("legato.serve.create_app", create_app)
+    lines += _lines("legato.serve.Settings", Settings)
     return "\n".join(lines) + "\n"
 
 
