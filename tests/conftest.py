@@ -1,4 +1,7 @@
-"""Shared fixtures: bundles converted from the recorded reference checkpoints, and speech to run them on."""
+"""Shared fixtures: bundles converted from the recorded reference checkpoints, and speech to run them on.
+
+Markers are set by folder and fixture; tests whose packages are missing are skipped (`tests/support/lanes.py`).
+"""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -10,13 +13,23 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio.source import read_audio
-from legato.convert import convert
 from legato.recognizer import Recognizer
+from tests.support.lanes import OptionalModule, marks_of
 from tests.support.numbers_model import NUMBERS_MODEL
-from tests.support.paths import REFERENCES
+from tests.support.paths import REFERENCES, TESTS
 from tests.support.server import Server
 
 MakeBundle = Callable[..., Path]
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    return OptionalModule.from_parent(parent, path=module_path)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    fixtures = getattr(item, "fixturenames", ())
+    for mark in marks_of(item.path.relative_to(TESTS).as_posix(), item.name, fixtures):
+        item.add_marker(mark)
 
 
 def checkpoint_path(name: str) -> Path:
@@ -26,7 +39,9 @@ def checkpoint_path(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> MakeBundle:
-    """`make_bundle(checkpoint, precision=..., layout=..., recipe=...)`: a bundle's folder, converted once a session."""
+    """`make_bundle(checkpoint, precision=..., layout=..., recipe=...)`: the folder of a bundle, converted once."""
+    pytest.importorskip("onnx_ir", reason="the extra 'convert' is not installed")
+    from legato.convert import convert
 
     @cache
     def make(name: str, precision: str = "fp32", layout: str = "native", recipe: str | None = None) -> Path:
