@@ -10,10 +10,10 @@ FOLDERS = {
     "cli/batch": ("slow",),
     "cli/test_batch": ("slow",),
     "cli/test_cli": ("slow",),
+    "cli/test_output": ("slow",),
     "cli/test_listen": ("slow",),
     "contrib/": ("slow", "ray"),
     "convert/quantize": ("slow",),
-    "convert/test_quantize": ("slow",),
     "deploy/": ("slow", "server"),
     "docs/": ("slow",),
     "examples/": ("slow",),
@@ -27,6 +27,9 @@ FOLDERS = {
 }
 #: Markers by the beginning of a test's name.
 NAMES = {
+    "test_a_stream_forgets_its_segments": ("slow",),
+    "test_the_bundle_names_its_recipe": ("slow",),
+    "test_the_command_accepts_former_names": ("slow",),
     "test_command_line": ("slow",),
     "test_memory_does_not_grow": ("slow",),
     "test_stream_file_and_engine_agree_however": ("slow",),
