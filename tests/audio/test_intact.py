@@ -37,6 +37,9 @@ KINDS = [
     ("a.amr", "libopencore_amrnb", "s16", 8000),
     ("a.nut", "aac", "fltp", 44100),
     ("a.rm", "real_144", "s16", 8000),
+    ("a.wma", "wmav2", "fltp", 44100),
+    ("b.asf", "wmav1", "fltp", 44100),
+    ("c.asf", "libmp3lame", "s16p", 44100),
     ("a.g722", "g722", "s16", 16000),
 ]
 IDS = [kind[0] for kind in KINDS]
@@ -85,3 +88,23 @@ def test_cut_off(tmp_path: Path, name: str, codec: str, video: float) -> None:
     assert not complete
     assert len(warnings) == 1
     assert f"{seconds:.2f} s" in warnings[0] or "could be read" in warnings[0]
+
+
+def test_an_ogg_file_that_ends_with_a_whole_page_is_intact(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.opus", tone(10.0, 48000), 48000, "libopus", "flt")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"OggS")])  # some recorders mark no last page
+    seconds, complete, warnings = read(path)
+    assert seconds > 8
+    assert (complete, warnings) == (True, [])
+    path.write_bytes(data[:-100])
+    assert not read(path)[1]
+
+
+def test_mp4_with_an_index_that_states_a_longer_track_is_intact(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.m4a", tone(3.0, 44100), 44100, "aac", "fltp")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdhd") + 20  # the duration in version 0
+    data[at : at + 4] = (60 * 44100).to_bytes(4, "big")
+    path.write_bytes(data)
+    assert read(path)[1:] == (True, [])

@@ -84,6 +84,8 @@ def _stream(container: Any, sound: Sound) -> "av.AudioStream":
     assert isinstance(stream, av.AudioStream)
     stream.layout = _layout(sound)
     stream.format = sound.sample_format
+    if sound.codec.startswith("wma"):  # it has no default
+        stream.bit_rate = 64000
     stream.metadata.update(sound.metadata)
     return stream
 

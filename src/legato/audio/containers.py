@@ -120,15 +120,32 @@ def _next_wav(file: BinaryIO, position: int, size: int, order: _ByteOrder) -> in
     return None
 
 
+def mp4_is_whole(file: BinaryIO) -> bool:
+    """Return whether an MP4 file with one index ends where its last box ends; fragments may always be missing."""
+    size = file.seek(0, 2)
+    position, kinds = 0, set()
+    while position + 8 <= size:
+        length, kind = _box(file, position)
+        kinds.add(kind)
+        position = size if length == 0 else position + length
+        if 0 < length < 8:
+            return False
+    return position == size and b"moov" in kinds and b"moof" not in kinds
+
+
+def _box(file: BinaryIO, position: int) -> tuple[int, bytes]:
+    """Return the length and the type of a box of an MP4 file; a length of 0 means up to the end of the file."""
+    file.seek(position)
+    head = file.read(16)
+    length = int.from_bytes(head[:4], "big")
+    return int.from_bytes(head[8:16], "big") if length == 1 else length, head[4:8]
+
+
 def mp4_starts(file: BinaryIO, size: int) -> list[int]:
     """Return the positions at which the MP4 files of a file start: more than one where files were joined."""
     starts, position, indexed = [0], 0, False
     while position + 8 <= size:
-        file.seek(position)
-        head = file.read(16)
-        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
+        length, kind = _box(file, position)
         if kind == b"ftyp" and indexed:
             starts.append(position)
             indexed = False
@@ -184,13 +201,17 @@ def _ogg_pages(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
         position += 27 + head[26] + sum(file.read(head[26]))
 
 
-def ogg_is_ended(file: BinaryIO) -> bool:
-    """Return whether the last page of an Ogg file is marked as the end of its stream."""
+def ogg_is_whole(file: BinaryIO) -> bool:
+    """Return whether an Ogg file ends with a complete page, or has other data only after the last page of its stream."""
     size = file.seek(0, 2)
-    file.seek(max(0, size - _LARGEST_OGG_PAGE))
-    tail = file.read(_LARGEST_OGG_PAGE)
+    file.seek(max(0, size - 2 * _LARGEST_OGG_PAGE))
+    tail = file.read()
     last = tail.rfind(b"OggS")
-    return last >= 0 and len(tail) > last + 5 and bool(tail[last + 5] & _LAST_PAGE_FLAG)
+    if last < 0 or len(tail) < last + 27:
+        return False
+    segments = tail[last + 27 : last + 27 + tail[last + 26]]
+    rest = len(tail) - last - 27 - tail[last + 26] - sum(segments)
+    return rest == 0 or (rest > 0 and bool(tail[last + 5] & _LAST_PAGE_FLAG))
 
 
 def mp3_states_length(file: BinaryIO) -> bool:
@@ -200,19 +221,19 @@ def mp3_states_length(file: BinaryIO) -> bool:
     return b"Xing" in first or b"Info" in first
 
 
-def matroska_shortfall(file: BinaryIO) -> int:
-    """Return the bytes that a Matroska or WebM file lacks; 0 when none, or when its length is not stated."""
+def matroska_shortfall(file: BinaryIO) -> int | None:
+    """Return the bytes that a Matroska or WebM file lacks; None when its length is not stated."""
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(4096)
     if int.from_bytes(head[:4], "big") != _EBML:
-        return 0
+        return None
     length, after = _ebml_size(head, 4)
     at = after + (length or 0)
     if int.from_bytes(head[at : at + 4], "big") != _SEGMENT:
-        return 0
+        return None
     length, after = _ebml_size(head, at + 4)
-    return 0 if length is None else max(0, after + length - size)
+    return None if length is None else max(0, after + length - size)
 
 
 def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:

@@ -57,6 +57,10 @@ class Frame:
     fault: str | None = None
 
 
+class InvalidDataError(AudioError):
+    """What an address delivers is not a file that FFmpeg can read while it arrives."""
+
+
 class BrokenOffError(Exception):
     """The container cannot be read further; the message says why."""
 
@@ -269,7 +273,8 @@ def open_url(url: str, name: str, channel: int | None = None, track: int | str |
             url, mode="r", options={"protocol_whitelist": _PROTOCOLS}, timeout=_URL_TIMEOUT, metadata_errors="replace"
         )
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise AudioError(
+        kind = InvalidDataError if isinstance(error, av.error.InvalidDataError) else AudioError
+        raise kind(
             f"{name}: cannot be opened ({reason_of(error)}). Check the address and the network, and that it is audio."
         ) from None
     return _decoder(container, name, channel, track)

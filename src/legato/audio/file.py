@@ -60,7 +60,7 @@ class AudioFile(DecodedAudio):
                 file.close()
             raise
         super().__init__(decoder, name)
-        if len(self._sections) > 1 or not file.seekable():
+        if len(self._sections) > 1 or not file.seekable() or any(each.unstated for each in self._sections):
             self.duration = None
 
     def close(self) -> None:

@@ -94,7 +94,7 @@ class PlayedSource(LiveSource):
             audio.block_seconds = _BLOCK_SECONDS
             self._put(_in_real_time(iter(audio)) if paced else iter(audio))
             if not self._stopped and not audio.complete:
-                raise AudioError(f"{audio.name}: {audio.warnings[-1]}.")
+                raise AudioError(f"{audio.name}: {'; '.join(audio.warnings)}.")
             for warning in audio.warnings:
                 logger.warning("%s: %s", audio.name, warning)
 

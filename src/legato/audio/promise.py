@@ -2,7 +2,13 @@
 
 from typing import BinaryIO
 
-from legato.audio.containers import matroska_shortfall, mp3_states_length, ogg_is_ended, wav_layouts
+from legato.audio.containers import (
+    matroska_shortfall,
+    mp3_states_length,
+    mp4_is_whole,
+    ogg_is_whole,
+    wav_layouts,
+)
 from legato.audio.ffmpeg import Decoder
 
 _COUNTED = {"w64", "aiff", "au", "caf", "flac"}
@@ -29,11 +35,13 @@ def shortfall(decoder: Decoder, file: BinaryIO, end: float) -> str | None:
         seconds = missing / decoder.byte_rate if decoder.byte_rate else 0.0
         return _cut_off(end, end + seconds) if seconds > 0.01 else None
     if "ogg" in decoder.formats:
-        return None if ogg_is_ended(file) else f"the file breaks off at {end:.2f} s: its last part is missing"
-    if "matroska" in decoder.formats and (missing := matroska_shortfall(file)):
-        if decoder.end is not None and decoder.end > end + 0.01:
+        return None if ogg_is_whole(file) else f"the file breaks off at {end:.2f} s: its last part is missing"
+    if "matroska" in decoder.formats and (lacking := matroska_shortfall(file)) is not None:
+        if lacking and decoder.end is not None and decoder.end > end + 0.01:
             return _cut_off(end, decoder.end)
-        return f"the file is cut off at {end:.2f} s: {missing} bytes of it are missing"
+        return f"the file is cut off at {end:.2f} s: {lacking} bytes of it are missing" if lacking else None
+    if "mov" in decoder.formats and mp4_is_whole(file):
+        return None
     if decoder.end is None:
         return None
     lossless = decoder.codec.startswith("pcm_") or decoder.codec == "flac"

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 from legato.audio import ffmpeg
 from legato.audio.addresses import normalized, without_password
 from legato.audio.decode import DecodedAudio
-from legato.audio.ffmpeg import BrokenOffError, Frame
+from legato.audio.ffmpeg import BrokenOffError, Frame, InvalidDataError
 from legato.audio.file import AudioFile
 from legato.errors import AudioError
 
@@ -63,10 +63,10 @@ def open_address(url: str, channel: int | None = None, track: int | str | None =
     """
     try:
         return AudioUrl(url, channel, track)
-    except AudioError:
+    except InvalidDataError as error:
         copy = _copy_of_mp4(normalized(url))
         if copy is None:
-            raise
+            raise AudioError(str(error)) from None
     return AudioFile(copy, without_password(url), channel, track)
 
 
@@ -74,18 +74,19 @@ def _copy_of_mp4(url: str) -> BinaryIO | None:
     """Return a temporary file with the MP4 file at an address; None when there is no such file there."""
     if not url.startswith(("http://", "https://")):
         return None
-    import urllib.request  # noqa: PLC0415 - it loads an HTTP client, which is rarely needed
+    from http.client import HTTPException  # noqa: PLC0415 - an HTTP client is rarely needed
+    from urllib.request import urlopen  # noqa: PLC0415
 
     file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by the caller
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+        with urlopen(url, timeout=_TIMEOUT) as answer:
             head = answer.read(12)
             if head[4:8] == b"ftyp" and int(answer.headers.get("Content-Length") or 0) <= _MOST_BYTES:
                 file.write(head)
                 shutil.copyfileobj(answer, file, 1 << 20)
                 file.seek(0)
                 return file
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         pass
     file.close()
     return None
