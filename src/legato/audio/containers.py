@@ -202,7 +202,7 @@ def _ogg_pages(file: BinaryIO, size: int) -> Iterator[tuple[int, int]]:
 
 
 def ogg_is_whole(file: BinaryIO) -> bool:
-    """Return whether an Ogg file ends with a complete page, or has other data only after the last page of its stream."""
+    """Return whether an Ogg file ends with a complete page, or has other data only after its last page."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 2 * _LARGEST_OGG_PAGE))
     tail = file.read()

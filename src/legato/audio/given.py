@@ -9,12 +9,12 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from legato.audio.addresses import is_url, local_path
 from legato.audio.arrays import ArrayReader, as_array, check_channel
 from legato.audio.blocks import AudioBlocks, of_equal_length
 from legato.audio.resample import SAMPLE_RATE, whole_number
 from legato.audio.sections import as_file
-from legato.audio.source import open_audio, open_audio_file
+from legato.audio.source import ONLY_ONCE, open_audio, open_audio_file
+from legato.audio.source import channel_count as path_channel_count
 from legato.errors import AudioError
 from legato.types import Samples
 
@@ -116,18 +116,12 @@ def channel_count(audio: AudioInput) -> int:
     Raises:
         AudioError: as for `open_given`; or for an iterator, a pipe or an address, which can be read only once.
     """
-    name = str(audio) if isinstance(audio, str | PathLike) else "audio"
-    once = isinstance(audio, Iterator) and not callable(getattr(audio, "read", None))
     if isinstance(audio, str | PathLike):
-        path = None if is_url(audio) else local_path(audio)
-        once = path is None or (path.exists() and not path.is_file() and not path.is_dir())
-    elif callable(getattr(audio, "read", None)):
-        once = not _seekable(cast("IO[bytes]", audio))
+        return path_channel_count(audio)
+    has_read = callable(getattr(audio, "read", None))
+    once = not _seekable(cast("IO[bytes]", audio)) if has_read else isinstance(audio, Iterator)
     if once:
-        raise AudioError(
-            f"{name}: channels can be transcribed separately only from a file or an array. "
-            "Save it first, or choose one channel."
-        )
+        raise AudioError(f"audio: {ONLY_ONCE}")
     if isinstance(audio, np.ndarray):
         return audio.shape[1] if audio.ndim == 2 else 1
     with open_given(audio) as opened:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -35,6 +35,9 @@ __all__ = [
     "read_audio",
     "tracks_of",
 ]
+
+ONLY_ONCE = "channels can be transcribed separately only from a file or an array. Save it first, or choose one channel."
+"""What a message says of audio that cannot be read once per channel."""
 
 
 def open_audio(path: str | PathLike[str], *, channel: int | None = None, track: int | str | None = None) -> AudioBlocks:
@@ -103,11 +106,17 @@ def tracks_of(path: str | PathLike[str]) -> tuple[Track, ...]:
         return audio.tracks
 
 
-def channel_count(audio: Any) -> int:
-    """Return the number of channels, see `legato.audio.given.channel_count`."""
-    from legato.audio.given import channel_count as count  # noqa: PLC0415
+def channel_count(path: str | PathLike[str]) -> int:
+    """Return the number of channels of a file that will be read once per channel.
 
-    return count(audio)
+    Raises:
+        AudioError: as for `open_audio`; or for a pipe or an address, which can be read only once.
+    """
+    place = None if is_url(path) else local_path(path)
+    if place is None or (place.exists() and not place.is_file() and not place.is_dir()):
+        raise AudioError(f"{path}: {ONLY_ONCE}")
+    with open_audio(path) as file:
+        return file.channels
 
 
 def _tracks(opened: Callable[[int | str | None], DecodedAudio], name: str, track: int | str | None) -> AudioBlocks:
