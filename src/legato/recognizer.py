@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from legato.audio.arrays import blocks_of, check_channel, check_samples, one_channel
 from legato.audio.channels import Channels
-from legato.audio.source import channel_count, open_audio
+from legato.audio.given import channel_count
+from legato.audio.source import open_audio
 from legato.decode.dispatch import Decoder
 from legato.decode.ngram import NGram, open_ngram
 from legato.decode.phrase_trie import PhraseTrie

@@ -84,3 +84,16 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8e6
+
+
+def test_quiet_samples_of_24_bits_stay_quiet(tmp_path: Path) -> None:
+    quiet = tone(1.0, 16000) * np.float32(1e-5)
+    samples = read_audio(encode(tmp_path / "a.wav", quiet, 16000, "pcm_s24le", "s32"))
+    np.testing.assert_allclose(samples, quiet[:, 0], atol=1e-6)
+
+
+def test_float_files_of_another_scale_are_told(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.wav", tone(1.0, 16000) * 32768, 16000, "pcm_f32le", "flt")
+    with open_audio(path) as audio:
+        np.testing.assert_allclose(np.concatenate(list(audio)), tone(1.0, 16000)[:, 0], atol=1e-6)
+    assert audio.warnings == ["float32 samples with values of 16 bits: divided by 32768"]

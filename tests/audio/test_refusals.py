@@ -4,13 +4,15 @@ import os
 import wave
 from pathlib import Path
 
+import av.error
 import numpy as np
 import pytest
 
 from legato.audio.arrays import check_samples
+from legato.audio.ffmpeg import reason_of
 from legato.audio.source import read_audio
 from legato.errors import AudioError
-from tests.support.sounds import encode, tone, video_without_sound
+from tests.support.sounds import Sound, encode, encode_tracks, tone, video_without_sound
 
 
 def refusal(path: Path) -> str:
@@ -59,6 +61,34 @@ def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
     playlist = tmp_path / "list.m3u8"
     playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n")
     refusal(playlist)
+
+
+def test_encrypted_mp4_is_protected(tmp_path: Path) -> None:
+    options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0" * 32, "encryption_kid": "1" * 32}
+    sound = Sound(tone(3, 44100), 44100, "aac", "fltp")
+    assert "protected" in refusal(encode_tracks(tmp_path / "a.mp4", [sound], options=options))
+
+
+@pytest.mark.parametrize("mark", [b"drms", b"aavd"])
+def test_music_and_books_of_shops_are_protected(tmp_path: Path, mark: bytes) -> None:
+    path = encode(tmp_path / "a.m4a", tone(3, 44100), 44100, "aac", "fltp")
+    path.write_bytes(path.read_bytes().replace(b"mp4a", mark))
+    message = refusal(path)
+    assert "protected" in message or "no decoder" in message
+
+
+def test_words_of_ffmpeg_do_not_reach_people() -> None:
+    errors: list[Exception] = [
+        av.error.PatchWelcomeError(1, "Not yet implemented in FFmpeg, patches welcome"),
+        av.error.BugError(1, "Internal bug, should not have happened"),
+        av.error.InvalidDataError(1, "Invalid data found when processing input"),
+        av.error.UnknownError(1, "Unknown error occurred"),
+        av.error.EOFError(1, "End of file"),
+        OSError(5, "Input/output error"),
+    ]
+    reasons = [reason_of(error) for error in errors]
+    assert not any(word in reason for word in ("patches", "bug", "unknown", "processing") for reason in reasons)
+    assert reasons[-1] == "input/output error"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

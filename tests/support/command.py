@@ -11,7 +11,7 @@ TIMEOUT = 300
 #: `legato` to which something happens in the middle of a file: no clock decides how far it came.
 _STRUCK = """
 import os, signal, sys
-from legato.audio.decode import AudioFile
+from legato.audio.source import AudioFile
 what, name, number = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
 blocks = AudioFile.__iter__

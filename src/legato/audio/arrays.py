@@ -1,24 +1,36 @@
 """Turn arrays of samples into mono float32 at 16 kHz, and refuse arrays that are not audio."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from legato.audio.resample import SAMPLE_RATE, Resampler, Samples
+from legato.audio.mix import Mixer
+from legato.audio.resample import SAMPLE_RATE, Resampler, whole_number
+from legato.audio.scale import Scaler
 from legato.errors import AudioError
+from legato.types import Samples
+
+logger = logging.getLogger("legato")
+
+_BLOCK_SECONDS = 10
+_MIX_SAMPLES = 4096
 
 
 def check_samples(
-    array: NDArray[Any], sample_rate: int = SAMPLE_RATE, *, allow_empty: bool = False, name: str = "audio"
+    array: ArrayLike, sample_rate: float = SAMPLE_RATE, *, allow_empty: bool = False, name: str = "audio"
 ) -> Samples:
     """Convert an array of samples to what the models take.
 
     Args:
-        array: shape [n] or [n, channels]; floats in [-1, 1], or integers of full scale (int16 is divided by 32768).
+        array: shape [n] or [n, channels]; floats in [-1, 1], or integers of full scale (int16 is divided by 32768). It
+            may be anything that NumPy converts to an array, such as a list or a tensor. Values of 16 or 24 bits in
+            wider types are recognized, with a warning in the log.
         sample_rate: of `array`, in Hz. Audio with a rate other than 16000 is resampled.
-        allow_empty: return an empty array instead of refusing it.
+        allow_empty: return an empty array instead of refusing it, for the pieces of a stream. A piece alone does not
+            show the width of its values: what does not fit its type is refused. `ArrayReader` reads such streams.
         name: what error messages call the array.
 
     Returns:
@@ -27,23 +39,106 @@ def check_samples(
     Raises:
         AudioError: wrong rank or type, no samples, NaN or infinity (the first is named), or an impossible rate.
     """
-    array = np.asarray(array)
-    if array.ndim not in {1, 2}:
-        raise AudioError(f"{name}: shape {list(array.shape)}; samples have the shape [n] or [n, channels].")
-    if array.dtype == np.bool_ or array.dtype.kind not in "iuf":
-        raise AudioError(f"{name}: type {array.dtype}; samples are float32, float64 or integers of full scale.")
-    if array.ndim == 2 and array.shape[1] > 32 and array.shape[0] < array.shape[1]:
-        raise AudioError(f"{name}: shape {list(array.shape)} looks like [channels, n]; transpose it to [n, channels].")
-    if array.size == 0:
-        if allow_empty:
-            return np.zeros(0, np.float32)
+    samples = as_array(array, name)
+    reader = ArrayReader(sample_rate, name=name, guess=not allow_empty)
+    if samples.size == 0 and not allow_empty:
         raise AudioError(f"{name} is empty: 0 samples. Give at least a few tenths of a second.")
-    samples = scaled(array)
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1, dtype=np.float32)
-    # Before resampling, so that the position in the message is one of the caller's array.
-    refuse_not_finite(samples, name, rate=max(sample_rate, 1))
-    return samples if sample_rate == SAMPLE_RATE else Resampler(sample_rate, name).finish(samples)
+    return reader.finish(samples)
+
+
+class ArrayReader:
+    """Convert the arrays of one recording, one after the other, to mono float32 at 16 kHz.
+
+    Args:
+        sample_rate: of the arrays, in Hz.
+        channel: the only channel to use, counted from 0; None averages all channels.
+        name: what messages call the audio.
+        guess: recognize values that are narrower than their type; otherwise refuse them where they show.
+
+    Raises:
+        AudioError: an impossible rate.
+    """
+
+    def __init__(
+        self,
+        sample_rate: float = SAMPLE_RATE,
+        *,
+        channel: int | None = None,
+        name: str = "audio",
+        guess: bool = True,
+    ) -> None:
+        self._rate = whole_number(sample_rate, f"{name}: the sample rate")
+        self._channel = channel
+        self._name = name
+        self._resampler = Resampler(self._rate, name)
+        self._mixer = Mixer(self._rate)
+        self._scaler = Scaler(name, guess=guess)
+        self._read = 0
+        self._warned: set[str] = set()
+
+    def read(self, array: ArrayLike) -> Samples:
+        """Return the audio that is complete after this array: float32[m]; it may be empty.
+
+        Raises:
+            AudioError: wrong rank or type, no such channel, or NaN or infinity.
+        """
+        return self._resampler.process(self._mono(array))
+
+    def finish(self, array: ArrayLike | None = None) -> Samples:
+        """Return the rest of the audio. Errors as for `read`; the reader cannot be used afterwards.
+
+        Args:
+            array: the last array, if there is one more.
+        """
+        return self._resampler.finish(None if array is None else self._mono(array))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was decided for the caller so far."""
+        return [text for text in (self._scaler.warning, self._mixer.warning) if text is not None]
+
+    def _mono(self, given: ArrayLike) -> Samples:
+        array = as_array(given, self._name)
+        if array.size == 0:
+            return np.zeros(0, np.float32)
+        if self._channel is not None:
+            array = one_channel(array, self._channel)
+        samples = self._scaler.scale(array)
+        mono = samples if samples.ndim == 1 else self._mixed(samples)
+        # Before resampling, so that the position in the message is one of the caller's array.
+        refuse_not_finite(mono, self._name, offset=self._read, rate=self._rate)
+        self._read += len(mono)
+        for warning in self.warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                logger.warning("%s: %s", self._name, warning)
+        return mono
+
+    def _mixed(self, samples: NDArray[np.float32]) -> Samples:
+        parts = range(0, len(samples), _MIX_SAMPLES)
+        return np.concatenate([self._mixer.mono(samples[start : start + _MIX_SAMPLES].T) for start in parts])
+
+
+def as_array(array: ArrayLike, name: str = "audio") -> NDArray[Any]:
+    """Return an array of shape [n] or [n, channels] of floats or integers.
+
+    Raises:
+        AudioError: it cannot be converted, or has another shape or type.
+    """
+    try:
+        converted = np.asarray(array)
+    except Exception as error:  # tensors, for instance, raise errors of many kinds
+        reason = str(error).strip().rstrip(".").partition("\n")[0]
+        raise AudioError(f"{name}: cannot be converted to an array of samples ({reason}).") from None
+    if converted.ndim not in {1, 2}:
+        raise AudioError(f"{name}: shape {list(converted.shape)}; samples have the shape [n] or [n, channels].")
+    if converted.size and (converted.dtype == np.bool_ or converted.dtype.kind not in "iuf"):
+        raise AudioError(f"{name}: type {converted.dtype}; samples are float32, float64 or integers of full scale.")
+    if converted.ndim == 2 and converted.shape[1] > 32 and converted.shape[0] < converted.shape[1]:
+        raise AudioError(
+            f"{name}: shape {list(converted.shape)} looks like [channels, n]; transpose it to [n, channels]."
+        )
+    return converted
 
 
 def one_channel(array: NDArray[Any], channel: int) -> NDArray[Any]:
@@ -68,18 +163,6 @@ def check_channel(channel: int, channels: int, name: str) -> None:
         raise AudioError(f"{name}: no channel {channel}: it has {have}. Give {numbers} or mix.")
 
 
-def scaled(array: NDArray[Any]) -> Samples:
-    """Convert integers of full scale to float32 in [-1, 1]; keep the values of floats."""
-    if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # a float64 that overflows becomes infinite and is refused later
-            return array.astype(np.float32, copy=False)
-    half = float(2 ** (8 * array.dtype.itemsize - 1))
-    offset = half if array.dtype.kind == "u" else 0.0
-    if array.dtype.itemsize <= 2:
-        return (array.astype(np.float32) - np.float32(offset)) / np.float32(half)
-    return ((array.astype(np.float64) - offset) / half).astype(np.float32)
-
-
 def refuse_not_finite(samples: Samples, name: str, *, offset: int = 0, rate: int = SAMPLE_RATE) -> None:
     """Refuse samples that are NaN or infinite.
 
@@ -100,10 +183,6 @@ def refuse_not_finite(samples: Samples, name: str, *, offset: int = 0, rate: int
     raise AudioError(
         f"{name}: sample {position} ({position / rate:.3f} s) is {kind}. Repair or export the audio again."
     )
-
-
-#: Seconds of a block: what waits in a stream's state is copied with every step, so it must not be hours.
-_BLOCK_SECONDS = 10
 
 
 def blocks_of(samples: Samples) -> Iterator[Samples]:

@@ -1,82 +1,50 @@
-"""An open audio file or address, decoded block by block: memory does not grow with the length of the audio."""
+"""Audio that FFmpeg decodes, block by block: memory does not grow with the length of the audio."""
 
-import io
-import os
-import stat
 from collections.abc import Iterator
-from types import TracebackType
-from typing import BinaryIO, Self
 
 import numpy as np
 
-from legato.audio import ffmpeg
-from legato.audio.addresses import without_password
 from legato.audio.arrays import refuse_not_finite
-from legato.audio.containers import mp3_states_length, ogg_is_ended, wav_shortfall
-from legato.audio.resample import SAMPLE_RATE, Resampler, Samples
+from legato.audio.blocks import AudioBlocks, of_equal_length
+from legato.audio.ffmpeg import BrokenOffError, Decoder, Frame
+from legato.audio.resample import SAMPLE_RATE, Resampler
+from legato.audio.timeline import LONGEST_GAP_SECONDS, Timeline
+from legato.audio.tracks import track_notice
 from legato.errors import AudioError
+from legato.types import Samples
 
-_BLOCK_SECONDS = 10
-_COUNTED = {"w64", "aiff", "au", "caf", "flac"}
-"""Containers that count their samples."""
-
-_TIMED = {"mov", "matroska"}
-"""Containers that state their duration, though not to the sample."""
+_SILENCE_SECONDS = 1.0
+"""Silence that is made at a time, so that a long gap needs little memory."""
 
 
-class AudioFile:
-    """An open audio file. Iterate it once for its audio: float32[n] blocks, mono, 16 kHz, n <= 10 seconds.
-
-    Use `open_audio` to make one, and `with` to close it.
+class DecodedAudio(AudioBlocks):
+    """Audio from a decoder, placed at its timestamps: gaps are filled with silence.
 
     Args:
-        file: a binary file at its start; it is closed with this object.
-        name: what messages call it.
-        channel: the only channel to read, counted from 0; None averages all channels.
-
-    Attributes:
-        name: the path or address, for messages.
-        duration: seconds that the container states; None where it states none.
-        channels: number of channels of its audio.
-        warnings: one text for each fault of the file that did not stop the reader. Complete after the iteration.
-        changed: whether the file was altered while it was read. Known after the iteration.
-        block_seconds: length of the blocks; may be set before the iteration.
+        decoder: is closed with this object.
+        name: what messages call the audio.
     """
 
-    changed = False
-    block_seconds: float = _BLOCK_SECONDS
-    duration: float | None
-
-    def __init__(self, file: BinaryIO, name: str, channel: int | None = None) -> None:
-        self.name = name
-        self._file = file
-        self._before = _fingerprint(file)
-        try:
-            self._refuse_empty()
-            self._decoder = ffmpeg.open_file(file, name, channel)
-        except BaseException:
-            file.close()
-            raise
-        self.channels = self._decoder.channels
-        self.warnings = self._decoder.warnings
-        self.duration = self._decoder.duration if file.seekable() else None
-        self._end = 0.0  # of the last frame, in the file's own time
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __init__(self, decoder: Decoder, name: str) -> None:
+        super().__init__(name)
+        self._decoder = decoder
+        self.channels = decoder.channels
+        self.duration = decoder.duration
+        self.tracks = decoder.tracks
+        self._end = 0.0  # of the audio so far, in seconds
+        self._decoded = 0.0  # the same without the silence that fills gaps
+        self._timeline = Timeline(decoder.origin)
+        self._gaps = 0.0  # silence between frames
+        self._last_fault: int | None = None  # index in `warnings`
+        if (notice := track_notice(decoder.tracks, decoder.track)) is not None:
+            self.warnings.append(notice)
 
     def close(self) -> None:
-        """Close the file. Closing it again does nothing."""
+        """Close the source. Closing it again does nothing."""
         self._decoder.close()
-        self._file.close()
 
     def __iter__(self) -> Iterator[Samples]:
-        """Decode the file.
+        """Decode the audio.
 
         Yields:
             float32[n], n <= 160000 (16000 times `block_seconds`); all blocks but the last have that length.
@@ -84,118 +52,78 @@ class AudioFile:
         Raises:
             AudioError: nothing could be decoded, or a sample is NaN or infinite.
         """
-        block = np.empty(round(self.block_seconds * SAMPLE_RATE), np.float32)
-        filled = read = 0
+        yield from of_equal_length(self._checked(), self.block_seconds)
+        if not self._decoded:
+            reason = f" ({self.warnings[self._last_fault]})" if self._last_fault is not None else ""
+            raise AudioError(f"{self.name}: its audio is empty: 0 samples{reason}. Record or export it again.")
+        self._compare()
+
+    def _checked(self) -> Iterator[Samples]:
+        read = 0
         for piece in self._resampled():
             refuse_not_finite(piece, self.name, offset=read)
             read += len(piece)
-            while len(piece):
-                taken = min(len(block) - filled, len(piece))
-                block[filled : filled + taken] = piece[:taken]
-                filled += taken
-                piece = piece[taken:]  # noqa: PLW2901
-                if filled == len(block):
-                    yield block.copy()
-                    filled = 0
-        if filled:
-            yield block[:filled].copy()
-        if not read:
-            damage = f" ({self.warnings[0]})" if self.warnings else ""
-            raise AudioError(f"{self.name}: its audio is empty: 0 samples{damage}. Record or export it again.")
-        self._compare_with_header(read / SAMPLE_RATE)
-        self._compare_with_before()
-
-    def _refuse_empty(self) -> None:
-        status = _status(self._file)
-        if status is not None and status.st_size == 0 and stat.S_ISREG(status.st_mode):
-            raise AudioError(f"{self.name}: the file is empty (0 bytes). Record or export it again.")
+            yield piece
 
     def _resampled(self) -> Iterator[Samples]:
         resampler = Resampler(SAMPLE_RATE)
-        for frame in self._decoder.frames():
-            self._end = frame.start + len(frame.samples) / frame.rate
+        for frame in self._frames():
             if frame.rate != resampler.rate:
                 yield resampler.finish()
                 resampler = Resampler(frame.rate, self.name)
-            yield resampler.process(frame.samples)
+            for silence in self._silence_before(frame):
+                yield resampler.process(silence)
+            if len(frame.samples):
+                self._advance(len(frame.samples) / frame.rate)
+                self._decoded += len(frame.samples) / frame.rate
+                yield resampler.process(frame.samples)
         yield resampler.finish()
 
-    def _compare_with_header(self, read: float) -> None:
-        """Warn when the file holds less than its header promises.
+    def _frames(self) -> Iterator[Frame]:
+        """Yield all frames, and note what could not be read."""
+        yield from self._noted(self._decoder.frames())
 
-        Args:
-            read: seconds that were decoded.
-        """
-        declared, tolerance = self._promise(read)
-        if read >= declared - tolerance:
-            return
-        if self.warnings:
-            self.warnings[-1] += f"; {read:.2f} s of {declared:.2f} s could be read"
-        elif self._end > read + tolerance:
-            self.warnings.append(f"the file is damaged: {read:.2f} s of {declared:.2f} s could be read")
-        else:
-            self.warnings.append(f"the file is cut off at {read:.2f} s; its header says {declared:.2f} s")
+    def _noted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        damaged, noted = 0, None
+        try:
+            for frame in frames:
+                if frame.fault is not None:
+                    damaged += 1
+                    if damaged == 1:
+                        self._fault(f"the file is damaged at {self._end:.2f} s ({frame.fault})")
+                        noted = self._last_fault
+                yield frame
+        except BrokenOffError as error:
+            self._fault(f"the file breaks off at {self._end:.2f} s ({error})")
+        if damaged > 1 and noted is not None:
+            self.warnings[noted] += f"; {damaged} damaged pieces were left out"
+        self.warnings += self._decoder.warnings
+        for position, gap in self._timeline.jumps:
+            self.warnings.append(
+                f"its timestamps jump by {gap:.0f} s at {position:.2f} s; gaps of more than "
+                f"{LONGEST_GAP_SECONDS:.0f} s are not filled with silence"
+            )
 
-    def _compare_with_before(self) -> None:
-        """Warn when the file was altered since it was opened."""
-        after = _fingerprint(self._file)
-        if after != self._before:
-            self.changed = True
-            how = f"{self._before[0]} bytes before, {after[0]} after"
-            self.warnings.append(f"the file changed while it was read ({how}): transcribe it again when it is complete")
+    def _silence_before(self, frame: Frame) -> Iterator[Samples]:
+        if frame.fault is not None or not (self._decoded or len(frame.samples)):
+            return  # silence is made when audio follows: damage at the end is no audio
+        left = round(self._timeline.silence_before(frame.start) * frame.rate)
+        while left:
+            count = min(left, round(_SILENCE_SECONDS * frame.rate))
+            left -= count
+            self._advance(count / frame.rate)
+            self._gaps += count / frame.rate if self._decoded else 0.0
+            yield np.zeros(count, np.float32)
 
-    def _promise(self, read: float) -> tuple[float, float]:
-        """Return the seconds that the file promises, and the tolerance of that promise."""
-        if not self._file.seekable():
-            return read, 0.0
-        names = self._decoder.formats
-        if "wav" in names:
-            rate = self._decoder.byte_rate
-            return read + (wav_shortfall(self._file) / rate if rate else 0), 0.01
-        if "ogg" in names and not ogg_is_ended(self._file) and not self.warnings:
-            self.warnings.append(f"the file breaks off at {read:.2f} s: its last part is missing")
-        if self.duration is None:
-            return read, 0.0
-        if names & _COUNTED:
-            return self.duration, 0.05
-        if names & _TIMED or ("mp3" in names and mp3_states_length(self._file)):
-            return self.duration, max(0.5, 0.01 * self.duration)
-        return read, 0.0
+    def _advance(self, seconds: float) -> None:
+        self._timeline.advance(seconds)
+        self._end += seconds
 
+    def _fault(self, warning: str) -> None:
+        """Note that a part of the audio could not be read."""
+        self.complete = False
+        self._last_fault = len(self.warnings)
+        self.warnings.append(warning)
 
-class AudioUrl(AudioFile):
-    """Audio from a network address. What arrives before a connection breaks is returned, with a warning."""
-
-    def __init__(self, url: str, channel: int | None = None) -> None:
-        self.name = without_password(url)
-        self._decoder = ffmpeg.open_url(url, self.name, channel)
-        self.channels = self._decoder.channels
-        self.warnings = self._decoder.warnings
-        self.duration = self._decoder.duration
-        self._end = 0.0
-
-    def close(self) -> None:
-        """Close the connection. Closing it again does nothing."""
-        self._decoder.close()
-
-    def _compare_with_header(self, read: float) -> None:
-        """Warn when much less arrived than was promised: the connection may have ended."""
-        if not self.warnings and self.duration is not None and read < self.duration - max(0.5, 0.01 * self.duration):
-            self.warnings.append(f"it breaks off at {read:.2f} s; its header says {self.duration:.2f} s")
-
-    def _compare_with_before(self) -> None:
-        pass
-
-
-def _status(file: BinaryIO) -> os.stat_result | None:
-    """Return the system's information about a file; None for a file that exists only in Python."""
-    try:
-        return os.fstat(file.fileno())
-    except io.UnsupportedOperation:
-        return None
-
-
-def _fingerprint(file: BinaryIO) -> tuple[int, int]:
-    """Return size and time of the last change of a regular file; zeros for a pipe."""
-    status = _status(file)
-    return (status.st_size, status.st_mtime_ns) if status is not None and stat.S_ISREG(status.st_mode) else (0, 0)
+    def _compare(self) -> None:
+        """Compare what was read with what the source states."""

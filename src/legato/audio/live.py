@@ -1,17 +1,22 @@
 """Audio that arrives in real time: a producer puts blocks into a queue, a consumer iterates over them."""
 
 import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import BinaryIO, cast
 
-from legato.audio.addresses import is_url
-from legato.audio.pcm import pcm_blocks
-from legato.audio.resample import SAMPLE_RATE, Samples
+from legato.audio.addresses import is_url, local_path
+from legato.audio.blocks import AudioBlocks
+from legato.audio.pipe import open_pipe
+from legato.audio.resample import SAMPLE_RATE
 from legato.audio.source import open_audio
 from legato.errors import AudioError, LegatoError
+from legato.types import Samples
+
+logger = logging.getLogger("legato")
 
 _BLOCK_SECONDS = 0.1
 
@@ -54,7 +59,7 @@ class PlayedSource(LiveSource):
     """A file, address or pipe as a live source. A file is played at the speed at which it was recorded.
 
     Args:
-        name: a file, an address, or - for raw 16-bit 16 kHz mono PCM on standard input.
+        name: a file, an address, or - for standard input: a file, or raw 16-bit 16 kHz mono PCM.
         buffer_seconds: how much unread audio is kept; a pipe or address is not read further while the buffer is full.
     """
 
@@ -73,20 +78,25 @@ class PlayedSource(LiveSource):
         try:
             if self._name == "-":
                 # Not sys.stdin: a thread that waits for input holds its lock, and the process could not end.
-                self._put(pcm_blocks(io.FileIO(0, closefd=False)))
+                self._play(open_pipe(cast("BinaryIO", io.FileIO(0, closefd=False))), paced=False)
             else:
-                with open_audio(self._name) as audio:
-                    audio.block_seconds = _BLOCK_SECONDS
-                    paced = not is_url(self._name) and Path(self._name).is_file()
-                    self._put(_in_real_time(iter(audio)) if paced else iter(audio))
-                    if audio.warnings and not self._stopped:
-                        raise AudioError(f"{self._name}: {audio.warnings[-1]}.")
+                paced = not is_url(self._name) and local_path(self._name).is_file()
+                self._play(open_audio(self._name), paced)
         except LegatoError as error:
             self._queue.put(error)
         except Exception as error:  # the consumer must not wait for ever
             self._queue.put(AudioError(f"{self._name}: no more of it can be read: {error}."))
         else:
             self._queue.put(None)
+
+    def _play(self, audio: AudioBlocks, paced: bool) -> None:
+        with audio:
+            audio.block_seconds = _BLOCK_SECONDS
+            self._put(_in_real_time(iter(audio)) if paced else iter(audio))
+            if not self._stopped and not audio.complete:
+                raise AudioError(f"{audio.name}: {'; '.join(audio.warnings)}.")
+            for warning in audio.warnings:
+                logger.warning("%s: %s", audio.name, warning)
 
     def _put(self, blocks: Iterator[Samples]) -> None:
         for block in blocks:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.audio.live import LiveSource
-from legato.audio.resample import SAMPLE_RATE, Resampler, Samples
+from legato.audio.resample import SAMPLE_RATE, Resampler
 from legato.errors import MicrophoneError
+from legato.types import Samples
 
 logger = logging.getLogger("legato")
 

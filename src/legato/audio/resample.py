@@ -6,11 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.errors import AudioError
+from legato.types import Samples
 
 SAMPLE_RATE = 16000
 """Samples per second of all audio that this package returns."""
 
-Samples = NDArray[np.float32]
+
+def whole_number(value: float, what: str) -> int:
+    """Return a number as an int: NumPy scalars and floats without a fraction are numbers too.
+
+    Args:
+        value: the number.
+        what: what the message calls it.
+
+    Raises:
+        AudioError: it is not a whole number.
+    """
+    try:
+        number = int(value)
+        whole = number == value and not isinstance(value, bool | np.bool_ | str)
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise AudioError(f"{what} is {value!r}. Give a whole number.")
+    return number
 
 
 class Resampler:
