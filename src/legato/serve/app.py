@@ -20,12 +20,15 @@ from legato.serve.errors import add_error_handlers
 from legato.serve.logs import RequestLogMiddleware
 from legato.serve.metrics import Metrics
 from legato.serve.openapi import describe
+from legato.serve.routing import HeadMiddleware, not_found
 from legato.serve.settings import Settings
 from legato.serve.wyoming.server import serve_wyoming
 from legato.version import __version__
 
 INTERFACES = (openai, deepgram, native, web)
 OPERATION = (health, metrics, docs)
+#: Response headers that pages of other origins may read.
+EXPOSED_HEADERS = ("dg-error", "dg-request-id", "Retry-After", "WWW-Authenticate")
 
 
 def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socket | None = None) -> FastAPI:
@@ -55,14 +58,21 @@ def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socke
     app.state.service = service
     for part in (*INTERFACES, *OPERATION):
         app.include_router(part.router)
+    app.router.default = not_found
     add_error_handlers(app)
     describe(app)
+    # From the innermost to the outermost: pages may read refusals too, and the log has every request.
+    app.add_middleware(HeadMiddleware)
+    app.add_middleware(AuthMiddleware, settings=settings)
     if settings.allow_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(settings.allow_origins), allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=list(settings.allow_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(AuthMiddleware, settings=settings)
-    app.add_middleware(RequestLogMiddleware, metrics=service.metrics)  # outermost, so it also logs refusals
+    app.add_middleware(RequestLogMiddleware, metrics=service.metrics)
     return app
 
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from legato.serve.errors import ApiError, AuthError, ForeignPageError
-from legato.serve.settings import Settings, is_loopback
+from legato.serve.settings import ANY_ORIGIN, Settings, is_loopback
 
 #: Paths that need no key: their content is that of the package.
 PUBLIC = frozenset({"/", "/health", "/ready", "/docs", "/openapi.json"})
@@ -86,7 +86,8 @@ class AuthMiddleware:
                 "unknown_host",
             )
         origin = connection.headers.get("origin")
-        if origin is None or origin in self._settings.allow_origins or urlsplit(origin).netloc == host:
+        allowed = self._settings.allow_origins
+        if origin is None or origin in allowed or ANY_ORIGIN in allowed or urlsplit(origin).netloc == host:
             return
         raise ForeignPageError(
             f"Pages of {origin} may not use this server. Allow them with --allow-origin.", "unknown_origin"
