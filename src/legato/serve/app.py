@@ -22,6 +22,7 @@ from legato.serve.metrics import Metrics
 from legato.serve.openapi import describe
 from legato.serve.routing import HeadMiddleware, not_found
 from legato.serve.settings import Settings
+from legato.serve.short_keys import ShortKeys
 from legato.serve.wyoming.server import serve_wyoming
 from legato.version import __version__
 
@@ -63,7 +64,7 @@ def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socke
     describe(app)
     # From the innermost to the outermost: pages may read refusals too, and the log has every request.
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(AuthMiddleware, settings=settings)
+    app.add_middleware(AuthMiddleware, settings=settings, short_keys=service.short_keys)
     if settings.allow_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -82,4 +83,4 @@ def _service(recognizer: Recognizer, settings: Settings) -> Service:
     drain = Drain()
     live = LiveStreams(engine, settings, recorded, drain)
     files = Files(engine, settings, recorded, drain)
-    return Service(engine, settings, recorded, drain, live, files, round(time.time()))
+    return Service(engine, settings, recorded, drain, live, files, ShortKeys(settings.api_keys), round(time.time()))
