@@ -74,10 +74,10 @@ async def _transcribe(request: Request, service: Service, messages: Messages) ->
         )
     settings = service.settings
     options = replace(settings.defaults, language=asked.language or settings.language, phrases=asked.phrases)
-    options = await prepare(options, service.engine.recognizer, settings)
+    prepared = await prepare(options, service.engine.recognizer, settings)
     async with read_body(request, settings) as file:
         digest = await asyncio.to_thread(_digest, file)
-        result = await unless_gone(request, service.files.recognize(file, options))
+        result = await unless_gone(request, service.files.recognize(file, prepared))
     return messages.file(result.transcript, digest, utterances=asked.utterances, languages=asked.detects_language)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from legato.decode.phrases import Phrase, read_weighted
 from legato.options import NEVER, Endpointing
 from legato.serve.core.audio_format import AudioFormat, Encoding
-from legato.serve.openai.prompt import split_prompt
+from legato.serve.core.hints import prompt_terms
 
 #: Sample rates of PCM in Hz; the first is the default.
 RATES = (24_000, 16_000)
@@ -78,7 +78,7 @@ class RealtimeConfig:
     @property
     def phrases(self) -> list[Phrase]:
         """Phrases to recognize more readily."""
-        return read_weighted([*split_prompt(self.prompt), *self.keywords])
+        return read_weighted([*prompt_terms(self.prompt), *self.keywords])
 
     @property
     def endpoint(self) -> Endpointing:
