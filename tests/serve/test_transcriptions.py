@@ -232,9 +232,8 @@ def test_a_hint_never_costs_the_transcript(server: Server, recognizer: legato.Re
     # The hints beside it stay in force.
     clip = CLIPS[0]
     terms = [f"{word}=10" for word in recognizer.transcribe(CLIPS[4]).text.split()]
-    alone, together = (
-        post(server, clip.read_bytes(), **{"keywords[]": each}).json() for each in (terms, [*terms, hint])
-    )
+    given: list[dict[str, Any]] = [{"keywords[]": terms}, {"keywords[]": [*terms, hint]}]
+    alone, together = (post(server, clip.read_bytes(), **fields).json() for fields in given)
     assert together["text"] == alone["text"]
 
 

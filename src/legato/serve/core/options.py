@@ -35,7 +35,7 @@ async def prepare(
         TooManyPhrasesError: more phrases than the settings allow.
         LanguageError, ChunkSizeError, LegatoError: see `StreamOptions`.
     """
-    phrases, warnings = await _compile(options.phrases, recognizer, settings, param)
+    phrases, warnings = await compile_hints(options.phrases, recognizer, settings, param)
     language = recognizer.bundle.prompt_name(options.language)
     prepared = replace(options, phrases=phrases, language=language)
     recognizer.start(prepared)  # raises for options that the model cannot run
@@ -56,7 +56,7 @@ async def compile_phrases(
     Raises:
         TooManyPhrasesError: more phrases than the settings allow.
     """
-    return (await _compile(phrases, recognizer, settings, param))[0]
+    return (await compile_hints(phrases, recognizer, settings, param))[0]
 
 
 def check_phrases(phrases: Phrases, settings: Settings, param: str | None = None) -> None:
@@ -65,9 +65,10 @@ def check_phrases(phrases: Phrases, settings: Settings, param: str | None = None
         raise TooManyPhrasesError(len(phrases), settings.max_phrases, param)
 
 
-async def _compile(
-    phrases: Phrases, recognizer: Recognizer, settings: Settings, param: str | None
+async def compile_hints(
+    phrases: Phrases, recognizer: Recognizer, settings: Settings, param: str | None = None
 ) -> tuple[Phrases, list[str]]:
+    """Return compiled phrases as `compile_phrases` does, and a warning for each phrase that is ignored."""
     check_phrases(phrases, settings, param)
     if not phrases or isinstance(phrases, PhraseTrie):
         return phrases, []

@@ -29,7 +29,7 @@ class ExpiresAfter(BaseModel):
 class SecretRequest(BaseModel):
     """A request for a key; `session` is as in `session.update`."""
 
-    expires_after: ExpiresAfter = ExpiresAfter()
+    expires_after: ExpiresAfter = Field(default_factory=lambda: ExpiresAfter(seconds=_SECONDS))
     session: dict[str, Any] = {}
 
 
