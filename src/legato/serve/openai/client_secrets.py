@@ -65,8 +65,8 @@ def create_session(asked: SessionRequest, request: Request) -> dict[str, Any]:
 
 def _issue(session: dict[str, Any], seconds: int, service: Service) -> tuple[ShortKey, RealtimeConfig]:
     config = updated(RealtimeConfig(model=service.settings.model), session)
-    if config.language:
-        service.engine.recognizer.bundle.prompt_slot(config.language)  # raises for a language that the model lacks
+    if (language := config.requested_language) is not None:
+        service.engine.recognizer.bundle.prompt_slot(language)  # raises for a language that the model lacks
     try:
         return service.short_keys.issue(seconds, session), config
     except ValueError as error:

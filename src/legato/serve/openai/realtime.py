@@ -45,7 +45,7 @@ async def realtime(websocket: WebSocket) -> None:
     if (session := websocket.scope.get(SESSION)) is not None:  # the client has a short-lived key for this session
         config = updated(config, session)
     defaults = service.settings.defaults
-    language = config.language or defaults.language
+    language = config.requested_language or defaults.language
     options = replace(defaults, language=language, endpoint=config.endpoint, phrases=config.phrases)
     try:
         async with service.live.open("realtime", config.audio_format, options) as session:
@@ -147,7 +147,7 @@ class RealtimeConversation(Conversation[str | bytes, str]):
         """Apply a new configuration, all of it or nothing."""
         config = updated(self._config, changes)
         settings, recognizer = self._service.settings, self._service.engine.recognizer
-        language = config.language or settings.language
+        language = config.requested_language or settings.language
         recognizer.bundle.prompt_slot(language)  # raises for a language that the model lacks
         if config.phrases != self._config.phrases:
             await self._session.apply(SetPhrases(await compile_phrases(config.phrases, recognizer, settings)))
