@@ -4,7 +4,7 @@ import pytest
 
 import legato
 from legato.model.bundle import open_bundle
-from legato.model.languages import PromptSlots
+from legato.model.languages import PromptSlots, english_name
 from tests.conftest import MakeBundle
 
 PROMPTS = {"en-US": 0, "en-GB": 1, "de-DE": 3, "ja-JP": 10, "ja-JA": 10, "fr": 5, "fr-FR": 6, "auto": 101}
@@ -19,6 +19,9 @@ PROMPTS = {"en-US": 0, "en-GB": 1, "de-DE": 3, "ja-JP": 10, "ja-JA": 10, "fr": 5
         ("DE", 3),
         ("JA", 10),
         ("fr", 5),
+        ("en", 0),
+        ("fr-BE", 5),
+        ("ja-XX", 10),
         ("fr-fr", 6),
         ("auto", 101),
         ("Auto", 101),
@@ -28,7 +31,34 @@ def test_a_language_has_a_slot(language: str, slot: int) -> None:
     assert PromptSlots(PROMPTS, "m").slot(language) == slot
 
 
-@pytest.mark.parametrize(("language", "nearest"), [("en", "en-GB, en-US"), ("ja-XX", "ja-JA, ja-JP"), ("dee", "de-DE")])
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [
+        ("de-AT", "de"), ("de_CH", "de"), ("de-DE-1996", "de-DE"), ("German", "de"), ("en-AU", "en"), ("ENGLISH", "en"),
+        ("en-US-x-twain", "en-US"), ("es-419", "es-US"), ("es-MX", "es"), ("nl-BE", "nl"), ("flemish", "nl"),
+        ("zh", "zh-CN"), ("zh-Hans", "zh-CN"), ("zh-Hans-HK", "zh-CN"), ("cmn-Hans-CN", "zh-CN"), ("zh-SG", "zh-CN"),
+        ("zh-Hant", "zh-TW"), ("zh-Hant-HK", "zh-TW"), ("zh-HK", "zh-TW"), ("zh_TW", "zh-TW"), ("chinese", "zh-CN"),
+        ("ja", "ja-JP"), ("iw", "he-IL"), ("hebrew", "he-IL"), ("pt-AO", "pt"), ("fr-BE", "fr"), ("sr", None),
+        ("klingon", None), ("", None), ("x", None), ("-", None),
+    ],
+)  # fmt: skip
+def test_look_up(recognizer: legato.Recognizer, language: str, name: str | None) -> None:
+    bundle = recognizer.bundle
+    if name is None:
+        with pytest.raises(legato.LanguageError):
+            bundle.prompt_name(language)
+    else:
+        assert bundle.prompt_name(language) == name
+        assert bundle.prompt_slot(language) == bundle.prompts[name]
+
+
+def test_english_names() -> None:
+    assert [english_name(tag) for tag in ("de-DE", "en-US", "nl", "zh-TW", "nb-NO", "xx-YY")] == [
+        "german", "english", "dutch", "chinese", "norwegian bokmål", "xx-YY",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("language", "nearest"), [("klingon", "en-US"), ("dee", "de-DE")])
 def test_an_unknown_language_names_the_nearest(language: str, nearest: str) -> None:
     with pytest.raises(legato.LanguageError, match=f"Unknown language '{language}' for the model m.*{nearest}.*'auto'"):
         PromptSlots(PROMPTS, "m").slot(language)
@@ -40,5 +70,4 @@ def test_the_slots_of_a_bundle(make_bundle: MakeBundle) -> None:
     assert "ja" not in opened.prompts
     assert opened.prompt_slot("JA") == opened.prompts["ja-JP"] == opened.prompts["ja-JA"]
     assert opened.prompts["zh-CN"] != opened.prompts["zh-TW"]
-    with pytest.raises(legato.LanguageError, match="zh-CN, zh-TW"):
-        opened.prompt_slot("zh")
+    assert opened.prompt_slot("zh") == opened.prompts["zh-CN"]

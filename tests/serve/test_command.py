@@ -2,7 +2,12 @@
 
 import asyncio
 import importlib
+import json
+import re
+import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +19,11 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from legato import load
+from legato.errors import LegatoError
 from legato.serve import Settings, create_app
+from legato.serve.server import listen
 from tests.serve.test_transcriptions import SAMPLES
-from tests.support.command import failed, legato
+from tests.support.command import environment, failed, legato
 from tests.support.server import Server
 
 SAMPLE = SAMPLES[0]
@@ -133,6 +140,7 @@ def ask(settings: Settings, method: str = "GET", **headers: str) -> httpx.Respon
         (Settings(), {"Origin": "http://localhost:9000"}, 403),
         (Settings(allow_origins=("https://example.org",)), {"Origin": "https://example.org"}, 200),
         (Settings(allow_origins=("https://example.org",)), {"Origin": "https://example.com"}, 403),
+        (Settings(allow_origins=("*",)), {"Origin": "https://example.com"}, 200),
         (Settings(host="0.0.0.0", allow_anonymous=True), {"Host": "speech.example.org"}, 200),
         (Settings(host="0.0.0.0", allow_anonymous=True), {"Origin": "https://example.org"}, 403),
         (Settings(api_keys=("secret",)), {"Origin": "https://example.org"}, 401),
@@ -155,6 +163,119 @@ def test_pages_that_are_allowed_may_read_the_answer() -> None:
     assert "Access-Control-Allow-Origin" not in ask(settings, "OPTIONS", **asked | {"Origin": "https://b.org"}).headers
 
 
+def test_pages_may_read_refusals() -> None:
+    origin = {"Origin": "https://example.org"}
+    for allowed, header in (("https://example.org", "https://example.org"), ("*", "*")):
+        answer = ask(Settings(allow_origins=(allowed,), api_keys=("secret",)), **origin)
+        assert answer.status_code == 401
+        assert answer.headers["Access-Control-Allow-Origin"] == header
+        assert "WWW-Authenticate" in answer.headers["Access-Control-Expose-Headers"]
+    answer = ask(Settings(allow_origins=("https://example.org",)), Host="example.com", **origin)
+    assert answer.status_code == 403
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"
+
+
+@pytest.mark.parametrize("path", ["/", "/static/page.js", "/health", "/ready", "/docs", "/openapi.json", "/v1/models"])
+def test_head(server: Server, path: str) -> None:
+    head, get = (httpx.request(method, server.url + path) for method in ("HEAD", "GET"))
+    assert head.status_code == get.status_code == 200
+    assert head.content == b""
+    varying = {"date"}
+    assert {k: v for k, v in head.headers.items() if k not in varying} == {
+        k: v for k, v in get.headers.items() if k not in varying
+    }
+
+
+def test_head_where_there_is_no_get(server: Server) -> None:
+    assert httpx.head(server.url + "/v1/audio/transcriptions").status_code == 405
+    assert httpx.head(server.url + "/nothing").status_code == 404
+
+
+def test_an_unknown_path_of_a_websocket(server: Server) -> None:
+    with pytest.raises(InvalidStatus) as refused, connect(f"{server.socket_url}/v1/nothing"):
+        pass
+    assert refused.value.response.status_code == 404
+
+
+def test_labels_of_metrics_are_bounded(server: Server) -> None:
+    for name in ("BREW", "PROPFIND", "GETGETGET"):
+        httpx.request(name, f"{server.url}/health")
+        httpx.get(f"{server.url}/{name}")
+    text = httpx.get(server.url + "/metrics").text
+    assert "BREW" not in text
+    assert 'method="other"' in text
+
+
+def test_a_tab_that_closes_is_no_failure(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        for path in ("/v1/stream", "/v1/realtime", "/v1/listen?encoding=linear16&sample_rate=16000"):
+            tab = connect(server.socket_url + path, open_timeout=60)
+            tab.send(bytes(64_000) if "realtime" not in path else "{}")
+            tab.socket.close()  # without a closing handshake
+        while "stream closed" not in (messages := [each["message"] for each in server.logs()]) or (
+            messages.count("request") < 3
+        ):
+            pass
+        text = httpx.get(server.url + "/metrics").text
+        assert not re.search(r"^legato_streams_failed_total.* [1-9]", text, re.MULTILINE)
+        assert {each["status"] for each in server.logs("request")} == {101}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost and its private key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("certificate")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+def test_https_and_keep_alive(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    code = (
+        "import sys; from pathlib import Path; from legato import load; from legato.serve import Settings, create_app\n"
+        "from legato.serve.server import address_of, listen, run\n"
+        "cert, key = map(Path, sys.argv[1:])\n"
+        "settings = Settings(host='localhost', port=0, ssl_certfile=cert, ssl_keyfile=key, keep_alive_seconds=0.3)\n"
+        "listener = listen(settings)\n"
+        "app = create_app(load('embedded', threads=1), settings)\n"
+        "run(app, listener, settings, lambda: print(address_of(listener, settings.scheme), flush=True))\n"
+    )
+    command = [sys.executable, "-c", code, *map(str, certificate)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(tmp_path)) as process:
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip()
+            assert address.startswith("https://")
+            port = int(address.rpartition(":")[2])
+            context = ssl.create_default_context(cafile=certificate[0])
+            assert httpx.get(f"https://localhost:{port}/health", verify=context).status_code == 200
+            with connect(f"wss://localhost:{port}/v1/stream?language=de", ssl=context, open_timeout=60) as websocket:
+                assert json.loads(websocket.recv())["type"] == "ready"
+            with socket.create_connection(("localhost", port), timeout=60) as plain:
+                connection = context.wrap_socket(plain, server_hostname="localhost")
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                while connection.recv(1000):  # the server closes the idle connection
+                    pass
+        finally:
+            process.terminate()
+
+
+def test_certificates_that_are_wrong(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    cert, key = certificate
+    for wrong in (
+        Settings(port=0, ssl_certfile=tmp_path / "missing"),
+        Settings(port=0, ssl_certfile=key, ssl_keyfile=cert),
+        Settings(port=0, ssl_keyfile=key),
+    ):
+        with pytest.raises(LegatoError, match="certificate"):
+            listen(wrong)
+
+
 def test_api_keys(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("# ours\nfirst-secret\n\nsecond-secret\n")
@@ -172,8 +293,8 @@ def test_api_keys(tmp_path: Path) -> None:
         assert httpx.get(url + "/health").status_code == 200
         socket_url = f"ws://127.0.0.1:{server.port}/nothing"
         for names, status in (
-            (["realtime", "openai-insecure-api-key.first-secret"], 403),  # let in, but there is nothing
-            (["token", "second-secret"], 403),
+            (["realtime", "openai-insecure-api-key.first-secret"], 404),  # let in, but there is nothing
+            (["token", "second-secret"], 404),
             (["realtime", "openai-insecure-api-key.wrong-secret"], 401),
             (["token", "wrong-secret"], 401),
             (["realtime"], 401),

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from deepgram import AsyncDeepgramClient, DeepgramClient
@@ -225,7 +226,7 @@ def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recogni
 
     async def converse() -> list[Any]:
         async with listening(server, language="en", keyterm=["fredding", "forty"], **LINEAR) as connection:
-            for terms in (["\u2603"], None, []):
+            for terms in (["\u2603", "fredding", "forty"], None, []):
                 if terms == []:
                     for part in data:
                         await connection.send_media(part)
@@ -246,8 +247,9 @@ def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recogni
     assert [text for text in texts(messages) if text] == reference.texts
     assert len(set(reference.texts)) == 2  # the phrases make a difference
     answers = [each for each in messages if each.type.startswith("Configure")]
-    assert [each.type for each in answers] == ["ConfigureFailure", "ConfigureSuccess", "ConfigureSuccess"]
-    assert [getattr(each, "keyterms", None) for each in answers] == [None, None, []]
+    assert [each.type for each in answers] == ["ConfigureSuccess"] * 3
+    assert [getattr(each, "keyterms", None) for each in answers] == [["\u2603", "fredding", "forty"], None, []]
+    assert "\u2603" in answers[0].warnings[0]
 
 
 def test_events_of_the_client_without_asyncio(server: Server, recognizer: Recognizer) -> None:
@@ -299,7 +301,7 @@ def test_recordings(server: Server, recognizer: Recognizer) -> None:
     raw = {"additional_query_parameters": {"sample_rate": 8000}}
     for request, options, message in (
         (b"no audio", {}, "not an audio file"),
-        (data, {"diarize": True}, "diarize"),
+        (data, {"redact": "pci"}, "redact"),
         (data, {"language": "xx"}, "language"),
         (
             data,
@@ -316,20 +318,85 @@ def test_recordings(server: Server, recognizer: Recognizer) -> None:
     assert caught.value.status_code == 400
 
 
+def test_results_of_recordings(server: Server, recognizer: Recognizer, tmp_path: Path) -> None:
+    client = DeepgramClient(**client_options(server)).listen.v1.media
+    clips = [read_audio(SAMPLES / f"{name}.flac") for name in ("en", "de")]
+    pause = np.zeros(3 * 16000, np.float32)
+    path = encode(tmp_path / "a.flac", np.concatenate([clips[0], pause, clips[1]])[:, None], 16000, "flac")
+    expected = recognizer.transcribe(path)
+    border = (len(clips[0]) + len(pause) // 2) / 16000
+    texts = [" ".join(w.text for w in expected.words if (w.start > border) is late) for late in (False, True)]
+    query = texts[1].split()[:2]
+    answer: Any = client.transcribe_file(
+        request=path.read_bytes(), language="multi", utterances=True, utt_split=2, paragraphs=True,
+        search=[" ".join(query).upper(), "klingon"],
+    )  # fmt: skip
+    channel = answer.results.channels[0]
+    [alternative] = channel.alternatives
+    assert alternative.transcript == expected.text
+    assert channel.detected_language == expected.language
+    assert set(alternative.languages) == {each.language for each in expected.segments}
+    assert [word.language for word in alternative.words] == [s.language for s in expected.segments for _ in s.words]
+    assert [each.transcript for each in answer.results.utterances] == texts
+    assert [each.start for each in answer.results.utterances] == [
+        next(word.start for word in expected.words if (word.start > border) is late) for late in (False, True)
+    ]
+    sentences = [each.text for part in alternative.paragraphs.paragraphs for each in part.sentences]
+    assert sentences == [each.text for each in expected.segments]
+    assert len(alternative.paragraphs.paragraphs) == 2
+    hits, nothing = channel.search
+    assert [hit.snippet for hit in hits.hits] == [" ".join(query)]
+    assert hits.hits[0].start == answer.results.utterances[1].start
+    assert nothing.hits == []
+
+
+def test_channels_of_recordings(server: Server, recognizer: Recognizer, tmp_path: Path) -> None:
+    english, german = (read_audio(SAMPLES / f"{name}.flac") for name in ("en", "de"))
+    stereo = np.zeros((max(len(english), len(german)), 2), np.float32)
+    stereo[: len(english), 0], stereo[: len(german), 1] = english, german
+    path = encode(tmp_path / "a.wav", stereo, 16000, "pcm_s16le")
+    client = DeepgramClient(**client_options(server)).listen.v1.media
+    answer: Any = client.transcribe_file(
+        request=path.read_bytes(), multichannel=True, utterances=True, detect_language=True
+    )
+    expected = [recognizer.transcribe(path, channels=channel) for channel in (0, 1)]
+    assert [each.alternatives[0].transcript for each in answer.results.channels] == [each.text for each in expected]
+    assert [each.detected_language for each in answer.results.channels] == [each.language for each in expected]
+    assert {each.channel for each in answer.results.utterances} == {0, 1}
+    assert answer.metadata.channels == 2
+    assert len(client.transcribe_file(request=path.read_bytes()).results.channels) == 1
+
+
+DEFAULTS_OF_CLIENTS = (
+    "diarize=true&profanity_filter=true&paragraphs=true&numerals=true&dictation=true&utt_split=0.8&punctuate=true&"
+    "smart_format=true&filler_words=true&no_delay=true&model=nova-3-general-2025-01-01&tag=a&mip_opt_out=true&"
+    "replace=a:b&keyterm=%E2%98%83&language=de-AT"
+)
+
+
+def test_defaults_of_clients_never_refuse_the_connection(server: Server) -> None:
+    with connect(f"{server.socket_url}/v1/listen?encoding=linear16&sample_rate=16000&{DEFAULTS_OF_CLIENTS}") as socket:
+        socket.send('{"type": "CloseStream"}')
+        assert json.loads(socket.recv(60))["type"] == "Metadata"
+    data = (SAMPLES / "de.flac").read_bytes()
+    answer = httpx.post(f"{server.url}/v1/listen?{DEFAULTS_OF_CLIENTS}", content=data, timeout=60).json()
+    assert answer["results"]["channels"][0]["alternatives"][0]["transcript"]
+    told = " ".join(answer["metadata"]["warnings"])
+    for name in ("diarize", "profanity_filter", "numerals", "dictation", "replace", "\u2603"):
+        assert name in told
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [
         ("encoding=linear16", "sample_rate"),
         ("encoding=linear16&sample_rate=9", "sample_rate"),
         ("encoding=linear16&sample_rate=nan", "sample_rate"),
-        ("channels=2&multichannel=true", "multichannel"),
         ("encoding=g729&sample_rate=8000", "encoding"),
         ("encoding=linear16&sample_rate=16000&channels=99", "channels"),
         ("encoding=linear16&sample_rate=16000&interim_results=maybe", "interim_results"),
         ("encoding=linear16&sample_rate=16000&endpointing=soon", "endpointing"),
         ("encoding=linear16&sample_rate=16000&language=xx", "language"),
-        ("encoding=linear16&sample_rate=16000&keyterm=%E2%98%83", "phrase"),
-        ("encoding=linear16&sample_rate=16000&diarize=true", "diarize"),
         ("encoding=linear16&sample_rate=16000&redact=pci", "redact"),
         ("encoding=linear16&sample_rate=16000&callback=http%3A%2F%2Fexample.org", "callback"),
     ],

@@ -274,7 +274,6 @@ def test_what_is_refused(recognizer: legato.Recognizer) -> None:
         cases: tuple[tuple[StreamOptions, str | None], ...] = (
             (StreamOptions(language="klingon"), "language"),
             (StreamOptions(chunk_ms=100), "chunk_ms"),
-            (StreamOptions(phrases=["x" * 300]), "prompt"),
             (StreamOptions(phrases=["one"] * 6), None),
         )
         for options, param in cases:

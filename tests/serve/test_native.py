@@ -174,7 +174,7 @@ def test_messages_that_are_none(server: Server, message: str, where: str) -> Non
     "query",
     [
         "language=Klingon", "languge=de", "chunk_ms=100", "chunk_ms=0", "sample_rate=1", "channels=99", "channels=0",
-        "encoding=mp3", "endpoint=0.0", "endpoint=-1", "endpoint=nan", "type=end", "phrases=" + "a" * 500,
+        "encoding=mp3", "endpoint=0.0", "endpoint=-1", "endpoint=nan", "type=end",
     ],
 )  # fmt: skip
 def test_options_that_are_none(server: Server, query: str) -> None:
@@ -182,6 +182,20 @@ def test_options_that_are_none(server: Server, query: str) -> None:
         [found] = events(socket)
         assert found["error"]["message"]
         assert socket.close_code == 1008
+
+
+@pytest.mark.parametrize(
+    ("asked", "prompt"),
+    [("de-AT", "de"), ("german", "de"), ("zh-HK", "zh-TW"), ("es-419", "es-US"), ("multi", "auto"), ("", "auto")],
+)
+def test_languages_by_look_up(server: Server, asked: str, prompt: str) -> None:
+    with open_stream(server, f"?language={asked}") as socket:
+        assert json.loads(socket.recv(60))["language"] == prompt
+
+
+def test_a_hint_never_costs_the_stream(server: Server) -> None:
+    with open_stream(server, "?phrases=%E2%98%83&phrases=" + "a" * 500) as socket:
+        assert json.loads(socket.recv(60))["type"] == "ready"
 
 
 def test_too_many_phrases(server: Server) -> None:

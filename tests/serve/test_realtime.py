@@ -185,7 +185,6 @@ def test_mistakes_are_answered_and_harm_nothing(server: Server) -> None:
             (update(format={"type": "audio/pcm", "rate": 44100}), "invalid_value", "session.audio.input.format.rate"),
             (update(transcription=None), "invalid_value", "session.audio.input.transcription"),
             (update(transcription={"language": "xx-XX"}), "invalid_value", "language"),
-            (update(transcription={"prompt": "ten, \u2603"}), "invalid_value", "prompt"),
             (update(turn_detection={"type": "psychic"}), "invalid_value", "session.audio.input.turn_detection.type"),
             (
                 update(turn_detection={"silence_duration_ms": True}),
@@ -210,6 +209,28 @@ def test_mistakes_are_answered_and_harm_nothing(server: Server) -> None:
         told = updated.session.model_dump()
         assert told["turn_detection"]["silence_duration_ms"] == 500
         assert told["input_audio_transcription"]["language"] is session.session.audio.input.transcription.language
+
+
+@pytest.mark.parametrize("transcription", [{"language": "de-AT"}, {"languages": ["de"]}, {"language": "German"}])
+def test_languages_and_hints(server: Server, recognizer: Recognizer, transcription: dict[str, Any]) -> None:
+    expected = Reference(recognizer, AudioFormat("pcm16", 24000), NEVER, "de")
+    expected.accept(pieces(pcm(clip("de"), 24000)))
+    expected.commit()
+    with OpenAI(**connect_options(server)).realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        connection.recv()
+        hints = {"prompt": "\u2603, GPT-4\u2122", "keywords": ["\u6771\u4eac"]}
+        connection.session.update(session=configuration(turn_detection=None, transcription=transcription | hints))
+        updated: Any = connection.recv()
+        assert updated.type == "session.updated"
+        told = updated.session.model_dump()["audio"]["input"]["transcription"]
+        assert {name: told[name] for name in transcription} == transcription
+        for piece in pieces(pcm(clip("de"), 24000)):
+            connection.input_audio_buffer.append(audio=text_of(piece))
+        connection.input_audio_buffer.commit()
+        events: list[Any] = []
+        while not events or events[-1].type != f"{TRANSCRIPTION}.completed":
+            events.append(connection.recv())
+    assert events[-1].transcript == expected.segments[0].text != ""
 
 
 def update(**fields: Any) -> dict[str, Any]:

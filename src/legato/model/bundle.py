@@ -107,6 +107,10 @@ class Bundle:
         """
         return self._slots.slot(language)
 
+    def prompt_name(self, language: str) -> str:
+        """Return the name of the prompt that is used for a language, such as `de` for `de-AT`. Errors as above."""
+        return self._slots.name(language)
+
 
 def open_bundle(path: Path) -> Bundle:
     """Read and check a model folder. Files of a bundle that Legato wrote are compared with their recorded SHA-256.

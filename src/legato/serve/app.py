@@ -20,12 +20,16 @@ from legato.serve.errors import add_error_handlers
 from legato.serve.logs import RequestLogMiddleware
 from legato.serve.metrics import Metrics
 from legato.serve.openapi import describe
+from legato.serve.routing import HeadMiddleware, not_found
 from legato.serve.settings import Settings
+from legato.serve.short_keys import ShortKeys
 from legato.serve.wyoming.server import serve_wyoming
 from legato.version import __version__
 
 INTERFACES = (openai, deepgram, native, web)
 OPERATION = (health, metrics, docs)
+#: Response headers that pages of other origins may read.
+EXPOSED_HEADERS = ("dg-error", "dg-request-id", "Retry-After", "WWW-Authenticate")
 
 
 def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socket | None = None) -> FastAPI:
@@ -55,14 +59,21 @@ def create_app(recognizer: Recognizer, settings: Settings, wyoming: socket.socke
     app.state.service = service
     for part in (*INTERFACES, *OPERATION):
         app.include_router(part.router)
+    app.router.default = not_found
     add_error_handlers(app)
     describe(app)
+    # From the innermost to the outermost: pages may read refusals too, and the log has every request.
+    app.add_middleware(HeadMiddleware)
+    app.add_middleware(AuthMiddleware, settings=settings, short_keys=service.short_keys)
     if settings.allow_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(settings.allow_origins), allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=list(settings.allow_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(AuthMiddleware, settings=settings)
-    app.add_middleware(RequestLogMiddleware, metrics=service.metrics)  # outermost, so it also logs refusals
+    app.add_middleware(RequestLogMiddleware, metrics=service.metrics)
     return app
 
 
@@ -72,4 +83,4 @@ def _service(recognizer: Recognizer, settings: Settings) -> Service:
     drain = Drain()
     live = LiveStreams(engine, settings, recorded, drain)
     files = Files(engine, settings, recorded, drain)
-    return Service(engine, settings, recorded, drain, live, files, round(time.time()))
+    return Service(engine, settings, recorded, drain, live, files, ShortKeys(settings.api_keys), round(time.time()))

@@ -4,6 +4,9 @@ A key is sent as `Authorization: Bearer KEY` or `Authorization: Token KEY`. A br
 WebSocket, so it sends the key among the subprotocols: as `openai-insecure-api-key.KEY`, as `token, KEY`, or as
 `legato-api-key.BASE64` (URL-safe, without padding), for keys with characters that a subprotocol may not contain.
 
+A client with a permanent key can create short-lived keys for pages (see `short_keys`). These give access to recognition
+only.
+
 Without keys, any web page could use a server on the machine of its visitor. Therefore a request with another origin
 than the server's own is refused, and on loopback also a request under another host name (DNS rebinding).
 """
@@ -18,12 +21,19 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from legato.serve.errors import ApiError, AuthError, ForeignPageError
-from legato.serve.settings import Settings, is_loopback
+from legato.serve.settings import ANY_ORIGIN, Settings, is_loopback
+from legato.serve.short_keys import ShortKeys
 
 #: Paths that need no key: their content is that of the package.
 PUBLIC = frozenset({"/", "/health", "/ready", "/docs", "/openapi.json"})
 #: Prefix of further such paths.
 PUBLIC_FOLDER = "/static/"
+#: Paths that need a permanent key.
+PERMANENT_ONLY = frozenset(
+    {"/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions", "/v1/auth/grant", "/metrics"}
+)
+#: Key of a scope: the configuration of the session that a short-lived key opens, or None.
+SESSION = "legato.session"
 
 _SUBPROTOCOL_KEY = "openai-insecure-api-key."
 _ENCODED_KEY = "legato-api-key."
@@ -49,9 +59,10 @@ class Keys:
 class AuthMiddleware:
     """Passes on the requests of clients that may use the application, and refuses the others."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, short_keys: ShortKeys) -> None:
         self._app = app
         self._settings = settings
+        self._short_keys = short_keys
         self._keys = Keys(settings.api_keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +86,16 @@ class AuthMiddleware:
         if key is None:
             raise AuthError("No API key was given. Send it as 'Authorization: Bearer KEY'.", "missing_api_key")
         if key not in self._keys:
+            self._check_short_key(key, connection)
+
+    def _check_short_key(self, key: str, connection: HTTPConnection) -> None:
+        short = self._short_keys.check(key, connection.client.host if connection.client else "")
+        if short is None:
             raise AuthError("The API key is not valid. Check it, or ask for another.", "invalid_api_key")
+        if connection.scope["path"] in PERMANENT_ONLY:
+            message = "This needs a permanent API key; a short-lived key gives access to recognition only."
+            raise ApiError(403, message, code="insufficient_permissions")
+        connection.scope[SESSION] = short.session
 
     def _check_page(self, connection: HTTPConnection) -> None:
         host = connection.headers.get("host", "")
@@ -86,7 +106,8 @@ class AuthMiddleware:
                 "unknown_host",
             )
         origin = connection.headers.get("origin")
-        if origin is None or origin in self._settings.allow_origins or urlsplit(origin).netloc == host:
+        allowed = self._settings.allow_origins
+        if origin is None or origin in allowed or ANY_ORIGIN in allowed or urlsplit(origin).netloc == host:
             return
         raise ForeignPageError(
             f"Pages of {origin} may not use this server. Allow them with --allow-origin.", "unknown_origin"

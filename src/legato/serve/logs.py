@@ -3,13 +3,16 @@
 They never hold audio, keys or query strings, and transcripts only if the settings ask for them.
 """
 
+import asyncio
 import json
 import logging
 import sys
 import time
 from datetime import UTC, datetime
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from legato.serve.metrics import Metrics
 
@@ -17,6 +20,8 @@ logger = logging.getLogger("legato.serve")
 
 #: Paths that monitors request all the time; these requests are logged only if they fail.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
+#: Methods that are labels of metrics. A client may send any other word, so the number of labels must be bounded.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 
 
 class JsonFormatter(logging.Formatter):
@@ -76,6 +81,8 @@ class RequestLogMiddleware:
 
         try:
             await self._app(scope, receive, watch)
+        except (asyncio.CancelledError, ClientDisconnect, WebSocketDisconnect):
+            raise  # the client left, which is not a failure
         except BaseException:
             status = 500 if status in {101, 499} else status
             raise
@@ -83,11 +90,11 @@ class RequestLogMiddleware:
             seconds = time.monotonic() - started
             route = getattr(scope.get("route"), "path", "other")
             method = scope.get("method", "WEBSOCKET")
-            self._metrics.requests.labels(method, route, str(status)).inc()
+            self._metrics.requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
             if scope["path"] not in _QUIET or status >= 400:
                 client = scope.get("client")
                 log_event(
                     "request",
-                    method=method, path=scope["path"][:200], status=status, seconds=round(seconds, 3),
+                    method=method[:20], path=scope["path"][:200], status=status, seconds=round(seconds, 3),
                     client=client[0] if client else None,
                 )  # fmt: skip

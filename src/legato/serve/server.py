@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from types import FrameType
 
@@ -24,13 +25,15 @@ def listen(settings: Settings) -> socket.socket:
     """Open the socket to listen on.
 
     Raises:
-        LegatoError: anybody could use the server without a key, or the address is not available.
+        LegatoError: anybody could use the server without a key, the certificate is not usable, or the address is not
+            available.
     """
     if not (settings.is_local or settings.api_keys or settings.allow_anonymous):
         raise LegatoError(
             f"{settings.host} can be reached from other machines, and no API keys are set. Set LEGATO_API_KEYS or "
             "--api-key-file, or pass --allow-anonymous if anybody may use this server."
         )
+    _check_certificate(settings)
     return bind(settings.host, settings.port, "--host or --port")
 
 
@@ -92,6 +95,9 @@ def run(app: FastAPI, listener: socket.socket, settings: Settings, ready: Callab
         # The pong of a client that sends audio faster than it is recognized is queued after that audio. So a missing
         # pong means nothing; `idle_seconds` finds the clients that are gone.
         ws_ping_timeout=None,
+        timeout_keep_alive=settings.keep_alive_seconds,  # type: ignore[arg-type]  # seconds of a timer
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -135,6 +141,24 @@ class _DrainingServer(uvicorn.Server):
         if not finished:
             self.config.timeout_graceful_shutdown = 0
         self.should_exit = True
+
+
+def _check_certificate(settings: Settings) -> None:
+    if settings.ssl_certfile is None:
+        if settings.ssl_keyfile is not None:
+            raise LegatoError("A private key needs a certificate: pass --ssl-certfile too.")
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.ssl_certfile,
+            settings.ssl_keyfile,
+            password=lambda: "",  # never ask at the terminal
+        )
+    except OSError as error:  # SSLError is one
+        raise LegatoError(
+            f"{settings.ssl_certfile}: the certificate or its private key is not usable: {error}. Pass PEM files with "
+            "--ssl-certfile and --ssl-keyfile, the key without a password."
+        ) from None
 
 
 def _raise_file_limit() -> None:

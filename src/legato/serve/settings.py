@@ -2,10 +2,14 @@
 
 import ipaddress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from legato.framing import DEFAULT_CHUNK_MS
 from legato.model.languages import AUTO
 from legato.options import StreamOptions
+
+#: The entry of `Settings.allow_origins` that allows all.
+ANY_ORIGIN = "*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +23,10 @@ class Settings:
         wyoming_port: port for Wyoming; None does not serve it.
         api_keys: keys that clients may use; with none, no key is required.
         allow_anonymous: allows listening on other addresses than loopback without keys.
-        allow_origins: web sites whose pages may use the server besides its own page, such as `https://example.org`.
+        allow_origins: web sites whose pages may use the server besides its own page, such as `https://example.org`;
+            `*` allows all.
+        ssl_certfile: certificate chain (PEM) for HTTPS; None serves HTTP.
+        ssl_keyfile: private key of the certificate (PEM); None if the certificate file contains it.
         model: name under which clients see the model.
         language: language for clients that give none, or `auto`.
         chunk_ms: chunk size for clients that give none, in milliseconds.
@@ -31,8 +38,9 @@ class Settings:
         max_upload_seconds: time that such a request may take to arrive.
         max_audio_seconds: audio of a file.
         max_stream_seconds: audio of a live stream.
-        max_message_bytes: size of a message on a socket.
+        max_message_bytes: size of a message on a socket. OpenAI allows 15 MiB of audio per message, in base64.
         max_phrases: phrases per stream or file.
+        keep_alive_seconds: an HTTP connection without requests is closed after this time.
         idle_seconds: a client that sends or reads nothing for this long is disconnected.
         grace_seconds: time to finish running work after SIGTERM.
         log_transcripts: whether to write transcripts into the log.
@@ -45,6 +53,8 @@ class Settings:
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     allow_anonymous: bool = False
     allow_origins: tuple[str, ...] = ()
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
     model: str = "legato"
     language: str = AUTO
     chunk_ms: int = DEFAULT_CHUNK_MS
@@ -56,8 +66,9 @@ class Settings:
     max_upload_seconds: float = 900.0
     max_audio_seconds: float = 4 * 3600.0
     max_stream_seconds: float = 8 * 3600.0
-    max_message_bytes: int = 1_000_000
+    max_message_bytes: int = 24_000_000
     max_phrases: int = 1000
+    keep_alive_seconds: float = 5.0
     idle_seconds: float = 60.0
     grace_seconds: float = 20.0
     log_transcripts: bool = False
@@ -66,6 +77,11 @@ class Settings:
     def defaults(self) -> StreamOptions:
         """The options of a stream for which a client asks nothing else."""
         return StreamOptions(language=self.language, chunk_ms=self.chunk_ms)
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the server's address: `http` or `https`."""
+        return "https" if self.ssl_certfile else "http"
 
     @property
     def is_local(self) -> bool:

@@ -11,7 +11,7 @@ from legato.options import NEVER, StreamOptions
 from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.container import Container
 from legato.serve.core.drain import Drain
-from legato.serve.core.options import compile_phrases
+from legato.serve.core.options import prepare
 from legato.serve.core.session import Session
 from legato.serve.errors import ApiError, OverloadedError, ServerBusyError, ShuttingDownError, as_api_error
 from legato.serve.logs import log_event
@@ -82,8 +82,7 @@ class LiveStreams:
             options = replace(options, endpoint=NEVER)  # so that the end of the stream yields a segment too
         self._opening += 1
         try:
-            phrases = await compile_phrases(options.phrases, self._engine.recognizer, settings)
-            options = replace(options, phrases=phrases)
+            options = (await prepare(options, self._engine.recognizer, settings)).options
             stream = self._engine.open_async(options)
         except BusyError as error:
             raise ServerBusyError(str(error)) from None

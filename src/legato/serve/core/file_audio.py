@@ -4,9 +4,9 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
-from legato.audio.source import SAMPLE_RATE, AudioFile, Samples, open_audio_file
+from legato.audio.source import SAMPLE_RATE, AudioFile, Samples
 from legato.serve.errors import AudioTooLongError
 
 _BLOCK_SECONDS = 5.0
@@ -19,13 +19,19 @@ class FileAudio:
         file: seekable, at its start; it is closed with this object.
         pool: the threads that decode.
         most_seconds: the limit on the audio.
+        channel: the only channel to read, counted from 0; None averages all.
 
     Attributes:
         warnings: defects of the file; complete after the last block.
+        channels: number of channels in the file; known after `open`.
     """
 
-    def __init__(self, file: BinaryIO, pool: ThreadPoolExecutor, most_seconds: float) -> None:
+    def __init__(
+        self, file: BinaryIO, pool: ThreadPoolExecutor, most_seconds: float, channel: int | None = None
+    ) -> None:
         self.warnings: list[str] = []
+        self.channels = 1
+        self._channel = channel
         self._file = file
         self._pool = pool
         self._most = most_seconds
@@ -75,7 +81,8 @@ class FileAudio:
         return await asyncio.get_running_loop().run_in_executor(self._pool, run)
 
     def _open(self) -> None:
-        self._audio = open_audio_file(self._file, "file")
+        self._audio = AudioFile(self._file, "file", self._channel)
+        self.channels = self._audio.channels
         self._audio.block_seconds = _BLOCK_SECONDS
         self._blocks = iter(self._audio)
         self._check(self._audio.duration or 0.0)
@@ -90,3 +97,21 @@ class FileAudio:
             if self._audio is not None:
                 self._audio.close()
             self._file.close()
+
+
+class KeptOpen:
+    """A file that is not closed by its reader, so that it can be read again."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> BinaryIO:
+        """Return a file that is not closed by its reader."""
+        return cast("BinaryIO", cls(file))

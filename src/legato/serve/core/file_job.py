@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import BinaryIO
 
-from legato.options import StreamOptions
 from legato.serve.core.files import FileResult, Files
+from legato.serve.core.options import Prepared
 from legato.serve.errors import as_api_error, logger
 from legato.types import Event
 
@@ -13,9 +13,9 @@ from legato.types import Event
 class FileJob:
     """Recognizes a file in a task of its own. Iterate over its events, then await `result`."""
 
-    def __init__(self, files: Files, file: BinaryIO, options: StreamOptions) -> None:
+    def __init__(self, files: Files, file: BinaryIO, prepared: Prepared) -> None:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._task = asyncio.ensure_future(files.recognize(file, options, self._events.put_nowait))
+        self._task = asyncio.ensure_future(files.recognize(file, prepared, self._events.put_nowait))
         self._task.add_done_callback(lambda _: self._events.put_nowait(None))
         self._first: Event | None = None
 

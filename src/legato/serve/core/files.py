@@ -13,7 +13,8 @@ from legato.engine.streams import AsyncEngineStream
 from legato.errors import EngineError
 from legato.options import StreamOptions
 from legato.serve.core.drain import Drain
-from legato.serve.core.file_audio import FileAudio
+from legato.serve.core.file_audio import FileAudio, KeptOpen
+from legato.serve.core.options import Prepared
 from legato.serve.errors import ApiError, ServerBusyError
 from legato.serve.logs import log_event
 from legato.serve.metrics import Metrics
@@ -28,7 +29,7 @@ class FileResult:
 
     Attributes:
         transcript: the transcript.
-        warnings: defects of the file.
+        warnings: options that were ignored, and defects of the file.
     """
 
     transcript: Transcript
@@ -73,35 +74,72 @@ class Files:
             work.__exit__(None, None, None)
 
     async def recognize(
-        self, file: BinaryIO, options: StreamOptions, on_event: Callable[[Event], None] | None = None
+        self, file: BinaryIO, prepared: Prepared, on_event: Callable[[Event], None] | None = None
     ) -> FileResult:
         """Recognize a file when it is its turn. Cancelling drops the file.
 
         Args:
             file: seekable, at its start; it is closed.
-            options: the options of its stream.
+            prepared: the options of its stream.
             on_event: called with every event.
 
         Raises:
             AudioTooLongError: the file has more audio than the settings allow.
-            AudioError, LanguageError, PhraseError, ChunkSizeError: see `Recognizer.transcribe`.
+            AudioError: see `open_audio`.
         """
-        async with self._turn:
-            self._metrics.files.inc()
+        async with self._working():
             audio = FileAudio(file, self._pool, self._settings.max_audio_seconds)
             try:
                 await audio.open()
-                transcript = await self._recognize(audio, options, on_event)
+                transcript = await self._recognize(audio, prepared.options, on_event)
             finally:
                 audio.close()
-                self._metrics.files.dec()
-        text = {"text": transcript.text} if self._settings.log_transcripts else {}
-        log_event("file", seconds=round(transcript.duration, 2), language=transcript.language, **text)
-        return FileResult(transcript, audio.warnings)
+        self._log(transcript)
+        return FileResult(transcript, [*prepared.warnings, *audio.warnings])
+
+    async def recognize_channels(self, file: BinaryIO, prepared: Prepared) -> list[FileResult]:
+        """Recognize each channel of a file, one after another. Arguments and errors as for `recognize`.
+
+        The limit on the audio applies to all channels together.
+        """
+        results: list[FileResult] = []
+        most = self._settings.max_audio_seconds
+        async with self._working():
+            channels = 1
+            try:
+                while len(results) < channels:
+                    file.seek(0)
+                    audio = FileAudio(KeptOpen.of(file), self._pool, most, len(results))
+                    try:
+                        await audio.open()
+                        channels = audio.channels
+                        transcript = await self._recognize(audio, prepared.options, None)
+                    finally:
+                        audio.close()
+                    most -= transcript.duration
+                    results.append(FileResult(transcript, [*prepared.warnings, *audio.warnings]))
+            finally:
+                file.close()
+        for result in results:
+            self._log(result.transcript)
+        return results
 
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        async with self._turn:
+            self._metrics.files.inc()
+            try:
+                yield
+            finally:
+                self._metrics.files.dec()
+
+    def _log(self, transcript: Transcript) -> None:
+        text = {"text": transcript.text} if self._settings.log_transcripts else {}
+        log_event("file", seconds=round(transcript.duration, 2), language=transcript.language, **text)
 
     async def _recognize(
         self, audio: FileAudio, options: StreamOptions, on_event: Callable[[Event], None] | None

@@ -10,6 +10,7 @@ from legato.serve.core.drain import Drain
 from legato.serve.core.files import Files
 from legato.serve.metrics import Metrics
 from legato.serve.settings import Settings
+from legato.serve.short_keys import ShortKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Service:
         drain: counts the running work.
         live: opens live streams.
         files: recognizes files.
+        short_keys: issues and checks short-lived keys.
         started: time of the start, in seconds since 1970.
     """
 
@@ -32,6 +34,7 @@ class Service:
     drain: Drain
     live: LiveStreams
     files: Files
+    short_keys: ShortKeys
     started: int
 
 

@@ -1,9 +1,9 @@
-"""Deepgram's interfaces: live and recorded audio."""
+"""Deepgram's interfaces: live and recorded audio, and short-lived keys."""
 
 from fastapi import APIRouter
 
-from legato.serve.deepgram import files, live
+from legato.serve.deepgram import files, grant, live
 
 router = APIRouter()
-for part in (live, files):
+for part in (live, files, grant):
     router.include_router(part.router)

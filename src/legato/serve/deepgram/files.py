@@ -14,6 +14,7 @@ from legato.errors import LegatoError
 from legato.serve.core.options import prepare
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.upload import read_body, unless_gone
+from legato.serve.deepgram.file_results import file_options, file_results
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import listen_options
 from legato.serve.errors import ApiError, InvalidValueError, UnsupportedError, as_api_error
@@ -27,7 +28,11 @@ _PARAMETERS = (
     ("language", "Such as `de` or `de-DE`; `multi` or none: detected.", {"type": "string"}),
     ("detect_language", "Detect the language and return it.", {"type": "boolean"}),
     ("keyterm", "Names and terms to recognize more readily.", {"type": "array", "items": {"type": "string"}}),
-    ("utterances", "Return segments too.", {"type": "boolean"}),
+    ("multichannel", "Recognize every channel separately. Otherwise they are averaged.", {"type": "boolean"}),
+    ("utterances", "Return utterances: the words between pauses.", {"type": "boolean"}),
+    ("utt_split", "Pause in seconds that ends an utterance; 0.8 by default.", {"type": "number"}),
+    ("paragraphs", "Return paragraphs of sentences.", {"type": "boolean"}),
+    ("search", "Return where a phrase occurs.", {"type": "array", "items": {"type": "string"}}),
 )
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -51,20 +56,19 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     openapi_extra=_BODY,
 )
 async def listen(request: Request) -> JSONResponse:
-    """Transcribe the audio or video file in the body, its channels averaged. The options are in the query."""
+    """Transcribe the audio or video file in the body. The options are in the query."""
     service = service_of(request)
     request_id = str(uuid.uuid4())
-    messages = Messages(request_id, service.settings.model, __version__, 1)
     headers = {"dg-request-id": request_id}
     try:
         async with service.files.admit():
-            return JSONResponse(await _transcribe(request, service, messages), headers=headers)
+            return JSONResponse(await _transcribe(request, service, request_id), headers=headers)
     except (ApiError, LegatoError) as error:
         told = as_api_error(error)
-        return JSONResponse(messages.refusal(told), told.status, {**told.headers, **headers})
+        return JSONResponse(_messages(service, request_id, 1).refusal(told), told.status, {**told.headers, **headers})
 
 
-async def _transcribe(request: Request, service: Service, messages: Messages) -> dict[str, object]:
+async def _transcribe(request: Request, service: Service, request_id: str) -> dict[str, object]:
     asked = listen_options(request.query_params)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         raise UnsupportedError("The server fetches nothing from other addresses. Send the file itself.")
@@ -72,13 +76,25 @@ async def _transcribe(request: Request, service: Service, messages: Messages) ->
         raise InvalidValueError(
             "encoding", "Raw audio is for live streams. Send a file that describes itself, such as WAV."
         )
+    wanted = file_options(request.query_params, languages=asked.detects_language)
     settings = service.settings
     options = replace(settings.defaults, language=asked.language or settings.language, phrases=asked.phrases)
-    options = await prepare(options, service.engine.recognizer, settings)
+    prepared = await prepare(options, service.engine.recognizer, settings, "keyterm")
     async with read_body(request, settings) as file:
         digest = await asyncio.to_thread(_digest, file)
-        result = await unless_gone(request, service.files.recognize(file, options))
-    return messages.file(result.transcript, digest, utterances=asked.utterances, languages=asked.detects_language)
+        if asked.multichannel:
+            results = await unless_gone(request, service.files.recognize_channels(file, prepared))
+        else:
+            results = [await unless_gone(request, service.files.recognize(file, prepared))]
+    metadata = _messages(service, request_id, len(results)).summary(digest, results[0].transcript.duration)
+    found = [*asked.warnings, *(warning for result in results for warning in result.warnings)]
+    if warnings := list(dict.fromkeys(found)):
+        metadata["warnings"] = warnings
+    return {"metadata": metadata, "results": file_results([result.transcript for result in results], wanted)}
+
+
+def _messages(service: Service, request_id: str, channels: int) -> Messages:
+    return Messages(request_id, service.settings.model, __version__, channels)
 
 
 def _digest(file: BinaryIO) -> str:

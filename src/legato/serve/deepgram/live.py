@@ -15,7 +15,7 @@ from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.container import Container
 from legato.serve.core.conversation import Conversation
 from legato.serve.core.fields import as_texts
-from legato.serve.core.options import compile_phrases
+from legato.serve.core.options import compile_hints
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.session import Session
 from legato.serve.core.websocket import WebSocketConnection
@@ -23,6 +23,7 @@ from legato.serve.deepgram.channel import Channel
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import ListenOptions, listen_options
 from legato.serve.errors import ApiError, as_api_error
+from legato.serve.logs import log_event
 from legato.streaming.controls import Commit, SetPhrases
 from legato.types import Event, Final
 from legato.version import __version__
@@ -42,6 +43,8 @@ async def listen(websocket: WebSocket) -> None:
     request_id = str(uuid.uuid4())
     try:
         options = listen_options(websocket.query_params)
+        if options.warnings:
+            log_event("options ignored", interface="deepgram", warnings=options.warnings)
         stream_options = options.stream_options(service.settings.defaults)
         async with AsyncExitStack() as stack:
             sessions = [
@@ -155,17 +158,18 @@ class DeepgramConversation(Conversation[str | bytes, str]):
 
     async def _configure(self, keyterms: object) -> None:
         """Continue with other phrases."""
-        terms = None
+        terms: list[str] | None = None
+        warnings: list[str] = []
         try:
             if keyterms is not None:
                 terms = as_texts(keyterms, "keyterms")
                 recognizer, settings = self._service.engine.recognizer, self._service.settings
-                phrases = SetPhrases(await compile_phrases(terms, recognizer, settings, "keyterms"))
+                phrases, warnings = await compile_hints(terms, recognizer, settings, "keyterms")
                 for session in self.sessions:
-                    await session.apply(phrases)
+                    await session.apply(SetPhrases(phrases))
         except EngineError:
             raise
         except (ApiError, LegatoError) as error:
             await self.connection.send(self._messages.not_configured(as_api_error(error)))
         else:
-            await self.connection.send(self._messages.configured(terms))
+            await self.connection.send(self._messages.configured(terms, warnings))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from legato.serve.errors import ApiError, TooManyPhrasesError
-from legato.types import Transcript, Word
+from legato.types import Word
 
 
 class Messages:
@@ -41,7 +41,7 @@ class Messages:
         from_finalize: bool = False,
     ) -> str:
         """Return a text with its words; it covers the stream from `start` to `end`, in seconds."""
-        alternative = {"transcript": text, "confidence": confidence, "words": [_word(word) for word in words]}
+        alternative = {"transcript": text, "confidence": confidence, "words": [word_object(word) for word in words]}
         return _json(
             "Results",
             channel_index=[channel, self._channels], start=round(start, 3), duration=round(max(0.0, end - start), 3),
@@ -58,9 +58,11 @@ class Messages:
         """Return the message that no word has followed the last one, which ended at a position in the stream."""
         return _json("UtteranceEnd", channel=[channel, self._channels], last_word_end=seconds)
 
-    def configured(self, keyterms: list[str] | None) -> str:
+    def configured(self, keyterms: list[str] | None, warnings: Sequence[str] = ()) -> str:
         """Return the message that a `Configure` is in effect."""
         more = {} if keyterms is None else {"keyterms": keyterms}
+        if warnings:
+            more["warnings"] = list(warnings)
         return _json("ConfigureSuccess", request_id=self._request_id, **more)
 
     def not_configured(self, error: ApiError) -> str:
@@ -78,31 +80,17 @@ class Messages:
         """Return the body of the response to a request that is refused."""
         return {"err_code": (error.code or "").upper(), "err_msg": error.message, "request_id": self._request_id}
 
-    def file(self, transcript: Transcript, sha256: str, *, utterances: bool, languages: bool) -> dict[str, object]:
-        """Return the body of the response to a file."""
-        words = [_word(word) for word in transcript.words]
-        confidence = min((word.confidence for word in transcript.words), default=0.0)
-        channel: dict[str, object] = {
-            "alternatives": [{"transcript": transcript.text, "confidence": confidence, "words": words}]
-        }
-        if languages and transcript.language is not None:
-            channel["detected_language"] = transcript.language
-        results: dict[str, object] = {"channels": [channel]}
-        if utterances:
-            results["utterances"] = [
-                {
-                    "id": str(uuid.uuid4()), "channel": 0, "start": part.start, "end": part.end,
-                    "confidence": part.confidence, "transcript": part.text, "words": [_word(w) for w in part.words],
-                }
-                for part in transcript.segments
-            ]  # fmt: skip
-        return {"metadata": self._summary(sha256, transcript.duration), "results": results}
-
     def metadata(self, sha256: str, seconds: float) -> str:
         """Return the last message, about all audio that was accepted."""
-        return _json("Metadata", **self._summary(sha256, seconds))
+        return _json("Metadata", **self.summary(sha256, seconds))
 
-    def _summary(self, sha256: str, seconds: float) -> dict[str, object]:
+    def summary(self, sha256: str, seconds: float) -> dict[str, object]:
+        """Return the object `metadata`.
+
+        Args:
+            sha256: SHA-256 of the audio as it was sent.
+            seconds: length of the audio.
+        """
         return {
             "transaction_key": "deprecated", "request_id": self._request_id, "sha256": sha256,
             "created": self._created, "duration": round(seconds, 3), "channels": self._channels,
@@ -110,14 +98,15 @@ class Messages:
         }  # fmt: skip
 
 
-def _word(word: Word) -> dict[str, object]:
+def word_object(word: Word) -> dict[str, object]:
+    """Return a word as an object of the interface."""
     return {
-        "word": _bare(word.text), "start": word.start, "end": word.end, "confidence": word.confidence,
+        "word": bare(word.text), "start": word.start, "end": word.end, "confidence": word.confidence,
         "punctuated_word": word.text,
     }  # fmt: skip
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
     """Return a word in lower case and without the punctuation around it; punctuation alone stays."""
     letters = [n for n, character in enumerate(text) if not unicodedata.category(character).startswith("P")]
     return text[letters[0] : letters[-1] + 1].lower() if letters else text

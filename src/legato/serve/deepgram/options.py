@@ -1,7 +1,7 @@
 """The options of Deepgram's interface, from the query of `/v1/listen`.
 
-Options are refused if they would change the result and are not supported. Options that only tune Deepgram's own models
-are ignored.
+Options are refused if ignoring them would break a promise of privacy. Others that would change the result and are not
+supported are ignored with a warning. Options that only tune Deepgram's own models are ignored.
 """
 
 import math
@@ -14,6 +14,7 @@ from legato.model.languages import AUTO
 from legato.options import Endpointing, StreamOptions
 from legato.serve.core.audio_format import AudioFormat, Encoding
 from legato.serve.core.fields import parse_flag, parse_number
+from legato.serve.core.languages import requested_language
 from legato.serve.errors import InvalidValueError
 
 _ENCODINGS: dict[str, Encoding] = {"linear16": "pcm16", "mulaw": "mulaw", "alaw": "alaw"}
@@ -21,12 +22,16 @@ _ENCODINGS: dict[str, Encoding] = {"linear16": "pcm16", "mulaw": "mulaw", "alaw"
 _CONTAINERS = frozenset({"ogg-opus", "flac"})
 _REFUSED = {
     "callback": "results are sent to the client only",
-    "diarize": "speakers are not distinguished; channels are, with multichannel=true",
-    "diarize_model": "speakers are not distinguished; channels are, with multichannel=true",
     "redact": "nothing is removed from the text",
+}
+_IGNORED = {
+    "diarize": "voices are not compared; channels are distinguished, with multichannel=true",
+    "diarize_model": "voices are not compared; channels are distinguished, with multichannel=true",
     "profanity_filter": "nothing is removed from the text",
     "replace": "words are not replaced",
-    "search": "the text is not searched",
+    "numerals": "numbers are written as the model writes them",
+    "measurements": "units are written as the model writes them",
+    "dictation": "spoken punctuation is written as words",
     "detect_entities": "entities are not detected",
     "summarize": "there is only a transcript",
     "sentiment": "there is only a transcript",
@@ -34,7 +39,6 @@ _REFUSED = {
     "intents": "there is only a transcript",
     "translate": "there is only a transcript",
 }
-_AUTO = frozenset({"multi", "auto"})
 #: Seconds of silence that end a segment, by default and at least. Between any two words there are quiet frames.
 _ENDPOINTING = 0.5
 _SHORTEST = 0.3
@@ -56,8 +60,8 @@ class ListenOptions:
         utterance_end: seconds without a word after which an `UtteranceEnd` is sent; None for no such message.
         vad_events: whether a `SpeechStarted` is sent.
         phrases: phrases to recognize more readily.
-        detects_language: whether the response to a file contains the detected language.
-        utterances: whether the response to a file contains segments.
+        detects_language: whether the client asked for detection of the language.
+        warnings: a text for each option that is ignored.
     """
 
     audio_format: AudioFormat | None
@@ -69,7 +73,7 @@ class ListenOptions:
     vad_events: bool
     phrases: tuple[Phrase, ...]
     detects_language: bool
-    utterances: bool
+    warnings: tuple[str, ...]
 
     @property
     def ends_with_speech(self) -> bool:
@@ -106,31 +110,27 @@ def listen_options(query: QueryParams) -> ListenOptions:
         InvalidValueError: an option is wrong, or is not supported.
     """
     for name, reason in _REFUSED.items():
-        if any(value.lower() not in {"", "false", "0"} for value in query.getlist(name)):
+        if _is_set(query, name):
             raise InvalidValueError(name, f"This option is not supported: {reason}. Omit it.")
     audio_format = _audio_format(query)
-    multichannel = _flag(query, "multichannel")
-    if multichannel and audio_format is None:
-        problem = "It needs raw audio, with an encoding; the channels of a container are averaged."
-        raise InvalidValueError("multichannel", problem)
-    language = query.get("language") or None
-    detects_language = _flag(query, "detect_language")
-    if detects_language or (language is not None and language.lower() in _AUTO):
-        language = AUTO
+    # `detect_language` may be a flag, or the possible languages.
+    detect = [value for value in query.getlist("detect_language") if value.lower() not in {"", "false", "0"}]
+    languages = [value for value in detect if value.lower() not in {"true", "1"}]
+    language = requested_language(query.get("language"), languages, detect=len(detect) > len(languages))
     utterance_end = None
     if value := query.get("utterance_end_ms"):
         utterance_end = max(_SHORTEST_UTTERANCE_END, parse_number(value, 0, 60_000, "utterance_end_ms") / 1000)
     return ListenOptions(
         audio_format=audio_format,
-        multichannel=multichannel,
+        multichannel=_flag(query, "multichannel"),
         language=language,
         interim=_flag(query, "interim_results"),
         endpointing=_endpointing(query),
         utterance_end=utterance_end,
         vad_events=_flag(query, "vad_events"),
         phrases=(*query.getlist("keyterm"), *_keywords(query.getlist("keywords"))),
-        detects_language=detects_language,
-        utterances=_flag(query, "utterances"),
+        detects_language=bool(detect) or language == AUTO,
+        warnings=tuple(f"{name} is ignored: {reason}." for name, reason in _IGNORED.items() if _is_set(query, name)),
     )
 
 
@@ -172,6 +172,10 @@ def _keywords(values: list[str]) -> list[Phrase]:
         except ValueError:
             found.append(value)
     return found
+
+
+def _is_set(query: QueryParams, name: str) -> bool:
+    return any(value.lower() not in {"", "false", "0"} for value in query.getlist(name))
 
 
 def _flag(query: QueryParams, name: str) -> bool:

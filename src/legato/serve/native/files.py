@@ -80,8 +80,8 @@ async def recognize(request: Request) -> Response:
         form = await stack.enter_async_context(read_form(request, settings))
         file = file_of(form).file
         asked = read_fields(texts_of(form), Asked).options(settings)
-        options = await prepare(asked, service.engine.recognizer, settings)
-        job = FileJob(service.files, file, options)
+        prepared = await prepare(asked, service.engine.recognizer, settings)
+        job = FileJob(service.files, file, prepared)
         stack.callback(job.cancel)
         await unless_gone(request, job.begin())
         # From here on the response holds the reservation and the file.

@@ -9,6 +9,7 @@ from starlette.datastructures import ImmutableMultiDict
 
 from legato.options import Endpointing, StreamOptions
 from legato.serve.core.audio_format import AudioFormat, Encoding
+from legato.serve.core.languages import requested_language
 from legato.serve.core.options import check_phrases
 from legato.serve.errors import ApiError, as_api_error
 from legato.serve.settings import Settings
@@ -51,8 +52,8 @@ class Asked(BaseModel):
         if self.endpoint is not False:
             endpoint = Endpointing() if self.endpoint is True else Endpointing(after_speech=self.endpoint)
         options = replace(settings.defaults, endpoint=endpoint, phrases=self.phrases)
-        if self.language:
-            options = replace(options, language=self.language)
+        if (language := requested_language(self.language)) is not None:
+            options = replace(options, language=language)
         return options if self.chunk_ms is None else replace(options, chunk_ms=self.chunk_ms)
 
 

@@ -8,6 +8,7 @@ from starlette.websockets import WebSocket
 from legato.errors import AudioError, LanguageError
 from legato.options import StreamOptions
 from legato.serve.core.conversation import Conversation, disclosed
+from legato.serve.core.languages import requested_language
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.session import Session
 from legato.serve.core.websocket import WebSocketConnection
@@ -121,7 +122,8 @@ class NativeConversation(Conversation[str | bytes, str]):
         if isinstance(command, CommitMessage):
             await self._session.apply(Commit())
         elif isinstance(command, LanguageMessage):
-            await self._session.apply(SetLanguage(command.language))
+            language = requested_language(command.language) or self._settings.language
+            await self._session.apply(SetLanguage(language))
         else:
             return False
         return True

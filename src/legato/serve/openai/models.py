@@ -1,5 +1,6 @@
 """OpenAI's list of models, which has one entry: the model that is served."""
 
+import re
 from typing import Literal
 
 from fastapi import APIRouter
@@ -12,8 +13,14 @@ from legato.serve.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
-#: Names that clients have built in; each means the model that is served.
-ALIASES = frozenset({"whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe"})
+#: Names that clients have built in, also with a date at the end; each means the model that is served.
+ALIASES = frozenset(
+    {
+        "whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize",
+        "gpt-realtime-whisper",
+    }
+)  # fmt: skip
+_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 class Model(BaseModel):
@@ -38,7 +45,7 @@ def check_model(name: str, settings: Settings) -> str:
     Raises:
         ModelNotFoundError: the client means another model.
     """
-    if name != settings.model and name not in ALIASES:
+    if name != settings.model and _DATE.sub("", name) not in ALIASES:
         raise ModelNotFoundError(
             f"The model {name[:100]!r} is not served. Ask for {settings.model!r}, or for one of "
             f"{', '.join(sorted(ALIASES))}, which mean the same."

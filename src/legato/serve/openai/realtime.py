@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
 from legato.errors import EngineError, LegatoError
-from legato.serve.auth import refuse
+from legato.serve.auth import SESSION, refuse
 from legato.serve.core.conversation import Conversation
 from legato.serve.core.options import compile_phrases
 from legato.serve.core.service import Service, service_of
@@ -42,7 +42,11 @@ async def realtime(websocket: WebSocket) -> None:
     """
     service = service_of(websocket)
     config = RealtimeConfig(model=websocket.query_params.get("model") or service.settings.model)
-    options = replace(service.settings.defaults, endpoint=config.endpoint)
+    if (session := websocket.scope.get(SESSION)) is not None:  # the client has a short-lived key for this session
+        config = updated(config, session)
+    defaults = service.settings.defaults
+    language = config.requested_language or defaults.language
+    options = replace(defaults, language=language, endpoint=config.endpoint, phrases=config.phrases)
     try:
         async with service.live.open("realtime", config.audio_format, options) as session:
             await RealtimeConversation(websocket, service, session, config).run()
@@ -143,7 +147,7 @@ class RealtimeConversation(Conversation[str | bytes, str]):
         """Apply a new configuration, all of it or nothing."""
         config = updated(self._config, changes)
         settings, recognizer = self._service.settings, self._service.engine.recognizer
-        language = config.language or settings.language
+        language = config.requested_language or settings.language
         recognizer.bundle.prompt_slot(language)  # raises for a language that the model lacks
         if config.phrases != self._config.phrases:
             await self._session.apply(SetPhrases(await compile_phrases(config.phrases, recognizer, settings)))

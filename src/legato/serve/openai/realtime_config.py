@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from legato.decode.phrases import Phrase, read_weighted
 from legato.options import NEVER, Endpointing
 from legato.serve.core.audio_format import AudioFormat, Encoding
-from legato.serve.openai.prompt import split_prompt
+from legato.serve.core.hints import prompt_terms
+from legato.serve.core.languages import requested_language
 
 #: Sample rates of PCM in Hz; the first is the default.
 RATES = (24_000, 16_000)
@@ -62,6 +63,7 @@ class RealtimeConfig:
     Attributes:
         audio_format: the format of the client's audio.
         language: language that the client asked for; None leaves it to the server.
+        languages: possible languages that the client named.
         prompt: phrases, separated by commas.
         keywords: phrases, one per text.
         model: the client's name for the model; there is only one.
@@ -70,15 +72,21 @@ class RealtimeConfig:
 
     audio_format: AudioFormat = field(default_factory=lambda: AudioFormat("pcm16", RATES[0]))
     language: str | None = None
+    languages: tuple[str, ...] = ()
     prompt: str = ""
     keywords: tuple[str, ...] = ()
     model: str = ""
     turns: TurnDetection | None = field(default_factory=TurnDetection)
 
     @property
+    def requested_language(self) -> str | None:
+        """The language of the stream, or `auto`; None leaves it to the server."""
+        return requested_language(self.language, self.languages)
+
+    @property
     def phrases(self) -> list[Phrase]:
         """Phrases to recognize more readily."""
-        return read_weighted([*split_prompt(self.prompt), *self.keywords])
+        return read_weighted([*prompt_terms(self.prompt), *self.keywords])
 
     @property
     def endpoint(self) -> Endpointing:
@@ -107,4 +115,5 @@ class RealtimeConfig:
 
     def _transcription(self) -> dict[str, object]:
         found: dict[str, object] = {"model": self.model, "language": self.language, "prompt": self.prompt}
-        return found | {"keywords": list(self.keywords)} if self.keywords else found
+        lists = {"languages": self.languages, "keywords": self.keywords}
+        return found | {name: list(values) for name, values in lists.items() if values}

@@ -73,6 +73,8 @@ def _transcription(config: RealtimeConfig, value: object, param: str) -> Realtim
     if "language" in fields:
         language = fields["language"]
         config = replace(config, language=None if language is None else as_text(language, f"{param}.language") or None)
+    if "languages" in fields:
+        config = replace(config, languages=tuple(as_texts(fields["languages"] or [], f"{param}.languages")))
     if "prompt" in fields:
         config = replace(config, prompt=as_text(fields["prompt"] or "", f"{param}.prompt"))
     if "keywords" in fields:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 from legato.serve.core.file_job import FileJob
 from legato.serve.errors import ApiError
-from legato.serve.openai.transcription_format import log_probs, usage
+from legato.serve.openai.transcription_format import DiarizedTranscription, languages, log_probs, usage
 from legato.serve.openai.transcription_request import TranscriptionRequest
 from legato.text.words import join_texts
 from legato.types import Partial, Segment, Token
@@ -44,6 +44,7 @@ class TranscriptEvents:
         yield _event(
             "transcript.text.done",
             text=transcript.text,
+            languages=[each.model_dump() for each in languages(transcript)],
             usage=usage(transcript).model_dump(),
             logprobs=self._listed(transcript.tokens),
             warnings=result.warnings or None,
@@ -67,7 +68,19 @@ class TranscriptEvents:
         return [each.model_dump() for each in log_probs(tokens, self._tags)] if self._logprobs else None
 
 
-def _event(kind: str, **values: object) -> str:
+def diarized_events(transcription: DiarizedTranscription) -> str:
+    """Return the events of a transcript with speakers, which is complete when they are sent."""
+    segments = [_event(**segment.model_dump()) for segment in transcription.segments]
+    done = _event(
+        "transcript.text.done",
+        text=transcription.text,
+        usage=transcription.usage.model_dump(),
+        warnings=transcription.warnings,
+    )
+    return "".join([*segments, done, "data: [DONE]\n\n"])
+
+
+def _event(type: str, **values: object) -> str:  # noqa: A002 - the name of the field
     """Return a server-sent event without the values that are None."""
     present = {key: value for key, value in values.items() if value is not None}
-    return f"data: {json.dumps({'type': kind, **present}, ensure_ascii=False)}\n\n"
+    return f"data: {json.dumps({'type': type, **present}, ensure_ascii=False)}\n\n"

@@ -12,15 +12,18 @@ from starlette.datastructures import FormData
 from legato.decode.phrases import Phrase, read_weighted
 from legato.framing import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS
 from legato.options import Endpointing, StreamOptions
+from legato.serve.core.hints import prompt_terms
+from legato.serve.core.languages import requested_language
 from legato.serve.errors import InvalidValueError
 from legato.serve.openai.form_fields import FormFields, number
 from legato.serve.openai.models import check_model
-from legato.serve.openai.prompt import split_prompt
 from legato.serve.settings import Settings
 
-ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
 Granularity = Literal["word", "segment"]
 
+#: Response formats that can be sent as events. Others ignore `stream`, as OpenAI's do with whisper-1.
+_STREAMED = frozenset({"json", "text", "diarized_json"})
 _DEFAULT_PAUSE_MS = 200  # OpenAI's
 _PAUSES_MS = (80, 60_000)
 
@@ -37,21 +40,25 @@ class TranscriptionForm(BaseModel):
     prompt: str = Field(
         "",
         description="Names and terms to recognize more readily, separated by commas, semicolons or line ends; "
-        "`TERM=3` sets a weight (nats per token, 2 by default). The model does not continue the prompt.",
+        "`TERM=3` sets a weight (nats per token, 2 by default). From prose, the names are taken. The model does not "
+        "continue the prompt, and ignores terms that it cannot spell.",
     )
     keywords: list[str] = Field([], alias="keywords[]", description="Names and terms as in `prompt`, one per value.")
-    response_format: ResponseFormat = Field("json", description="Format of the result.")
+    response_format: ResponseFormat = Field(
+        "json", description="Format of the result. `diarized_json` has one speaker per channel of the file."
+    )
     timestamp_granularities: list[Granularity] = Field(
         ["segment"],
         alias="timestamp_granularities[]",
-        description="What `verbose_json` contains with times: words, segments (sentences), or both.",
+        description="What `verbose_json` contains with times: words, segments (sentences), or both; ignored by "
+        "other formats.",
     )
-    temperature: float = Field(0.0, ge=0, le=1, description="Has no effect: the model does not sample.")
+    temperature: float = Field(0.0, description="Has no effect: the model does not sample.")
     stream: bool = Field(
-        False, description="Send the text as server-sent events during recognition; with `json` and `text` only."
+        False, description="Send the text as server-sent events; the formats `srt`, `vtt` and `verbose_json` ignore it."
     )
     include: list[Literal["logprobs"]] = Field(
-        [], alias="include[]", description="`logprobs`: the log-probability of every token; with `json` only."
+        [], alias="include[]", description="`logprobs`: the log-probability of every token, in `json` and in events."
     )
     chunking_strategy: str = Field(
         "auto",
@@ -78,6 +85,7 @@ class TranscriptionRequest:
         phrases: from prompt and keywords.
         pause_seconds: silence that ends a segment; None makes segments of sentences.
         chunk_ms: as given; None leaves it to the settings.
+        warnings: fields that are ignored although they would change the result.
     """
 
     response_format: ResponseFormat = "json"
@@ -89,6 +97,7 @@ class TranscriptionRequest:
     phrases: Sequence[Phrase] = ()
     pause_seconds: float | None = None
     chunk_ms: int | None = None
+    warnings: Sequence[str] = ()
 
     def options(self, settings: Settings) -> StreamOptions:
         """Return the options of the stream."""
@@ -115,18 +124,12 @@ def read_request(form: FormData, settings: Settings) -> TranscriptionRequest:
     if name is None:
         raise InvalidValueError("model", "is missing: send the name of the served model, or whisper-1.")
     check_model(name, settings)
-    _refuse_speakers(fields)
     response_format = fields.choice("response_format", get_args(ResponseFormat), "json")
     granularities = fields.choices("timestamp_granularities", get_args(Granularity))
-    if granularities and response_format != "verbose_json":
-        raise InvalidValueError("timestamp_granularities[]", "needs the response_format verbose_json.")
-    stream = fields.flag("stream")
-    if stream and response_format not in {"json", "text"}:
-        raise InvalidValueError("stream", f"works with the response formats json and text, not {response_format}.")
+    stream = fields.flag("stream") and response_format in _STREAMED
     logprobs = "logprobs" in fields.choices("include", ("logprobs",))
-    if logprobs and response_format != "json":
-        raise InvalidValueError("include[]", "logprobs needs the response_format json.")
-    fields.number("temperature", 0, 1)
+    fields.number("temperature", -math.inf, math.inf)
+    terms = prompt_terms(fields.text("prompt") or "")[: settings.max_phrases]
     chunk_ms = fields.number("chunk_ms", min(CHUNK_SIZES_MS), max(CHUNK_SIZES_MS))
     return TranscriptionRequest(
         response_format=response_format,  # type: ignore[arg-type]  # checked
@@ -134,23 +137,17 @@ def read_request(form: FormData, settings: Settings) -> TranscriptionRequest:
         segments="segment" in granularities or not granularities,
         stream=stream,
         logprobs=logprobs,
-        language=_language(fields),
-        phrases=read_weighted([*split_prompt(fields.text("prompt") or ""), *fields.texts("keywords")]),
+        language=requested_language(fields.text("language"), fields.texts("languages")),
+        phrases=read_weighted([*terms, *fields.texts("keywords")]),
         pause_seconds=_pause(fields),
         chunk_ms=None if chunk_ms is None else round(chunk_ms),
+        warnings=_ignored_speakers(fields),
     )
 
 
-def _refuse_speakers(fields: FormFields) -> None:
-    for name in ("known_speaker_names", "known_speaker_references"):
-        if fields.texts(name):
-            raise InvalidValueError(f"{name}[]", "is not supported: speakers are not distinguished.")
-
-
-def _language(fields: FormFields) -> str | None:
-    """Return the requested language; None if several are possible, because any can be detected."""
-    several = fields.texts("languages")
-    return fields.text("language") or (several[0] if len(several) == 1 else None)
+def _ignored_speakers(fields: FormFields) -> list[str]:
+    names = [name for name in ("known_speaker_names", "known_speaker_references") if fields.texts(name)]
+    return [f"{name}[] is ignored: voices are not compared. Each channel is one speaker." for name in names]
 
 
 def _pause(fields: FormFields) -> float | None:

@@ -1,6 +1,7 @@
 """OpenAI's `POST /v1/audio/transcriptions`: a file in, its text out, at once or as server-sent events."""
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,8 +14,14 @@ from legato.serve.core.options import prepare
 from legato.serve.core.service import service_of
 from legato.serve.core.upload import file_of, read_form, unless_gone
 from legato.serve.errors import ErrorBody, UnsupportedError
-from legato.serve.openai.transcription_events import TranscriptEvents
-from legato.serve.openai.transcription_format import Transcription, VerboseTranscription, content_of
+from legato.serve.openai.transcription_events import TranscriptEvents, diarized_events
+from legato.serve.openai.transcription_format import (
+    DiarizedTranscription,
+    Transcription,
+    VerboseTranscription,
+    content_of,
+    diarized,
+)
 from legato.serve.openai.transcription_request import TranscriptionForm, read_request
 
 router = APIRouter(prefix="/v1/audio", tags=["transcription"])
@@ -30,7 +37,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 _RESULT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The transcript in the requested format.",
-        "model": Transcription | VerboseTranscription,
+        "model": Transcription | VerboseTranscription | DiarizedTranscription,
         "content": {
             "text/plain": {"schema": {"type": "string"}},
             "text/vtt": {"schema": {"type": "string"}},
@@ -65,16 +72,22 @@ async def transcribe(request: Request) -> Response:
         form = await stack.enter_async_context(read_form(request, service.settings))
         asked = read_request(form, service.settings)
         file = file_of(form).file
-        options = await prepare(asked.options(service.settings), recognizer, service.settings)
-        if asked.stream:
-            job = FileJob(service.files, file, options)
+        prepared = await prepare(asked.options(service.settings), recognizer, service.settings, "prompt")
+        prepared = replace(prepared, warnings=[*asked.warnings, *prepared.warnings])
+        if asked.response_format == "diarized_json":
+            results = await unless_gone(request, service.files.recognize_channels(file, prepared))
+            if asked.stream:
+                return Response(diarized_events(diarized(results)), media_type="text/event-stream")
+        elif asked.stream:
+            job = FileJob(service.files, file, prepared)
             stack.callback(job.cancel)
             await unless_gone(request, job.begin())
             # From here on the response holds the reservation and the file.
             events = TranscriptEvents(job, asked, tags)
             return HoldingResponse(stack.pop_all(), events.lines(), "text/event-stream")
-        result = await unless_gone(request, service.files.recognize(file, options))
-        content, media_type = content_of(result, asked, tags)
+        else:
+            results = [await unless_gone(request, service.files.recognize(file, prepared))]
+        content, media_type = content_of(results, asked, tags)
         return Response(content, media_type=media_type)
 
 

@@ -15,6 +15,7 @@ from legato.model.languages import AUTO
 from legato.options import StreamOptions
 from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.conversation import Conversation
+from legato.serve.core.languages import requested_language
 from legato.serve.core.service import Service
 from legato.serve.core.session import Session
 from legato.serve.errors import ApiError
@@ -111,7 +112,7 @@ async def stream_options(request: Mapping[str, Any], service: Service) -> Stream
         service: has the defaults and the vocabulary.
     """
     options = service.settings.defaults
-    if language := text_of(request, "language"):
+    if (language := requested_language(text_of(request, "language"))) is not None:
         options = replace(options, language=language)
     names = [*texts_of(request, "transcript_names"), *texts_of(request, "transcript_terms")]
     if not names:
