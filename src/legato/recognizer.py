@@ -40,8 +40,6 @@ logger = logging.getLogger("legato")
 #: memory.
 FILE_FRAMES = 16
 
-#: Only until the server and the commands build `StreamOptions`.
-Options = StreamKeywords
 
 Audio = str | Path | NDArray[np.generic] | Iterator[Samples]
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import srt
 import webvtt
 
 import legato as library
-from legato.cli.output import result_paths
+from legato.cli.files import result_paths
+from legato.convert.quantize import recipe_summaries
 from legato.model.registry import ALIASES, embedded_path
 from tests.conftest import MakeBundle
 from tests.support.command import TIMEOUT, environment, failed, legato, struck
@@ -70,6 +72,23 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert legato("--version", home=tmp_path).stdout.decode() == f"legato {library.__version__}\n"
     help_text = legato("transcribe", "--help", home=tmp_path).stdout.decode()
     assert all(option in help_text for option in ("--model", "--language", "--chunk-ms", "--format", "--output"))
+
+
+@pytest.mark.parametrize(
+    "command", ["", "transcribe", "listen", "serve", "convert", "bench", "evaluate", "study", "models"]
+)
+def test_help_fits_a_narrow_terminal(tmp_path: Path, command: str) -> None:
+    text = legato(*command.split(), "--help", home=tmp_path, COLUMNS="80").stdout.decode()
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any(line.startswith("  ") and line.endswith("...") for line in lines)
+    assert not re.search(r"<(str|int|path|list|bool|float)", text)
+    if "--chunk-ms" in text:
+        assert "80, 160, 320, 560 or 1120" in " ".join(text.split())
+    for name, summary in recipe_summaries().items():
+        listed = command in {"convert", "study"}
+        assert bool(re.search(rf"^  {name}(?!-)", text, re.MULTILINE)) == listed
+        assert (summary.replace(" ", "") in "".join(text.split())) == listed
 
 
 def test_one_file_gives_its_text_and_nothing_else(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
@@ -254,8 +273,9 @@ def test_a_reader_that_has_enough(tmp_path: Path, bundle: Path) -> None:
     assert message == b""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_on_a_terminal_a_bar_is_drawn_beside_the_result(tmp_path: Path, bundle: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("not on Windows")
     import pty
 
     long = encode(tmp_path / "long.wav", tone(120, 16000), 16000, "pcm_s16le")
@@ -272,8 +292,9 @@ def test_on_a_terminal_a_bar_is_drawn_beside_the_result(tmp_path: Path, bundle: 
     assert "\x1b" not in text
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_the_keyboard_is_no_microphone(tmp_path: Path, bundle: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("not on Windows")
     import pty
 
     ours, theirs = pty.openpty()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import wave
 from io import StringIO
 from itertools import pairwise
@@ -107,8 +108,10 @@ def test_channels_of_any_codec(tmp_path: Path, name: str, codec: str, kind: str,
 
 def test_channels_of_a_pipe(recognizer: library.Recognizer, call: Path, apart: Transcript, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.wav"
+    if sys.platform == "win32":
+        pytest.skip("not on Windows")
     os.mkfifo(pipe)
-    with pytest.raises(AudioError, match="in files only"):
+    with pytest.raises(AudioError, match="only from a file"):
         recognizer.transcribe(pipe, channels="split")
     seen: list[float] = []
     assert recognizer.transcribe(call, channels="split", progress=seen.append) == apart

@@ -1,15 +1,17 @@
-"""The command `legato`: thin; it parses, calls the library and prints."""
+"""The command `legato`: it parses what was asked for, calls the library, and prints the result."""
 
-import signal
 import sys
 
 
 def main() -> None:
-    """Run the command line; ends the process with its exit code."""
-    # So that a terminated command cleans up behind itself as an interrupted one does.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    """Run the command line; the process ends with its exit code."""
     try:
+        from legato.cli.interrupt import handle_termination
+
+        handle_termination()
         from legato.cli.app import app
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        from legato.cli.interrupt import exit_code
+
+        sys.exit(exit_code(interrupt))
     app()

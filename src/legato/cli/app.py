@@ -1,6 +1,5 @@
-"""The command's subcommands, put together."""
+"""The subcommands, put together."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -8,11 +7,13 @@ import typer
 from legato.cli.bench import bench
 from legato.cli.convert import convert
 from legato.cli.evaluate import evaluate
+from legato.cli.help import Command, CommandWithRecipes
 from legato.cli.listen import listen
 from legato.cli.models import models_app
 from legato.cli.serve import serve
 from legato.cli.study import study
 from legato.cli.transcribe import transcribe
+from legato.version import __version__
 
 app = typer.Typer(
     name="legato",
@@ -20,13 +21,14 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables squeeze the text on narrow terminals, and cost time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"legato {version('legato')}")
+        typer.echo(f"legato {__version__}")
         raise typer.Exit
 
 
@@ -39,11 +41,11 @@ def _root(
     pass
 
 
-app.command()(transcribe)
-app.command()(listen)
-app.command()(convert)
-app.command()(bench)
-app.command()(study)
-app.command()(evaluate)
-app.command()(serve)
+app.command(cls=Command)(transcribe)
+app.command(cls=Command)(listen)
+app.command(cls=Command)(serve)
+app.command(cls=CommandWithRecipes)(convert)
+app.command(cls=Command)(bench)
+app.command(cls=Command)(evaluate)
+app.command(cls=CommandWithRecipes)(study)
 app.add_typer(models_app)

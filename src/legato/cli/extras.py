@@ -1,4 +1,4 @@
-"""Commands that need more packages than transcribing does."""
+"""Commands that need more packages than transcription does."""
 
 from importlib.util import find_spec
 
@@ -20,7 +20,7 @@ def require(what: str, *extras: str) -> None:
         extras: names of extras.
 
     Raises:
-        LegatoError: says which are missing, and the command that installs them.
+        LegatoError: names the missing packages and the command that installs them.
     """
     missing = [package for extra in extras for package in _PACKAGES[extra] if find_spec(package) is None]
     if missing:

@@ -1,123 +1,87 @@
-"""`legato listen`: what a microphone hears, as text while it is spoken."""
+"""`legato listen`: speech from a microphone as text, while it is spoken."""
 
-import signal
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from legato.cli.errors import FAILED, guarded, say, say_error
-from legato.cli.options import ChunkOption, LanguageOption, ModelOption, PhraseOption, ThreadsOption, weighted
-from legato.cli.segmenting import EndpointOption, Vad, VadOption, rules_of
-
-if TYPE_CHECKING:
-    from legato.audio.live import LiveSource
-    from legato.types import Event
+from legato.cli.console import say, say_error
+from legato.cli.errors import FAILED, guarded
+from legato.cli.options import (
+    DEFAULTS,
+    ChunkOption,
+    EndpointOption,
+    LanguageOption,
+    ModelOption,
+    PhraseOption,
+    ThreadsOption,
+    Vad,
+    VadOption,
+    stream_options,
+)
 
 
 @guarded
 def listen(
     *,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME|NUMBER", help="Microphone; see --list-devices. Default: the system's.")
+        str | None,
+        typer.Option(metavar="NAME|N", help="Microphone, see --list-devices. Default: that of the system."),
     ] = None,
-    list_devices: Annotated[bool, typer.Option("--list-devices", help="Show the microphones and exit.")] = False,
+    list_devices: Annotated[bool, typer.Option("--list-devices", help="List the microphones and exit.")] = False,
     source: Annotated[
         str | None,
         typer.Option(
-            "--input",
-            metavar="FILE|URL|-",
-            help="Instead of a microphone: a file as if it were spoken now, an address, or raw PCM.",
+            "--input", metavar="FILE|URL|-",
+            help="Instead of a microphone: a file at the speed of speech, an address, or raw PCM on standard input.",
         ),
     ] = None,
     model: ModelOption = None,
-    language: LanguageOption = "auto",
-    chunk_ms: ChunkOption = 320,
+    language: LanguageOption = DEFAULTS.language,
+    chunk_ms: ChunkOption = DEFAULTS.chunk_ms,
     save_audio: Annotated[
-        Path | None, typer.Option(metavar="FILE.wav", help="Keep what was heard; written as it comes.")
+        Path | None, typer.Option(metavar="FILE.wav", help="Save the audio while it arrives.")
     ] = None,
     save_transcript: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep the text, as it comes; .json, .srt and others give those formats."),
+        typer.Option(metavar="FILE", help="Save the text while it arrives; FILE.json, FILE.srt etc. set the format."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over files that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     endpoint: EndpointOption = None,
     vad: VadOption = Vad.NONE,
     phrase: PhraseOption = None,
     threads: ThreadsOption = None,
-) -> None:
-    """Recognise what a microphone hears, live. Ctrl-C ends it."""
+) -> None:  # fmt: skip
+    """Recognize speech from a microphone, live. Ctrl-C ends it."""
     if list_devices:
         _print_devices()
         return
     if device is not None and source is not None:
-        raise typer.BadParameter("either --device or --input.", param_hint="--device")
+        raise typer.BadParameter("give --device or --input, not both.", param_hint="--device")
     if save_audio is not None and save_audio.suffix.lower() != ".wav":
         raise typer.BadParameter(f"{save_audio}: only WAV is written; call it .wav.", param_hint="--save-audio")
 
+    from legato.cli.interrupt import OnInterrupt
+    from legato.cli.listening import Listening, open_source
+    from legato.cli.model import open_model
+    from legato.cli.savers import open_savers
     from legato.cli.screen import open_screen
-    from legato.errors import AudioError, OutputError
-    from legato.model.registry import resolve
-    from legato.recognizer import load
-    from legato.types import Final
 
-    rules = rules_of(endpoint, vad)
-    resolved = resolve(model)
-    if model is None:
-        say(f"Model: {resolved.name}; others: --model NAME, see 'legato models'")
-    recognizer = load(resolved.path, threads=threads)
-    failures: list[Exception] = []
-    heard = 0
+    asked = stream_options(language, chunk_ms, endpoint, vad, phrase)
+    opened = open_model(model, threads)
     with ExitStack() as stack:
-        stream = stack.enter_context(
-            recognizer.stream(language=language, chunk_ms=chunk_ms, endpoint=rules, phrases=weighted(phrase))
+        stream = stack.enter_context(opened.recognizer.stream(asked))
+        savers = open_savers(
+            stack, save_audio, save_transcript, model=opened.name, name=source or "microphone", overwrite=overwrite
         )
-        savers = _open_savers(stack, save_audio, save_transcript, resolved.name, source, overwrite)
-        sound = _open_source(stack, source, device)
-        stack.enter_context(_StoppedByCtrlC(sound))
-        screen = stack.enter_context(open_screen())
-
-        def keep(what: str, *values: object) -> None:
-            """Save something; what cannot be saved is told at once, and everything else goes on."""
-            for saver in list(savers):
-                try:
-                    getattr(saver, what)(*values)
-                except OutputError as error:
-                    savers.remove(saver)
-                    failures.append(error)
-                    say_error(error)
-
-        def show(events: "list[Event]") -> None:
-            """Put events on the screen; what was to be saved is saved all the same."""
-            try:
-                screen.add(events)
-            except OutputError as error:
-                failures.append(error)
-                say_error(error)
-
-        try:
-            for block in sound:
-                heard += len(block)
-                keep("hear", block)
-                events = stream.accept(block)
-                show(events)
-                keep("add", events, stream)
-        except AudioError as error:
-            failures.append(error)
-        if heard:
-            events = stream.finish()
-            show(events)
-            keep("add", events, stream)
-            assert isinstance(events[-1], Final)
-            keep("finish", events[-1].transcript)
-    for failure in failures:
-        if isinstance(failure, AudioError):
-            say_error(failure)
-    if not heard and not failures:
-        raise AudioError("nothing was heard: 0 samples.")
-    if failures:
+        sound = stack.enter_context(open_source(source, device))
+        stack.enter_context(OnInterrupt(sound.stop))
+        listening = Listening(stream, stack.enter_context(open_screen()), savers)
+        listening.run(sound)
+    if listening.audio_error is not None:
+        say_error(listening.audio_error)
+    if listening.failed:
         raise typer.Exit(FAILED)
 
 
@@ -130,56 +94,3 @@ def _print_devices() -> None:
         print(f"{mark} {device.number}  {device.name}  ({device.channels} channels, {device.rate:g} Hz)")
     if not devices:
         say("legato: there is no microphone.")
-
-
-def _open_source(stack: ExitStack, source: str | None, device: str | None) -> "LiveSource":
-    if source is not None:
-        from legato.audio.live import PlayedSource
-
-        return PlayedSource(source)
-    from legato.audio.microphone import Microphone
-
-    microphone = stack.enter_context(Microphone(device))
-    say(f"Listening to {microphone.device.name}; Ctrl-C ends it.")
-    return microphone
-
-
-def _open_savers(
-    stack: ExitStack, audio: Path | None, transcript: Path | None, model: str, name: str | None, overwrite: bool
-) -> list["Saver"]:
-    from legato.cli.savers import AudioSaver, TranscriptSaver
-
-    savers: list[Saver] = []
-    if audio is not None:
-        savers.append(stack.enter_context(AudioSaver(audio, overwrite=overwrite)))
-    if transcript is not None:
-        savers.append(
-            stack.enter_context(
-                TranscriptSaver(transcript, model=model, name=name or "microphone", overwrite=overwrite)
-            )
-        )
-    return savers
-
-
-class _StoppedByCtrlC:
-    """Ctrl-C ends the source: what it sent is still recognised. Twice ends at once."""
-
-    def __init__(self, source: "LiveSource") -> None:
-        self._source = source
-        self._asked = False
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGINT, self._stop)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
-        self._source.stop()
-
-
-if TYPE_CHECKING:
-    from legato.cli.savers import Saver

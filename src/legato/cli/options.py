@@ -1,29 +1,130 @@
-"""Options that several commands have."""
+"""Options that several commands share, and how their values are read."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from legato.decode.phrases import Phrase
+from legato.decode.phrases import read_weighted
+from legato.framing import FRAME_MS, listing
+from legato.options import Endpointing, StreamOptions
+
+DEFAULTS = StreamOptions()
+
+
+class Vad(StrEnum):
+    """Voice activity detectors."""
+
+    NONE = "none"
+    SILERO = "silero"
+
 
 ModelOption = Annotated[
-    str | None, typer.Option(help="Name or folder of a model; see 'legato models'. Default: the best at hand.")
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="MODEL",
+        help="Name or folder of a model; 'legato models' lists them. Default: the best one on this machine.",
+    ),
+]  # fmt: skip
+LanguageOption = Annotated[
+    str,
+    typer.Option("--language", "-l", metavar="LANG", help="Spoken language, such as en-US or de; auto detects it."),
 ]
-LanguageOption = Annotated[str, typer.Option(help="Spoken language, such as en-US or de; auto detects it.")]
-ChunkOption = Annotated[int, typer.Option(help="How far ahead the model looks: 80, 160, 320, 560 or 1120.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads. Default: the cores at hand.")]
+ChunkOption = Annotated[
+    int,
+    typer.Option(
+        metavar="MS",
+        help=f"Chunk size in milliseconds: {listing()}. A larger one is more accurate and slower to react.",
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Threads. Default: the available cores, at most 4."),
+]
 PhraseOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="TEXT[=WEIGHT]", help="Recognise this more readily; may be given again. Weight: 2 nats a token."
+        metavar="TEXT[=WEIGHT]",
+        help="Recognize this phrase more readily; may be repeated. The weight is in nats per token, by default 2.",
     ),
+]
+EndpointOption = Annotated[
+    bool | None,
+    typer.Option("--endpoint/--no-endpoint", help="Start a new segment after each pause. Default: only with --vad."),
+]
+VadOption = Annotated[
+    Vad,
+    typer.Option(metavar="VAD", help="Voice activity detector that must confirm a pause: none or silero."),
+]
+BeamOption = Annotated[
+    int, typer.Option(min=1, max=64, metavar="N", help="Hypotheses of beam search; 1 is greedy search, the fastest.")
+]
+NGramOption = Annotated[
+    Path | None,
+    typer.Option("--lm", metavar="FILE", help="N-gram over the model's pieces (ARPA), for --beam 4 or more."),
+]
+NGramWeightOption = Annotated[
+    float, typer.Option("--lm-weight", min=0, max=2, metavar="W", help="Weight of the n-gram.")
 ]
 
 
-def weighted(given: Sequence[str] | None) -> "list[Phrase]":
-    """Read each `TEXT` or `TEXT=WEIGHT`."""
-    from legato.decode.phrases import read_weighted
+def numbers(text: str, option: str) -> list[int]:
+    """Read positive numbers that are separated by commas, each once.
 
-    return read_weighted(given or ())
+    Raises:
+        typer.BadParameter: names the option.
+    """
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise typer.BadParameter(f"{text!r}: give numbers of 1 or more, separated by commas.", param_hint=option)
+    return list(dict.fromkeys(found))
+
+
+def chunk_sizes(text: str) -> list[int]:
+    """Read chunk sizes in milliseconds that are separated by commas.
+
+    Raises:
+        typer.BadParameter: one is no multiple of a frame.
+    """
+    sizes = numbers(text, "--chunk-ms")
+    for size in sizes:
+        if size % FRAME_MS:
+            raise typer.BadParameter(
+                f"a chunk of {size} ms is impossible. Use {listing()} ms, several separated by commas.",
+                param_hint="--chunk-ms",
+            )
+    return sizes
+
+
+def stream_options(
+    language: str,
+    chunk_ms: int,
+    endpoint: bool | None,
+    vad: Vad,
+    phrases: Sequence[str] | None,
+    *,
+    beam: int = DEFAULTS.beam,
+    lm: Path | None = None,
+    lm_weight: float = DEFAULTS.lm_weight,
+) -> StreamOptions:
+    """Return the options of a stream as the user gave them.
+
+    Raises:
+        typer.BadParameter: `--endpoint` and `--vad` contradict each other.
+    """
+    if endpoint is False and vad is not Vad.NONE:
+        raise typer.BadParameter("a detector places endpoints; omit --no-endpoint or --vad.", param_hint="--vad")
+    return StreamOptions(
+        language=language,
+        chunk_ms=chunk_ms,
+        endpoint=Endpointing(vad=vad.value) if endpoint or vad is not Vad.NONE else None,
+        phrases=read_weighted(phrases or ()),
+        beam=beam,
+        lm=lm,
+        lm_weight=lm_weight,
+    )

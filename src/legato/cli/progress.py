@@ -1,45 +1,58 @@
-"""Progress bars, on standard error and gone when they are done."""
+"""Progress bars on standard error, which disappear when the work is done.
 
+Each yields the function that moves the bar, or None where standard error is no terminal.
+"""
+
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
+Update = Callable[[str, int, int], None]
+"""Takes a name, the part that is done, and the whole."""
 
 
 @contextmanager
-def seconds_bar(name: str, seconds: float) -> Iterator[Callable[[float], None]]:
-    """Show seconds of audio done; gives the function to tell them to."""
-    columns = (TextColumn("{task.fields[name]}", markup=False), BarColumn(), _seconds(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(), transient=True) as bars:
-        task = bars.add_task("", name=name, total=seconds)
+def seconds_bar(name: str, seconds: float) -> Iterator[Callable[[float], None] | None]:
+    """Show seconds of audio; the function takes the seconds done."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+
+    time = progress.TextColumn("{task.completed:.0f}/{task.total:.0f} s")
+    with _bars(time, progress.TimeRemainingColumn()) as bars:
+        task = bars.add_task(name, total=seconds)
         yield lambda done: bars.update(task, completed=min(done, seconds))
 
 
 @contextmanager
-def bytes_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show bytes done of many files; gives the function for file, bytes done and bytes in all."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=_console(), transient=True) as bars:
-        task = bars.add_task("asking the hub", total=None)
+def bytes_bar() -> Iterator[Update | None]:
+    """Show the bytes of a download, one file after the other."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+
+    columns = (progress.DownloadColumn(), progress.TransferSpeedColumn(), progress.TimeRemainingColumn())
+    with _bars(*columns) as bars:
+        task = bars.add_task("contacting the hub", total=None)
         yield lambda name, done, total: bars.update(task, description=name, completed=done, total=total)
 
 
 @contextmanager
-def steps_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show steps one after the other; gives the function for name of step, done and total."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), console=_console(), transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
+def steps_bar() -> Iterator[Update | None]:
+    """Show the steps of a task below each other."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+
+    with _bars(progress.MofNCompleteColumn(), progress.TimeElapsedColumn()) as bars:
+        tasks: dict[str, progress.TaskID] = {}
 
         def update(step: str, done: int, total: int) -> None:
             if step not in tasks:
@@ -50,21 +63,22 @@ def steps_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def work_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show one long piece of work; gives the function for what is being done, and how much of all is done."""
-    columns = (
-        TextColumn("{task.fields[what]}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-    )
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=_console(), transient=True) as bars:
-        task = bars.add_task("", what="", total=None)
-        yield lambda what, done, total: bars.update(task, what=what, completed=done, total=total)
+def work_bar() -> Iterator[Update | None]:
+    """Show one long task and the item that is being worked on."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+
+    columns = (progress.MofNCompleteColumn(), progress.TimeElapsedColumn(), progress.TimeRemainingColumn())
+    with _bars(*columns) as bars:
+        task = bars.add_task("", total=None)
+        yield lambda what, done, total: bars.update(task, description=what, completed=done, total=total)
 
 
-def _console() -> Console:
-    return Console(stderr=True)
+def _bars(*columns: "ProgressColumn") -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
 
-
-def _seconds() -> TextColumn:
-    return TextColumn("{task.completed:.0f}/{task.total:.0f} s")
+    first = TextColumn("{task.description}", markup=False)
+    return Progress(first, BarColumn(), *columns, console=Console(stderr=True), transient=True)

@@ -1,4 +1,4 @@
-"""The text on the screen while it is spoken: what is final stays, what may still grow is drawn again."""
+"""The text on the screen during live recognition: settled sentences stay, the rest is redrawn."""
 
 import re
 import sys
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from legato.cli.live import GrowingText
+from legato.cli.console import put
+from legato.text.growing import GrowingLines
 from legato.types import Event, Final, Segment
 
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*\s+|[。！？｡][」』”’）]*|[।॥؟۔]\s*")
@@ -18,7 +19,7 @@ _PENDING_LINES = 3
 
 
 class Screen(Protocol):
-    """Where events are shown."""
+    """Shows events."""
 
     def add(self, events: list[Event]) -> None:
         """Show events."""
@@ -26,13 +27,13 @@ class Screen(Protocol):
 
 @contextmanager
 def open_screen() -> Iterator[Screen]:
-    """Show events on standard output: redrawn on a terminal, else as a text that grows, with a line end after it."""
+    """Show events on standard output: redrawn on a terminal, otherwise as text that grows."""
     if not sys.stdout.isatty():
-        text = GrowingText(show=True)
+        lines = _Lines()
         try:
-            yield text
+            yield lines
         finally:
-            text.end()
+            lines.end()
         return
     console = Console(highlight=False)
     with Live(console=console, transient=True, auto_refresh=False, vertical_overflow="visible") as live:
@@ -40,7 +41,10 @@ def open_screen() -> Iterator[Screen]:
 
 
 def settled(text: str, room: int) -> int:
-    """Characters at the start of a text that need no redrawing: whole sentences; without any, what exceeds `room`."""
+    """Count the characters at the start of a text that need no redrawing.
+
+    These are its whole sentences; where there are none, the part that exceeds `room` characters.
+    """
     end = 0
     for match in _SENTENCE_END.finditer(text):
         if match.end() < len(text):
@@ -51,12 +55,25 @@ def settled(text: str, room: int) -> int:
     return end
 
 
+class _Lines:
+    """Text that grows; each segment ends its line."""
+
+    def __init__(self) -> None:
+        self._lines = GrowingLines()
+
+    def add(self, events: list[Event]) -> None:
+        put(self._lines.add(events))
+
+    def end(self) -> None:
+        put(self._lines.end())
+
+
 class _Terminal:
-    """Final sentences scroll up; the last one is redrawn below them."""
+    """Settled sentences scroll up; the last sentence is redrawn below them."""
 
     def __init__(self, console: Console, live: Live) -> None:
         self._console, self._live = console, live
-        self._final = ""
+        self._settled = ""
 
     def add(self, events: list[Event]) -> None:
         for event in events:
@@ -64,14 +81,14 @@ class _Terminal:
             self._show(event.transcript.text if isinstance(event, Final) else event.text, final)
 
     def _show(self, text: str, final: bool) -> None:
-        if not text.startswith(self._final):  # another segment, or a text that was taken back
-            self._final = ""
-        rest = text[len(self._final) :]
+        if not text.startswith(self._settled):  # another segment, or a text that was taken back
+            self._settled = ""
+        rest = text[len(self._settled) :]
         room = _PENDING_LINES * max(20, self._console.width)
         while done := len(rest) if final else settled(rest, room):
             self._live.console.print(Text(rest[:done].strip()))
-            self._final += rest[:done]
+            self._settled += rest[:done]
             rest = rest[done:]
         self._live.update(Text(rest.lstrip(), style="dim"), refresh=True)
         if final:
-            self._final = ""
+            self._settled = ""

@@ -1,1 +1,1 @@
-"""Many files in one run: the plan, the journal of results, and the executors."""
+"""Folders and many files: the plan of a run, the journal of results, and the run that writes and summarizes them."""

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import onnx_ir as ir
-
 from legato.convert.bundle_writer import save_graph, write_bundle
 from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
@@ -91,19 +89,17 @@ class Workshop:
         recipe = self._precisions[variant.recipe]
         checkpoint = open_checkpoint(self.source)
 
-        def save(model: ir.Model, name: str) -> None:
-            save_graph(model, folder, name, _nothing)
-
+        save = partial(save_graph, folder=folder, progress=_nothing)
         try:
             if with_encoder:
-                save(write_native_encoder(checkpoint, variant.encoder_precision(recipe)), "encoder")
+                save(write_native_encoder(checkpoint, variant.encoder_precision(recipe)), name="encoder")
             if variant.section == "recipes":
-                save(write_decoder(checkpoint, recipe.transducer, "batch"), "decoder")
-                save(write_joint(checkpoint, recipe.transducer, "batch", "frames"), "joint")
+                save(write_decoder(checkpoint, recipe.transducer, "batch"), name="decoder")
+                save(write_joint(checkpoint, recipe.transducer, "batch", "frames"), name="joint")
             else:
                 prediction, joint = (variant.transducer_precision(recipe, net) for net in ("prediction", "joint"))
-                save(write_decoder(checkpoint, prediction, "batch"), "decoder")
-                save(write_joint(checkpoint, joint, "batch", "frames"), "joint")
+                save(write_decoder(checkpoint, prediction, "batch"), name="decoder")
+                save(write_joint(checkpoint, joint, "batch", "frames"), name="joint")
         finally:
             checkpoint.release()
 

@@ -1,29 +1,63 @@
-"""Where results go: standard output, or one file an input in a folder."""
+"""Where results go: standard output, or files that appear complete or not at all."""
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from legato.audio.source import is_url
-from legato.cli.writing import cannot_write, put
+from legato.audio.addresses import is_url
+from legato.cli.console import cannot_write, put
 from legato.errors import LegatoError
+from legato.files import write_atomically
 from legato.text.formats import WRITERS, as_dict, json_line
 from legato.text.template import compile_template
 from legato.types import Transcript
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where results go, and in which formats.
+
+    Attributes:
+        kinds: keys of WRITERS, or one template.
+        folder: gets a file per input and format; without it, results are printed.
+    """
+
+    kinds: tuple[str, ...]
+    folder: Path | None
+
+    @property
+    def template(self) -> str | None:
+        """The template, if there is one."""
+        return None if self.kinds[0] in WRITERS else self.kinds[0]
+
+    def prepare(self) -> None:
+        """Make the folder if it does not exist.
+
+        Raises:
+            LegatoError: it cannot be made.
+        """
+        if self.folder is not None:
+            make_folder(self.folder)
+
+    def targets(self, names: Sequence[str]) -> list[tuple[Path, ...]]:
+        """Return the files for the results of each input: one per format; none where results are printed."""
+        if self.folder is None:
+            return [() for _ in names]
+        by_kind = (result_paths(names, self.folder, kind) for kind in self.kinds)
+        return list(zip(*by_kind, strict=True))
+
+
 def print_result(transcript: Transcript, kind: str, *, name: str, model: str, several: bool) -> None:
-    """Print a transcript on standard output at once.
+    """Print a transcript on standard output.
 
     Args:
-        transcript: what was recognised.
+        transcript: the result.
         kind: a key of WRITERS, or a template.
-        name: of the audio.
+        name: name of the audio.
         model: name of the model.
-        several: other results share the output: text gets its name in front, JSON is one object a line.
+        several: several results share the output: each line of text starts with the name, JSON is one object per line.
     """
     if several and kind == "json":
         text = json_line(as_dict(transcript, model=model, file=name))
@@ -47,49 +81,38 @@ def write_result(
 
     Args:
         path: the file.
-        transcript: what was recognised.
+        transcript: the result.
         kind: a key of WRITERS, or a template.
-        name: of the audio.
+        name: name of the audio.
         model: name of the model.
-        note: is called with the contents when they are on the disk, just before they get their name.
+        note: is called with the contents after they are on the disk and before the file gets its name.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     data = writer_of(kind)(transcript, model=model, file=name).encode("utf-8", "replace")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with write_atomically(path) as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # a name must not survive a power cut that its text did not
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
-        if note:
-            note(data)
-        Path(temporary).replace(path)
+            os.fsync(file.fileno())  # a power cut must not leave a name without contents
+            if note:
+                note(data)
     except OSError as error:
         raise cannot_write(path, error) from None
-    finally:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
 
 
 def writer_of(kind: str) -> Callable[..., str]:
-    """Give the writer of a format, or of a template, which is what holds a brace.
+    """Return the writer of a format, or of a template.
 
     Raises:
-        LegatoError: a template that is wrong.
+        LegatoError: the template is invalid.
     """
     return WRITERS[kind] if kind in WRITERS else compile_template(kind)
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder for results if it is not there.
+    """Make the folder for results if it does not exist.
 
     Raises:
         LegatoError: it cannot be made.
@@ -103,9 +126,9 @@ def make_folder(folder: Path) -> None:
 
 
 def result_paths(names: Sequence[str], folder: Path, kind: str) -> list[Path]:
-    """Give each input its own file: NAME.KIND, with the input's extension or a number where names would clash."""
-    stems = [Path(_plain_name(name)).stem for name in names]
-    full = [_plain_name(name) for name in names]
+    """Return a file for each input: NAME.KIND, or the input's full name or a number where names would clash."""
+    stems = [Path(_file_name(name)).stem for name in names]
+    full = [_file_name(name) for name in names]
     folded = [stem.casefold() for stem in stems]
     wanted = [long if folded.count(stem.casefold()) > 1 else stem for stem, long in zip(stems, full, strict=True)]
     taken: set[str] = set()
@@ -121,12 +144,12 @@ def result_paths(names: Sequence[str], folder: Path, kind: str) -> list[Path]:
 
 
 def partial_path(path: Path) -> Path:
-    """Where the result of a file goes that was not heard to its end: never taken for a complete one."""
+    """Return the file for a result that ends early, so that it is never taken for a complete one."""
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
-def _plain_name(name: str) -> str:
-    """File name of an input: of an address, the last part of its path, or the host."""
+def _file_name(name: str) -> str:
+    """Return the file name of an input; for an address the last part of its path, or the host."""
     if name == "-":
         return "stdin"
     if is_url(name):

@@ -1,0 +1,65 @@
+"""The standard streams: results on standard output, messages on standard error."""
+
+import errno
+import logging
+import os
+import sys
+from pathlib import Path
+
+from legato.errors import OutputError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def say(message: str) -> None:
+    """Print a line for the user on standard error, apart from the result."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def say_error(error: Exception | str) -> None:
+    """Print why something could not be done."""
+    say(f"legato: {error}")
+
+
+def put(text: str) -> None:
+    """Print a part of the result on standard output, unbuffered.
+
+    Raises:
+        OutputError: there is no room. Later output is dropped, so that the error is reported once.
+        BrokenPipeError: the reader closed the pipe.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise cannot_write("standard output", error) from None
+
+
+def drop_output() -> None:
+    """Redirect standard output to nowhere: Python would try to write its buffer once more at the exit, and fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def cannot_write(path: Path | str, error: OSError) -> OutputError:
+    """Return the error for a file or folder that cannot be written."""
+    return OutputError(
+        f"{path}: cannot be written: {error.strerror}. Choose a place with room and write permission.",
+        no_room=error.errno in NO_ROOM,
+    )
+
+
+def prepare_streams() -> None:
+    """Make both streams print text in any script, and show the warnings of the library."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None and not stream.isatty():
+            reconfigure(encoding="utf-8", errors="replace")
+    logger = logging.getLogger("legato")
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("legato: %(message)s"))
+        logger.addHandler(handler)
+        logger.propagate = False

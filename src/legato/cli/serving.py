@@ -1,0 +1,80 @@
+"""What `legato serve` runs: the server in this process, or its replicas on Ray."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from legato.cli.model import say_default
+from legato.errors import LegatoError
+from legato.model.registry import ResolvedModel
+from legato.options import StreamOptions
+from legato.recognizer import Recognizer, load
+from legato.serve.app import create_app
+from legato.serve.logs import configure_logs
+from legato.serve.server import address_of, listen, listen_wyoming, run
+from legato.serve.settings import Settings
+
+
+def serve_here(model: ResolvedModel, settings: Settings, threads: int | None, *, named: bool) -> None:
+    """Serve in this process until SIGTERM or Ctrl-C.
+
+    Args:
+        model: the model.
+        settings: settings of the server.
+        threads: threads of the model; None for the default.
+        named: the user named the model.
+
+    Raises:
+        LegatoError: the address is not available, or the model does not support the settings.
+    """
+    listener, wyoming = listen(settings), listen_wyoming(settings)
+    recognizer = _load(model, settings, threads, named=named)
+    configure_logs()
+    addresses = [address_of(listener)] + ([address_of(wyoming, "tcp")] if wyoming else [])
+    run(create_app(recognizer, settings, wyoming), listener, settings, lambda: _announce(*addresses))
+
+
+def serve_on_ray(model: ResolvedModel, settings: Settings, threads: int | None, *, named: bool) -> None:
+    """Serve on a Ray cluster until SIGTERM or Ctrl-C; arguments and errors as for `serve_here`."""
+    listener = listen(settings)
+    _load(model, settings, threads, named=named)  # only a check: each replica loads its own
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # Ray reads it on import; JSON lines must not be summed up
+    from legato.contrib.ray import serve
+
+    address = address_of(listener)
+    settings = replace(settings, port=listener.getsockname()[1])
+    listener.close()  # the proxies of Ray listen themselves
+    serve.serve_on_ray(model.path, settings, threads, lambda: _announce(address))
+
+
+def read_keys(file: Path | None) -> tuple[str, ...]:
+    """Return the API keys of the file and of the environment.
+
+    Raises:
+        LegatoError: the file cannot be read, or holds no key.
+    """
+    keys = [key.strip() for key in os.environ.get("LEGATO_API_KEYS", "").split(",")]
+    if file is not None:
+        try:
+            lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise LegatoError(f"{file}: the API keys cannot be read: {error}.") from None
+        found = [line for line in lines if line and not line.startswith("#")]
+        if not found:
+            raise LegatoError(f"{file}: no API key in it. Write one per line.")
+        keys += found
+    return tuple(dict.fromkeys(key for key in keys if key))
+
+
+def _load(model: ResolvedModel, settings: Settings, threads: int | None, *, named: bool) -> Recognizer:
+    """Load the model and check that it supports the settings."""
+    recognizer = load(model.path, threads=threads)
+    with recognizer.stream(StreamOptions(language=settings.language, chunk_ms=settings.chunk_ms)):
+        pass
+    if not named:
+        say_default(model)
+    return recognizer
+
+
+def _announce(*addresses: str) -> None:
+    print(f"Legato serves {' and '.join(addresses)}", flush=True)
