@@ -26,10 +26,10 @@ def peak_rss() -> int | None:
     """
     if (peak := _status("VmHWM")) is not None:
         return peak
-    try:
-        import resource  # noqa: PLC0415 - not on Windows
-    except ImportError:
+    if sys.platform == "win32":
         return None
+    import resource  # noqa: PLC0415 - not on Windows
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 

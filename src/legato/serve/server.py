@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -163,10 +164,10 @@ def _check_certificate(settings: Settings) -> None:
 
 def _raise_file_limit() -> None:
     """Allow as many connections as the system permits."""
-    try:
-        import resource  # noqa: PLC0415 - not on Windows
-    except ImportError:
+    if sys.platform == "win32":
         return
+    import resource  # noqa: PLC0415 - not on Windows
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # some systems refuse an unlimited number
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
