@@ -1,7 +1,7 @@
-"""What a stream can be asked for: every option once, with its unit, its range and its default."""
+"""The options of a stream, each with its unit, range and default."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, TypedDict, Unpack
 
@@ -20,7 +20,7 @@ class Endpointing:
 
     Attributes:
         after_speech: seconds of silence after speech (NeMo and Kaldi use 0.5 to 1.2). The model emits a word up to a
-            chunk after it was spoken, so the silence is counted from then.
+            chunk after it was spoken, so the silence is counted from the emission.
         without_speech: seconds of silence since the start of the segment, while nothing has been said in it.
         longest: seconds since the first speech of the segment; applies even in the middle of a word.
         reset: whether to restart the prediction net after a segment, so that casing and punctuation do not depend on
@@ -116,7 +116,7 @@ class StreamOptions:
             ValueError: `beam` or `lm_weight` is out of range.
             LegatoError: endpoints together with beam search or an n-gram.
         """
-        ready = self.compiled(bundle)
+        ready = self.compiled(bundle)  # no effect on options that are compiled already
         assert not isinstance(ready.lm, str | Path)
         phrases = compile_phrases(ready.phrases, bundle.pieces)
         decoding = Decoding(phrases, self.beam, ready.lm, self.lm_weight, frozenset(bundle.language_tags))
@@ -145,6 +145,3 @@ class StreamOptions:
         if rest or frames < 1:
             raise ChunkSizeError(f"A chunk of {self.chunk_ms} ms is impossible. Use {listing(CHUNK_SIZES_MS)} ms.")
         return frames
-
-
-FIELDS = tuple(field.name for field in fields(StreamOptions))

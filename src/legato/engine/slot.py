@@ -66,12 +66,12 @@ class BatchGroup:
             slot.group = group
 
     @staticmethod
-    def separate(batch: Sequence[Slot], left: Iterable[Slot]) -> None:
+    def separate(batch: Sequence[Slot], departed: Iterable[Slot]) -> None:
         """Separate the streams that are about to be computed, and those that have left, from those that stay behind."""
-        left = list(left)
+        departed = list(departed)
         going = set(batch)
-        groups = {id(slot.group): slot.group for slot in (*batch, *left) if slot.group is not None}
-        for slot in left:
+        groups = {id(slot.group): slot.group for slot in (*batch, *departed) if slot.group is not None}
+        for slot in departed:
             slot.group = None
         for group in groups.values():
             behind = [slot for slot in group._slots if slot not in going and not slot.mailbox.closed]

@@ -59,17 +59,17 @@ class Worker(threading.Thread):
         self._on_step = on_step
         self._frame_samples = round(pipeline.bundle.frame_seconds * pipeline.bundle.mel.sample_rate)
         self._scheduler = Scheduler()
-        self._left: list[Slot] = []
+        self._departed: list[Slot] = []
 
     def run(self) -> None:
-        """Work; see the class."""
+        """Compute batches until the engine is closed and every stream is done."""
         try:
             while (arrived := self._registry.wait(self._due_in)) is not None:
                 for slot in arrived:
                     self._prepare(slot)
                 batch = self._scheduler.take(self._max_batch) if self._due_in() == 0 else []
-                BatchGroup.separate(batch, self._left)
-                self._left.clear()
+                BatchGroup.separate(batch, self._departed)
+                self._departed.clear()
                 if batch:
                     self._compute(batch)
         finally:
@@ -91,7 +91,7 @@ class Worker(threading.Thread):
         if slot in self._scheduler and not slot.mailbox.closed:
             return
         try:
-            if not self._fill(slot):
+            if not self._advance(slot):
                 return
         except Exception as error:  # whatever it is, the other streams continue
             self._fail(slot, error)
@@ -100,7 +100,7 @@ class Worker(threading.Thread):
         else:
             self._scheduler.add(slot, time.monotonic())
 
-    def _fill(self, slot: Slot) -> bool:
+    def _advance(self, slot: Slot) -> bool:
         """Process a stream's queue until it has a chunk ready or is closed; return False if it has to wait for more."""
         pipeline, state, mailbox = self._pipeline, slot.state, slot.mailbox
         while not mailbox.closed and not pipeline.encoder.ready(state.audio.encoder):
@@ -108,7 +108,7 @@ class Worker(threading.Thread):
                 self._deliver(slot, pipeline.conclude(state))
                 return True
             with self._registry.lock:
-                if not mailbox.is_due:  # small pieces go through the front end together
+                if not mailbox.is_due:  # wait: small pieces are processed together
                     return False
                 control = mailbox.next_control()
                 samples, last = mailbox.next_audio(0 if control else slot.chunk * self._frame_samples)
@@ -122,7 +122,7 @@ class Worker(threading.Thread):
 
     def _compute(self, batch: list[Slot]) -> None:
         """Compute the next chunk of the streams of a batch."""
-        # The caches of streams that were computed together lie in one block; in its order they need not be copied.
+        # Streams that were computed together share a block of memory; in its order their caches need no copy.
         batch.sort(key=lambda slot: (id(slot.group), slot.row))
         frames = max(self._pipeline.ready(slot.state) for slot in batch)
         started = time.monotonic()
@@ -169,5 +169,5 @@ class Worker(threading.Thread):
         if slot.group is None:
             return
         self._scheduler.discard(slot)
-        self._left.append(slot)
+        self._departed.append(slot)
         slot.release()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.errors import ChunkSizeError
-from legato.framing import RIGHT_CONTEXTS, SUBSAMPLING_FACTOR, listing
+from legato.framing import FRAME_MS, RIGHT_CONTEXTS, SUBSAMPLING_FACTOR, listing
 from legato.model.bundle import Bundle
 from legato.runtime.caches import Caches, batch_of
 from legato.runtime.encoder import EncoderState
@@ -50,7 +50,8 @@ class NativeEncoder:
         """See `Encoder.start`."""
         if chunk not in self._chunks:
             raise ChunkSizeError(
-                f"This model cannot run chunks of {chunk} frames of 80 ms. Use {listing(tuple(sorted(self._chunks)))}."
+                f"This model cannot run chunks of {chunk * FRAME_MS} ms. Use "
+                f"{listing(tuple(size * FRAME_MS for size in sorted(self._chunks)))} ms."
             )
         mel = np.zeros((LEAD, self._mel_bins), np.float32)
         return EncoderState(prompt, chunk, done=0, mel=mel, accepted=0, ended=False, caches=self._empty)

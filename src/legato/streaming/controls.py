@@ -51,7 +51,7 @@ class SetPhrases:
 
     Attributes:
         phrases: as in `StreamOptions`. A `PhraseError` is raised for what the model cannot spell, a `LegatoError` where
-            the stream has a beam.
+            the stream has a beam or an n-gram.
     """
 
     phrases: Phrases

@@ -1,4 +1,4 @@
-"""The way of the audio: samples -> mel frames -> encoder frames -> tokens -> events.
+"""The path of the audio: samples -> mel frames -> encoder frames -> tokens -> events.
 
 Streams, files and the engine use the same pipeline. It keeps no state between calls: all that a stream remembers is
 in its `StreamState`.
@@ -58,7 +58,7 @@ class Pipeline:
 
         Raises:
             LanguageError, ChunkSizeError, PhraseError, NGramError: what the model cannot do.
-            LegatoError: Silero VAD is requested and not installed, or endpoints together with beam search.
+            LegatoError: Silero VAD is requested and not installed, or endpoints together with beam search or an n-gram.
             ValueError: `beam` or `lm_weight` is out of range.
         """
         options = options.compiled(self.bundle)
@@ -67,7 +67,7 @@ class Pipeline:
         encoder = self.encoder.start(slot, options.chunk_frames)
         vad = None
         if options.detects_voice:
-            silero(self.bundle.mel.sample_rate)  # raises here what is missing, not in the middle of the audio
+            silero(self.bundle.mel.sample_rate)  # fails here if its package is missing, not in the middle of the audio
             vad = VadState()
         return StreamState(
             options, options.language, options.endpoint, AudioState(encoder, vad=vad), DecodingState(first, first)
@@ -148,7 +148,7 @@ class Pipeline:
         return encoded
 
     def checked(self, options: StreamOptions, control: Control) -> Control:
-        """Check a control against the options that its stream was opened with; needs no state, so any thread may call.
+        """Check a control against the options that its stream was opened with. Any thread may call it.
 
         Returns:
             The control, its phrases compiled.
@@ -254,8 +254,8 @@ class Pipeline:
     def _commit(self, state: StreamState) -> list[Event]:
         """Close the segment with the audio accepted so far.
 
-        The rest of the audio goes through the encoder as if the stream ended. Then the encoder is put back, to process
-        the same audio again together with what follows, and the frames that were decoded are skipped.
+        The rest of the audio goes through the encoder as if the stream ended. Then the encoder's state is restored:
+        the audio is encoded again with what follows, and frames that were decoded already are skipped.
         """
         before = state.audio
         events: list[Event] = []
@@ -279,7 +279,7 @@ class Pipeline:
         state.monitor = state.monitor.reset()
 
     def _set_phrases(self, state: StreamState, phrases: PhraseTrie | None) -> None:
-        """Replace the phrases; the old ones that were begun are dropped."""
+        """Replace the phrases; partial matches of the old ones are discarded."""
         decoder, fresh = state.decoding.decoder, state.decoding.fresh
         assert isinstance(decoder, GreedyState) and isinstance(fresh, GreedyState)
         state.decoding = replace(

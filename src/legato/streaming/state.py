@@ -1,4 +1,4 @@
-"""Everything that a stream remembers, in three parts: audio, decoding and the open segment."""
+"""Everything that a stream remembers: audio, decoding, the open segment, and the settings in effect."""
 
 from dataclasses import dataclass, field
 
@@ -71,7 +71,7 @@ class SegmentState:
 
 @dataclass
 class StreamState:
-    """The whole state of a stream; a deep copy of it continues elsewhere, bit for bit.
+    """The whole state of a stream; a deep copy of it can continue elsewhere with identical results.
 
     Attributes:
         options: the options that the stream was opened with, phrases and n-gram compiled.
