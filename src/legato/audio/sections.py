@@ -45,6 +45,9 @@ class SectionFile(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, start: int = 0, end: int | None = None) -> None:
         super().__init__()
+        name = getattr(file, "name", None)
+        if isinstance(name, str):  # FFmpeg recognizes formats without a header by the ending of the name
+            self.name = name
         self._file = file
         self._start = start
         self._end = end
