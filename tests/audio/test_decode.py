@@ -1,5 +1,6 @@
 """Codecs, sample rates and channels: what decoding returns."""
 
+import struct
 import tracemalloc
 import wave
 from pathlib import Path
@@ -97,3 +98,12 @@ def test_float_files_of_another_scale_are_told(tmp_path: Path) -> None:
     with open_audio(path) as audio:
         np.testing.assert_allclose(np.concatenate(list(audio)), tone(1.0, 16000)[:, 0], atol=1e-6)
     assert audio.warnings == ["float32 samples with values of 16 bits: divided by 32768"]
+
+
+def test_integers_of_64_bits(tmp_path: Path) -> None:
+    sound = tone(1.0, 16000, (440.0, 440.0))
+    data = (sound.astype(np.float64) * 2.0**62).astype("<i8").tobytes()
+    layout = struct.pack("<HHIIHH", 1, 2, 16000, 16000 * 16, 16, 64)
+    head = b"WAVEfmt " + struct.pack("<I", 16) + layout + b"data" + struct.pack("<I", len(data))
+    (tmp_path / "a.wav").write_bytes(b"RIFF" + struct.pack("<I", len(head) + len(data)) + head + data)
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), sound[:, 0] / 2, atol=1e-6)

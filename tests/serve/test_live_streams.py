@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 import legato
-from legato.audio.source import check_samples, read_audio
+from legato.audio.arrays import check_samples
+from legato.audio.source import read_audio
 from legato.options import StreamOptions
 from legato.serve.app import create_app
 from legato.serve.core.audio_format import AudioDecoder, AudioFormat, Encoding

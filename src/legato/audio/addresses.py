@@ -1,4 +1,4 @@
-"""Tell network addresses from the paths of files."""
+"""Distinguish network addresses from the paths of files."""
 
 from os import PathLike, fspath
 from pathlib import Path

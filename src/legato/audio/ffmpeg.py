@@ -135,6 +135,9 @@ class Decoder:
                 packet = next(packets)
             except StopIteration:
                 return
+            except IndexError:  # PyAV: a packet of a track that appears in the middle of the file
+                packets = self._container.demux(self._stream)
+                continue
             except (av.error.FFmpegError, OSError) as error:
                 raise BrokenOffError(reason_of(error)) from None
             if packet.has_sidedata("encryption_info"):
@@ -160,7 +163,7 @@ class Decoder:
 
     def _mono(self, frame: "av.AudioFrame") -> Samples:
         channels = frame.layout.nb_channels
-        array = frame.to_ndarray()
+        array = _values(frame)
         array = array if frame.format.is_planar else array.reshape(-1, channels).T
         if self._channel is None:
             return self._mixer.mono(self._scaled(array))
@@ -313,6 +316,14 @@ def _decoder(
     except BaseException:
         container.close()
         raise
+
+
+def _values(frame: "av.AudioFrame") -> NDArray[Any]:
+    """Return the samples of a frame: [channels, n], or [1, n * channels] where channels are interleaved."""
+    if not frame.format.name.startswith("s64"):  # PyAV converts all other types
+        return frame.to_ndarray()
+    count = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
+    return np.stack([np.frombuffer(plane, np.int64)[:count] for plane in frame.planes])  # type: ignore[call-overload]
 
 
 def _described(stream: "av.audio.stream.AudioStream", number: int) -> Track:

@@ -71,12 +71,11 @@ class AudioFile(DecodedAudio):
 
     def _open(self, section: Section | None, name: str) -> tuple[Decoder, BinaryIO]:
         """Open a section of the file, or all of it."""
-        part, options = self._file, None
-        if section is not None:
-            options = section.options
-            if len(self._sections) > 1 or section.start:
-                part = as_file(self._file, section.start, section.end)
-        return ffmpeg.open_file(part, name, *self._chosen, options), part
+        if section is None:
+            return ffmpeg.open_file(self._file, name, *self._chosen), self._file
+        whole = len(self._sections) == 1 and not section.left
+        part = as_file(self._file, section.start, None if whole else section.end)
+        return ffmpeg.open_file(part, name, *self._chosen, section.options), part
 
     def _frames(self) -> Iterator[Frame]:
         yield from super()._frames()

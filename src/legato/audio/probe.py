@@ -1,4 +1,4 @@
-"""Tell audio files from raw PCM by their first bytes, as far as a pipe has delivered them."""
+"""Distinguish audio files from raw PCM by their first bytes, as far as a pipe has delivered them."""
 
 from collections.abc import Callable
 

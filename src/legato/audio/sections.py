@@ -10,6 +10,9 @@ from typing import BinaryIO, cast
 
 from legato.audio.containers import aiff_ends, mp4_starts, ogg_links, wav_layouts
 
+_MOST_BYTES = 1 << 43
+"""The farthest position: file systems refuse to seek beyond their largest file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -30,13 +33,24 @@ class Section:
 
 
 class SectionFile(io.RawIOBase):
-    """A part of a seekable file as a file; several may share one file. Closing it leaves the file open."""
+    """A part of a seekable file as a file; several may share one file. Closing it leaves the file open.
 
-    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+    Seeking never fails: damaged files send FFmpeg to impossible positions, and PyAV prints such errors.
+
+    Args:
+        file: the file.
+        start: first byte of the part.
+        end: the byte after its last; None is the end of the file, even while the file grows.
+    """
+
+    def __init__(self, file: BinaryIO, start: int = 0, end: int | None = None) -> None:
         super().__init__()
+        name = getattr(file, "name", None)
+        if isinstance(name, str):  # FFmpeg recognizes formats without a header by the ending of the name
+            self.name = name
         self._file = file
         self._start = start
-        self._size = max(0, end - start)
+        self._end = end
         self._position = 0
 
     def readable(self) -> bool:
@@ -53,20 +67,25 @@ class SectionFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Move to a position relative to the start (0), the current position (1) or the end (2) of the part."""
-        base = (0, self._position, self._size)[whence]
-        self._position = max(0, base + offset)
+        if whence == 2:
+            offset += (self._file.seek(0, 2) if self._end is None else self._end) - self._start
+        elif whence == 1:
+            offset += self._position
+        self._position = min(max(0, offset), _MOST_BYTES)
         return self._position
 
     def read(self, size: int = -1, /) -> bytes:
         """Return at most `size` bytes; none at the end of the part."""
-        left = max(0, self._size - self._position)
         self._file.seek(self._start + self._position)
-        data = self._file.read(left if size < 0 else min(size, left))
+        if self._end is not None:
+            left = max(0, self._end - self._start - self._position)
+            size = left if size < 0 else min(size, left)
+        data = self._file.read(size)
         self._position += len(data)
         return data
 
 
-def as_file(file: BinaryIO, start: int, end: int) -> BinaryIO:
+def as_file(file: BinaryIO, start: int = 0, end: int | None = None) -> BinaryIO:
     """Return a part of a seekable file as a file of its own."""
     return cast("BinaryIO", SectionFile(file, start, end))
 

@@ -8,12 +8,10 @@ from typing import BinaryIO
 import numpy as np
 
 from legato.audio.addresses import is_url, local_path
-from legato.audio.arrays import check_channel, check_samples, one_channel
 from legato.audio.blocks import AudioBlocks
 from legato.audio.decode import DecodedAudio
 from legato.audio.file import AudioFile
 from legato.audio.mixed import MixedTracks
-from legato.audio.pcm import pcm_blocks
 from legato.audio.resample import SAMPLE_RATE
 from legato.audio.tracks import Track
 from legato.audio.url import open_address
@@ -25,13 +23,8 @@ __all__ = [
     "AudioFile",
     "Samples",
     "channel_count",
-    "check_channel",
-    "check_samples",
-    "is_url",
-    "one_channel",
     "open_audio",
     "open_audio_file",
-    "pcm_blocks",
     "read_audio",
     "tracks_of",
 ]
