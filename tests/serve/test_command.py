@@ -206,6 +206,17 @@ def test_labels_of_metrics_are_bounded(server: Server) -> None:
     assert 'method="other"' in text
 
 
+def test_the_reason_of_a_refusal_is_logged(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        form = {"model": "whisper-1", "language": "klingon"}
+        httpx.post(f"{server.url}/v1/audio/transcriptions", data=form, files={"file": SAMPLE.read_bytes()}, timeout=60)
+        httpx.post(f"{server.url}/v1/listen?language=klingon", content=SAMPLE.read_bytes(), timeout=60)
+        server.stop()
+        refused = [each for each in server.logs("request") if "code" in each]
+        assert [(each["code"], each["param"]) for each in refused] == [("invalid_value", "language")] * 2
+        assert all("klingon" in each["error"] for each in refused)
+
+
 def test_a_tab_that_closes_is_no_failure(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         for path in ("/v1/stream", "/v1/realtime", "/v1/listen?encoding=linear16&sample_rate=16000"):

@@ -17,7 +17,7 @@ from legato.serve.core.upload import read_body, unless_gone
 from legato.serve.deepgram.file_results import file_options, file_results
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import listen_options
-from legato.serve.errors import ApiError, InvalidValueError, UnsupportedError, as_api_error
+from legato.serve.errors import ERROR, ApiError, InvalidValueError, UnsupportedError, as_api_error
 from legato.version import __version__
 
 router = APIRouter(prefix="/v1", tags=["transcription"])
@@ -65,6 +65,7 @@ async def listen(request: Request) -> JSONResponse:
             return JSONResponse(await _transcribe(request, service, request_id), headers=headers)
     except (ApiError, LegatoError) as error:
         told = as_api_error(error)
+        request.scope[ERROR] = told
         return JSONResponse(_messages(service, request_id, 1).refusal(told), told.status, {**told.headers, **headers})
 
 
