@@ -32,6 +32,11 @@ _PARAMETERS = (
     ("utterances", "Return utterances: the words between pauses.", {"type": "boolean"}),
     ("utt_split", "Pause in seconds that ends an utterance; 0.8 by default.", {"type": "number"}),
     ("paragraphs", "Return paragraphs of sentences.", {"type": "boolean"}),
+    (
+        "replace",
+        "`WORDS:TEXT`: other words in place of the given ones.",
+        {"type": "array", "items": {"type": "string"}},
+    ),
     ("search", "Return where a phrase occurs.", {"type": "array", "items": {"type": "string"}}),
 )
 _BODY: dict[str, Any] = {
