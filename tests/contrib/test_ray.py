@@ -157,3 +157,5 @@ def test_many_files_killed_and_run_again(tmp_path: Path, recognizer: legato.Reco
 def test_what_ray_cannot_do_is_told(tmp_path: Path) -> None:
     message = failed(run_legato("serve", "--ray", "--wyoming-port", "0", home=tmp_path))
     assert "HTTP and WebSockets only" in message
+    message = failed(run_legato("serve", "--ray", "--ssl-certfile", "cert.pem", home=tmp_path))
+    assert "no HTTPS" in message

@@ -206,6 +206,17 @@ def test_labels_of_metrics_are_bounded(server: Server) -> None:
     assert 'method="other"' in text
 
 
+def test_the_reason_of_a_refusal_is_logged(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        form = {"model": "whisper-1", "language": "klingon"}
+        httpx.post(f"{server.url}/v1/audio/transcriptions", data=form, files={"file": SAMPLE.read_bytes()}, timeout=60)
+        httpx.post(f"{server.url}/v1/listen?language=klingon", content=SAMPLE.read_bytes(), timeout=60)
+        server.stop()
+        refused = [each for each in server.logs("request") if "code" in each]
+        assert [(each["code"], each["param"]) for each in refused] == [("invalid_value", "language")] * 2
+        assert all("klingon" in each["error"] for each in refused)
+
+
 def test_a_tab_that_closes_is_no_failure(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         for path in ("/v1/stream", "/v1/realtime", "/v1/listen?encoding=linear16&sample_rate=16000"):
@@ -236,21 +247,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_https_and_keep_alive(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    code = (
-        "import sys; from pathlib import Path; from legato import load; from legato.serve import Settings, create_app\n"
-        "from legato.serve.server import address_of, listen, run\n"
-        "cert, key = map(Path, sys.argv[1:])\n"
-        "settings = Settings(host='localhost', port=0, ssl_certfile=cert, ssl_keyfile=key, keep_alive_seconds=0.3)\n"
-        "listener = listen(settings)\n"
-        "app = create_app(load('embedded', threads=1), settings)\n"
-        "run(app, listener, settings, lambda: print(address_of(listener, settings.scheme), flush=True))\n"
-    )
-    command = [sys.executable, "-c", code, *map(str, certificate)]
+    cert, key = map(str, certificate)
+    options = ("--host", "localhost", "--port", "0", "--keep-alive-seconds", "0.3")
+    command = [sys.executable, "-m", "legato", "serve", "--model", "embedded", *options]
+    command += ["--ssl-certfile", cert, "--ssl-keyfile", key]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment(tmp_path)) as process:
         assert process.stdout is not None
         try:
             address = process.stdout.readline().strip()
-            assert address.startswith("https://")
+            assert address.startswith("Legato serves https://")
             port = int(address.rpartition(":")[2])
             context = ssl.create_default_context(cafile=certificate[0])
             assert httpx.get(f"https://localhost:{port}/health", verify=context).status_code == 200

@@ -364,7 +364,24 @@ def test_channels_of_recordings(server: Server, recognizer: Recognizer, tmp_path
     assert [each.detected_language for each in answer.results.channels] == [each.language for each in expected]
     assert {each.channel for each in answer.results.utterances} == {0, 1}
     assert answer.metadata.channels == 2
+    assert not hasattr(answer.results.utterances[0], "speaker") or answer.results.utterances[0].speaker is None
+    answer = client.transcribe_file(request=path.read_bytes(), multichannel=True, diarize=True, utterances=True)
+    assert {(each.channel, each.speaker) for each in answer.results.utterances} == {(0, 0), (1, 1)}
+    for number, channel in enumerate(answer.results.channels):
+        assert {word.speaker for word in channel.alternatives[0].words} == {number}
+    assert "warnings" not in answer.metadata.dict()
     assert len(client.transcribe_file(request=path.read_bytes()).results.channels) == 1
+
+
+def test_words_are_replaced(server: Server, recognizer: Recognizer) -> None:
+    words = [word.text for word in recognizer.transcribe(SAMPLES / "en.flac").words]
+    client = DeepgramClient(**client_options(server)).listen.v1.media
+    rules = [f"{words[1].upper()} {words[2]}:Legato", words[4], "klingon:x"]
+    answer: Any = client.transcribe_file(request=(SAMPLES / "en.flac").read_bytes(), replace=rules)
+    expected = [words[0], "Legato", words[3], *words[5:]]
+    [alternative] = answer.results.channels[0].alternatives
+    assert alternative.transcript == " ".join(expected)
+    assert [word.punctuated_word for word in alternative.words] == expected
 
 
 DEFAULTS_OF_CLIENTS = (
@@ -382,7 +399,7 @@ def test_defaults_of_clients_never_refuse_the_connection(server: Server) -> None
     answer = httpx.post(f"{server.url}/v1/listen?{DEFAULTS_OF_CLIENTS}", content=data, timeout=60).json()
     assert answer["results"]["channels"][0]["alternatives"][0]["transcript"]
     told = " ".join(answer["metadata"]["warnings"])
-    for name in ("diarize", "profanity_filter", "numerals", "dictation", "replace", "\u2603"):
+    for name in ("diarize", "profanity_filter", "numerals", "dictation", "\u2603"):
         assert name in told
 
 

@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from legato.serve.errors import ApiError, AuthError, ForeignPageError
+from legato.serve.errors import ERROR, ApiError, AuthError, ForeignPageError
 from legato.serve.settings import ANY_ORIGIN, Settings, is_loopback
 from legato.serve.short_keys import ShortKeys
 
@@ -154,6 +154,7 @@ def subprotocol_for(connection: HTTPConnection, *names: str) -> str | None:
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
     """Answer a request, or the opening handshake of a WebSocket, with an error."""
+    scope[ERROR] = error
     response: Response = error.response()
     if scope["type"] == "http":
         await response(scope, receive, send)

@@ -24,6 +24,9 @@ from legato.errors import (
 logger = logging.getLogger("legato.serve")
 
 _CLOSE_CODES = {401: 1008, 403: 1008, 408: 1008, 413: 1009, 429: 1013, 503: 1013}
+_MAX_LOGGED = 500
+#: Key of a scope: the error with which its request is refused, for the log.
+ERROR = "legato.error"
 _PARAMS: tuple[tuple[type[LegatoError], str], ...] = (
     (LanguageError, "language"),
     (PhraseError, "prompt"),
@@ -78,6 +81,11 @@ class ApiError(Exception):
     def close_code(self) -> int:
         """The code with which a WebSocket is closed after this error."""
         return _CLOSE_CODES.get(self.status, 1011 if self.status >= 500 else 1008)
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What the log says about this error."""
+        return {"code": self.code, "param": self.param, "error": self.message[:_MAX_LOGGED]}
 
     @property
     def kind(self) -> str:
@@ -249,19 +257,24 @@ def as_api_error(error: Exception) -> ApiError:
 def add_error_handlers(app: FastAPI) -> None:
     """Make every error response of an application have our form."""
 
-    async def known(_request: Request, error: Exception) -> JSONResponse:
-        return as_api_error(error).response()
+    def respond(request: Request, error: ApiError) -> JSONResponse:
+        request.scope[ERROR] = error
+        return error.response()
 
-    async def routing(_request: Request, error: Exception) -> JSONResponse:
+    async def known(request: Request, error: Exception) -> JSONResponse:
+        return respond(request, as_api_error(error))
+
+    async def routing(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
-        return ApiError(error.status_code, f"{error.detail}.", code="invalid_request", headers=headers).response()
+        told = ApiError(error.status_code, f"{error.detail}.", code="invalid_request", headers=headers)
+        return respond(request, told)
 
-    async def invalid(_request: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         name = str(first["loc"][-1]) if first["loc"] else None
-        return InvalidValueError(name, f"{first['msg']}.").response()
+        return respond(request, InvalidValueError(name, f"{first['msg']}."))
 
     app.add_exception_handler(ApiError, known)
     app.add_exception_handler(LegatoError, known)

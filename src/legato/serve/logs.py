@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from legato.serve.errors import ERROR
 from legato.serve.metrics import Metrics
 
 logger = logging.getLogger("legato.serve")
@@ -93,8 +94,9 @@ class RequestLogMiddleware:
             self._metrics.requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
             if scope["path"] not in _QUIET or status >= 400:
                 client = scope.get("client")
+                error = scope.get(ERROR)
                 log_event(
                     "request",
                     method=method[:20], path=scope["path"][:200], status=status, seconds=round(seconds, 3),
-                    client=client[0] if client else None,
+                    client=client[0] if client else None, **(error.fields if error else {}),
                 )  # fmt: skip

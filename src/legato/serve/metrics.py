@@ -42,7 +42,7 @@ class Metrics:
         self.files_waiting = Gauge(
             "legato_files_waiting", "Files that are arriving, waiting or being recognized.", registry=registry
         )
-        self.heard = Counter("legato_audio_seconds", "Seconds of audio received.", ["interface"], registry=registry)
+        self.received = Counter("legato_audio_seconds", "Seconds of audio received.", ["interface"], registry=registry)
         self.latency = Histogram(
             "legato_chunk_latency_seconds",
             "Time from the arrival of audio to the text that needs it, in live streams.",

@@ -4,7 +4,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from legato.serve.auth import refuse
-from legato.serve.errors import ApiError
+from legato.serve.errors import ERROR, ApiError
 
 
 class HeadMiddleware:
@@ -26,8 +26,7 @@ class HeadMiddleware:
         try:
             await self._app(get, receive, send_head)
         finally:
-            if "route" in get:
-                scope["route"] = get["route"]  # for the request log
+            scope.update({name: get[name] for name in ("route", ERROR) if name in get})  # for the request log
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:

@@ -167,7 +167,7 @@ class Files:
         try:
             while (block := await audio.next()) is not None:
                 await stream.accept(block)
-                self._metrics.heard.labels("files").inc(len(block) / SAMPLE_RATE)
+                self._metrics.received.labels("files").inc(len(block) / SAMPLE_RATE)
             stream.end()
         except BaseException:
             stream.close()

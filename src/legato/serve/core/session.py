@@ -168,7 +168,7 @@ class Session:
     async def _take(self, samples: Samples) -> None:
         await self._limits.accept(self._stream, samples, self.accepted_seconds)
         self._arrivals.add(len(samples))
-        self._metrics.heard.labels(self._interface).inc(len(samples) / SAMPLE_RATE)
+        self._metrics.received.labels(self._interface).inc(len(samples) / SAMPLE_RATE)
 
     async def _end_quietly(self) -> None:
         try:

@@ -10,6 +10,7 @@ from starlette.datastructures import QueryParams
 
 from legato.serve.core.fields import parse_flag, parse_number
 from legato.serve.deepgram.messages import bare, word_object
+from legato.serve.deepgram.replace import Replacement, read_replacements, replaced
 from legato.text.words import spaces_before
 from legato.types import Segment, Transcript, Word
 
@@ -29,6 +30,8 @@ class FileOptions:
         paragraphs: whether it contains paragraphs of sentences.
         languages: whether it contains the detected languages.
         search: phrases to find in the transcript.
+        replacements: words to replace in the transcript.
+        speakers: whether words name their channel as their speaker.
     """
 
     utterances: bool
@@ -36,6 +39,8 @@ class FileOptions:
     paragraphs: bool
     languages: bool
     search: tuple[str, ...]
+    replacements: Sequence[Replacement]
+    speakers: bool
 
 
 def file_options(query: QueryParams, *, languages: bool) -> FileOptions:
@@ -54,6 +59,9 @@ def file_options(query: QueryParams, *, languages: bool) -> FileOptions:
         paragraphs=parse_flag(query.get("paragraphs", ""), "paragraphs"),
         languages=languages,
         search=tuple(query.getlist("search")),
+        replacements=read_replacements(query.getlist("replace")),
+        speakers=parse_flag(query.get("diarize", ""), "diarize")
+        and parse_flag(query.get("multichannel", ""), "multichannel"),
     )
 
 
@@ -64,10 +72,13 @@ def file_results(transcripts: Sequence[Transcript], options: FileOptions) -> dic
         transcripts: the transcript of each channel, or of all channels together.
         options: what the client asked for.
     """
-    results: dict[str, object] = {"channels": [_channel(transcript, options) for transcript in transcripts]}
+    transcripts = [replaced(transcript, options.replacements) for transcript in transcripts]
+    results: dict[str, object] = {
+        "channels": [_channel(number, transcript, options) for number, transcript in enumerate(transcripts)]
+    }
     if options.utterances:
         found = [
-            (words[0].start, _utterance(number, transcript, words))
+            (words[0].start, _utterance(number, transcript, words, options))
             for number, transcript in enumerate(transcripts)
             for words in _groups(transcript.words, options.utt_split)
         ]
@@ -75,8 +86,8 @@ def file_results(transcripts: Sequence[Transcript], options: FileOptions) -> dic
     return results
 
 
-def _channel(transcript: Transcript, options: FileOptions) -> dict[str, object]:
-    words = [word_object(word) for word in transcript.words]
+def _channel(number: int, transcript: Transcript, options: FileOptions) -> dict[str, object]:
+    words = _word_objects(transcript.words, number, options)
     alternative: dict[str, object] = {
         "transcript": transcript.text, "confidence": _confidence(transcript.words), "words": words,
     }  # fmt: skip
@@ -103,11 +114,16 @@ def _languages(transcript: Transcript) -> list[str]:
     ]  # fmt: skip
 
 
-def _utterance(channel: int, transcript: Transcript, words: Sequence[Word]) -> dict[str, object]:
+def _word_objects(words: Sequence[Word], channel: int, options: FileOptions) -> list[dict[str, object]]:
+    speaker = {"speaker": channel} if options.speakers else {}
+    return [word_object(word) | speaker for word in words]
+
+
+def _utterance(channel: int, transcript: Transcript, words: Sequence[Word], options: FileOptions) -> dict[str, object]:
     return {
         "id": str(uuid.uuid4()), "channel": channel, "start": words[0].start, "end": words[-1].end,
         "confidence": _confidence(words), "transcript": _text(transcript, words),
-        "words": [word_object(word) for word in words],
+        "words": _word_objects(words, channel, options), **({"speaker": channel} if options.speakers else {}),
     }  # fmt: skip
 
 

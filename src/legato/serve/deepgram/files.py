@@ -17,7 +17,7 @@ from legato.serve.core.upload import read_body, unless_gone
 from legato.serve.deepgram.file_results import file_options, file_results
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import listen_options
-from legato.serve.errors import ApiError, InvalidValueError, UnsupportedError, as_api_error
+from legato.serve.errors import ERROR, ApiError, InvalidValueError, UnsupportedError, as_api_error
 from legato.version import __version__
 
 router = APIRouter(prefix="/v1", tags=["transcription"])
@@ -32,6 +32,11 @@ _PARAMETERS = (
     ("utterances", "Return utterances: the words between pauses.", {"type": "boolean"}),
     ("utt_split", "Pause in seconds that ends an utterance; 0.8 by default.", {"type": "number"}),
     ("paragraphs", "Return paragraphs of sentences.", {"type": "boolean"}),
+    (
+        "replace",
+        "`WORDS:TEXT`: other words in place of the given ones.",
+        {"type": "array", "items": {"type": "string"}},
+    ),
     ("search", "Return where a phrase occurs.", {"type": "array", "items": {"type": "string"}}),
 )
 _BODY: dict[str, Any] = {
@@ -65,6 +70,7 @@ async def listen(request: Request) -> JSONResponse:
             return JSONResponse(await _transcribe(request, service, request_id), headers=headers)
     except (ApiError, LegatoError) as error:
         told = as_api_error(error)
+        request.scope[ERROR] = told
         return JSONResponse(_messages(service, request_id, 1).refusal(told), told.status, {**told.headers, **headers})
 
 

@@ -5,6 +5,7 @@ supported are ignored with a warning. Options that only tune Deepgram's own mode
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from starlette.datastructures import QueryParams
@@ -28,7 +29,6 @@ _IGNORED = {
     "diarize": "voices are not compared; channels are distinguished, with multichannel=true",
     "diarize_model": "voices are not compared; channels are distinguished, with multichannel=true",
     "profanity_filter": "nothing is removed from the text",
-    "replace": "words are not replaced",
     "numerals": "numbers are written as the model writes them",
     "measurements": "units are written as the model writes them",
     "dictation": "spoken punctuation is written as words",
@@ -130,7 +130,7 @@ def listen_options(query: QueryParams) -> ListenOptions:
         vad_events=_flag(query, "vad_events"),
         phrases=(*query.getlist("keyterm"), *_keywords(query.getlist("keywords"))),
         detects_language=bool(detect) or language == AUTO,
-        warnings=tuple(f"{name} is ignored: {reason}." for name, reason in _IGNORED.items() if _is_set(query, name)),
+        warnings=tuple(_warnings(query)),
     )
 
 
@@ -172,6 +172,13 @@ def _keywords(values: list[str]) -> list[Phrase]:
         except ValueError:
             found.append(value)
     return found
+
+
+def _warnings(query: QueryParams) -> Iterator[str]:
+    channels = _flag(query, "multichannel")
+    for name, reason in _IGNORED.items():
+        if _is_set(query, name) and not (channels and name.startswith("diarize")):
+            yield f"{name} is ignored: {reason}."
 
 
 def _is_set(query: QueryParams, name: str) -> bool:
