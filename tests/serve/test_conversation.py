@@ -120,16 +120,23 @@ def test_every_session_is_told_and_ended() -> None:
     assert [session.ends for session in sessions] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("wrong", ["wrong", IdleError(1.0)])
-def test_a_wrong_message_ends_a_conversation_after_its_audio_or_at_once(wrong: str | Exception) -> None:
-    code = "invalid_value" if wrong == "wrong" else "idle"
-    connection, [session] = talk("one", wrong)
-    assert connection.sent == ["hello", "0: one", f"error {code}"]
-    assert connection.closed == [(1008, code)]
+def test_a_wrong_message_ends_a_conversation_after_its_audio_or_at_once() -> None:
+    connection, [session] = talk("one", "wrong")
+    assert connection.sent == ["hello", "0: one", "error invalid_value"]
+    assert connection.closed == [(1008, "invalid_value: word: It is wrong.")]
     assert session.ends == 1
     assert isinstance(session.failure, ApiError)
-    connection, [session] = talk("one", wrong, kind=HastyWords)
-    assert (connection.sent[-1], session.ends) == (f"error {code}", 0)
+    connection, [session] = talk("one", "wrong", kind=HastyWords)
+    assert (connection.sent[-1], session.ends) == ("error invalid_value", 0)
+
+
+@pytest.mark.parametrize("kind", [Words, HastyWords])
+def test_an_idle_end_is_a_normal_one_after_all_events(kind: type[Words]) -> None:
+    connection, [session] = talk("one", IdleError(1.0), kind=kind)
+    assert connection.sent == ["hello", "0: one"]
+    assert connection.closed == [(1000, "idle: No message was received for 1 s.")]
+    assert session.ends == 1
+    assert isinstance(session.failure, IdleError)
 
 
 def test_an_error_of_the_library_or_an_unexpected_one_ends_it_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -138,7 +145,7 @@ def test_an_error_of_the_library_or_an_unexpected_one_ends_it_at_once(caplog: py
     assert not caplog.records
     connection, [session] = talk("fault")
     assert connection.sent == ["hello", "error internal_error"]
-    assert connection.closed == [(1011, "internal_error")]
+    assert connection.closed == [(1011, "internal_error: The server failed; its log says why.")]
     assert isinstance(session.failure, ZeroDivisionError)
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
@@ -156,7 +163,7 @@ def test_a_client_that_does_not_read_is_not_waited_for() -> None:
             await super().tell(event, channel)
 
     connection, [session] = talk("one", kind=Deaf)
-    assert connection.closed == [(1008, "slow_reader")]
+    assert connection.closed == [(1008, "slow_reader: The client read nothing for 1 s.")]
     assert isinstance(session.failure, SlowReaderError)
 
 

@@ -86,8 +86,10 @@ def test_interim_and_final_results(server: Server, recognizer: Recognizer) -> No
     for result, segment in zip(found, spoken, strict=True):
         assert (result.start, result.duration) == (segment.start, pytest.approx(segment.end - segment.start))
         words = result.channel.alternatives[0].words
+        starts = [*(word.start for word in segment.words[1:]), math.inf]
         assert [(word.punctuated_word, word.start, word.end) for word in words] == [
-            (word.text, word.start, word.end) for word in segment.words
+            (word.text, word.start, min(word.end, start))  # words do not overlap
+            for word, start in zip(segment.words, starts, strict=True)
         ]
         assert all(0 <= word.confidence <= 1 and word.word == word.word.lower() for word in words)
     results = [each for each in messages if each.type == "Results"]

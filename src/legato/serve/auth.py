@@ -166,4 +166,4 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: ApiError) ->
         )
         await send({"type": "websocket.http.response.body", "body": response.body})
     else:
-        await send({"type": "websocket.close", "code": error.close_code, "reason": error.message[:120]})
+        await send({"type": "websocket.close", "code": error.close_code, "reason": error.close_reason})

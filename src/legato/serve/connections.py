@@ -2,7 +2,8 @@
 
 A connection is closed if its first request has no complete head in time, or if it continues to send a body that was
 refused. A WebSocket whose head is too long is refused, because its parser would never answer. A WebSocket that has
-ended is not kept open by a client that does not read.
+ended is not kept open by a client that does not read. An application can see when a WebSocket last received anything,
+including pings and pongs, which uvicorn does not pass on.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 _LINGER_SECONDS = 2.0
 _PARTING_SECONDS = 10.0
+#: Key of a WebSocket's scope: a function that returns when anything was last received, on the clock of the event loop.
+LAST_RECEIVED = "legato.last_received"
 
 
 def http_protocol(head_seconds: float) -> type[asyncio.Protocol]:
@@ -59,7 +62,17 @@ def http_protocol(head_seconds: float) -> type[asyncio.Protocol]:
 
 
 class TimedWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket protocol for uvicorn that closes the connection soon after its end, even without a reader."""
+    """A WebSocket protocol for uvicorn that closes the connection soon after its end, even without a reader.
+
+    It records when anything was received.
+    """
+
+    _received = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """Handle bytes of the client."""
+        self._received = self.loop.time()
+        super().data_received(data)
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a message of the application."""
@@ -69,6 +82,7 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         """Run the application for this connection."""
+        self.scope[LAST_RECEIVED] = lambda: self._received  # type: ignore[literal-required]
         try:
             await super().run_asgi()
         finally:

@@ -24,6 +24,7 @@ from legato.errors import (
 logger = logging.getLogger("legato.serve")
 
 _CLOSE_CODES = {401: 1008, 403: 1008, 408: 1008, 413: 1009, 429: 1013, 503: 1013}
+_MAX_REASON_BYTES = 123  # RFC 6455: a control frame has at most 125 bytes, two of which are the code
 _MAX_LOGGED = 500
 #: Key of a scope: the error with which its request is refused, for the log.
 ERROR = "legato.error"
@@ -81,6 +82,12 @@ class ApiError(Exception):
     def close_code(self) -> int:
         """The code with which a WebSocket is closed after this error."""
         return _CLOSE_CODES.get(self.status, 1011 if self.status >= 500 else 1008)
+
+    @property
+    def close_reason(self) -> str:
+        """The reason with which a WebSocket is closed after this error: code and message, at most 123 bytes."""
+        text = f"{self.code}: {self.message}" if self.code else self.message
+        return text.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
 
     @property
     def fields(self) -> dict[str, object]:
@@ -179,7 +186,7 @@ class IdleError(ApiError):
     """A client that has sent nothing for too long."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(408, f"Nothing was received for {seconds:g} s.", code="idle")
+        super().__init__(408, f"No message was received for {seconds:g} s.", code="idle")
 
 
 class ClientLeftError(ApiError):

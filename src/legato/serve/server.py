@@ -92,7 +92,7 @@ def run(app: FastAPI, listener: socket.socket, settings: Settings, ready: Callab
         http=http_protocol(settings.idle_seconds),
         ws=TimedWebSocket,
         ws_max_size=settings.max_message_bytes,
-        ws_ping_interval=_PING_SECONDS,
+        ws_ping_interval=min(_PING_SECONDS, settings.idle_seconds / 3),
         # The pong of a client that sends audio faster than it is recognized is queued after that audio. So a missing
         # pong means nothing; `idle_seconds` finds the clients that are gone.
         ws_ping_timeout=None,

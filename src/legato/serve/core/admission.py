@@ -82,8 +82,8 @@ class LiveStreams:
             options = replace(options, endpoint=NEVER)  # so that the end of the stream yields a segment too
         self._opening += 1
         try:
-            options = (await prepare(options, self._engine.recognizer, settings)).options
-            stream = self._engine.open_async(options)
+            prepared = await prepare(options, self._engine.recognizer, settings)
+            stream = self._engine.open_async(prepared.options)
         except BusyError as error:
             raise ServerBusyError(str(error)) from None
         except EngineError as error:
@@ -92,7 +92,9 @@ class LiveStreams:
             raise as_api_error(error) from error
         finally:
             self._opening -= 1
-        return Session(stream, interface, audio_format, options, settings, self._metrics)
+        return Session(
+            stream, interface, audio_format, prepared, self._engine.recognizer.bundle, settings, self._metrics
+        )
 
     def _check_room(self) -> None:
         most = self._settings.max_streams
@@ -120,13 +122,15 @@ class LiveStreams:
             "stream closed",
             stream=session.id, interface=interface, reason=_reason(session, cancelled=cancelled),
             drained=session.drained, seconds=round(session.accepted_seconds, 2),
+            **(as_api_error(failure).fields if failure is not None else {}),
         )  # fmt: skip
 
 
 def _reason(session: Session, *, cancelled: bool) -> str:
-    """Return why a stream was closed: `cancelled`, the name of an error, `done`, or `left` if the client left early."""
+    """Return why a stream was closed: `cancelled`, the code of an error, `done`, or `left` if the client left early."""
     if cancelled:
         return "cancelled"
     if session.failure is not None:
-        return "ApiError" if isinstance(session.failure, ApiError) else type(session.failure).__name__
+        known = isinstance(session.failure, ApiError)
+        return as_api_error(session.failure).code or "error" if known else type(session.failure).__name__
     return "done" if session.finished else "left"

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from legato.serve.core.session import Session
-from legato.serve.errors import ApiError, ClientLeftError, SlowReaderError, as_api_error
+from legato.serve.errors import ApiError, ClientLeftError, IdleError, SlowReaderError, as_api_error
+from legato.serve.logs import log_event
 from legato.types import Event
 
 logger = logging.getLogger("legato.serve")
@@ -31,7 +32,7 @@ class Connection(Protocol[_Received_co, _Sent_contra]):
 
         Raises:
             ClientLeftError: the client disconnected.
-            IdleError: the client sent nothing for `idle_seconds`.
+            IdleError: nothing came from the client, see `Limits.receive`.
         """
 
     async def send(self, message: _Sent_contra, /) -> None:
@@ -74,6 +75,7 @@ class Conversation(ABC, Generic[Received, Sent]):
         self.sessions = sessions
         self._first = first
         self._failure: Exception | None = None
+        self._idle: IdleError | None = None
 
     @abstractmethod
     async def greet(self) -> None:
@@ -104,11 +106,16 @@ class Conversation(ABC, Generic[Received, Sent]):
         """Return the last messages after an error that ends the conversation."""
 
     async def conclude(self) -> None:
-        """Close the connection after the last event."""
+        """Close the connection after the last event. The end of an idle client is not an error."""
         if self.drained:
             await self.connection.close(1001, "The server is shutting down.")
         else:
-            await self.connection.close(1000, "")
+            await self.connection.close(1000, "" if self._idle is None else self._idle.close_reason)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the streams were ended because nothing came from the client."""
+        return self._idle is not None
 
     @property
     def drained(self) -> bool:
@@ -124,13 +131,13 @@ class Conversation(ABC, Generic[Received, Sent]):
             return
         except Exception as error:
             self._failure = error
+        for session in self.sessions:
+            session.failure = self._failure or self._idle
         if self._failure is None:
             await self.conclude()
             return
-        for session in self.sessions:
-            session.failure = self._failure
         told = disclosed(self._failure)
-        await self.connection.close(told.close_code, told.code or "", *self.report(told))
+        await self.connection.close(told.close_code, told.close_reason, *self.report(told))
 
     async def _exchange(self) -> None:
         """Read and write until all events are sent."""
@@ -154,6 +161,8 @@ class Conversation(ABC, Generic[Received, Sent]):
             more = True if self._first is None else await self.obey(self._first)
             while more:
                 more = await self.obey(await self.connection.receive())
+        except IdleError as error:
+            self._idle = error
         except ApiError as error:
             if not self.finishes_after_error or isinstance(error, ClientLeftError | SlowReaderError):
                 raise
@@ -171,6 +180,11 @@ class Conversation(ABC, Generic[Received, Sent]):
     async def _write_channel(self, channel: int) -> None:
         async for event in self.sessions[channel]:
             await self.tell(event, channel)
+
+
+def log_refusal(interface: str, error: ApiError) -> None:
+    """Log why a client was refused before it had a stream. A stream that ends by an error has its reason in the log."""
+    log_event("refused", interface=interface, code=error.code, param=error.param, error=error.message[:500])
 
 
 def disclosed(error: Exception) -> ApiError:

@@ -1,9 +1,12 @@
 """Checks of the fields that clients send, in messages and queries. All raise `InvalidValueError` for the field."""
 
+import base64
 import math
 from collections.abc import Mapping
 
 from legato.serve.errors import InvalidValueError
+
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def as_mapping(value: object, param: str) -> Mapping[str, object]:
@@ -32,6 +35,15 @@ def as_number(value: object, least: float, most: float, param: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise InvalidValueError(param, f"It must be a number from {least:g} to {most:g}.")
     return value
+
+
+def as_base64(value: object, param: str) -> bytes:
+    """Return the bytes of a field in base64: also URL-safe, without padding, or with line breaks."""
+    text = "".join(as_text(value, param).split()).rstrip("=").translate(_URL_SAFE)
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        raise InvalidValueError(param, "It is not base64.") from None
 
 
 def parse_number(text: str, least: float, most: float, param: str) -> float:

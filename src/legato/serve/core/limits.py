@@ -1,14 +1,20 @@
 """The limits of a conversation, each checked here: silence, slow reading, the length of a stream and its queue."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
+from legato.audio.arrays import check_samples
 from legato.audio.source import SAMPLE_RATE, Samples
 from legato.engine.streams import AsyncEngineStream
 from legato.errors import BusyError
 from legato.serve.errors import IdleError, SlowReaderError, StreamTooLongError, TooFastError
 from legato.serve.settings import Settings
+
+_Message = TypeVar("_Message")
+#: Seconds of audio that are handed to a stream at once, so that the limit on waiting applies to each part of a message.
+_PART_SECONDS = 1.0
 
 
 class Limits:
@@ -24,9 +30,41 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    async def receive(
+        self, receive: Callable[[], Awaitable[_Message]], last_received: Callable[[], float] | None = None
+    ) -> _Message:
+        """Wait for a client's next message.
+
+        A client that is only quiet may stay: without a message for `max_stream_seconds`, as long as anything else comes
+        from it, such as the answers to pings.
+
+        Args:
+            receive: waits for the message; it may be canceled and called again.
+            last_received: returns when anything was last received, on the clock of the event loop. None if that is
+                unknown, and something else ends dead connections.
+
+        Raises:
+            IdleError: nothing was received for `idle_seconds`, or no message for `max_stream_seconds`.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        idle, silent = self._settings.idle_seconds, self._settings.max_stream_seconds
+        while True:
+            if last_received is None:
+                limit, deadline = silent, began + silent
+            else:
+                limit, deadline = min((idle, max(began, last_received()) + idle), (silent, began + silent), key=_second)
+            if clock() >= deadline:
+                raise IdleError(limit)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await receive()
+            except TimeoutError:
+                pass  # the client may have shown signs of life meanwhile
+
     @asynccontextmanager
     async def receiving(self) -> AsyncIterator[None]:
-        """Limit the time that the block waits for a client's next message.
+        """Limit the time that the block waits for the rest of a message, or for the first message of a client.
 
         Raises:
             IdleError: the client sent nothing for `idle_seconds`.
@@ -69,7 +107,14 @@ class Limits:
         longest = self._settings.max_stream_seconds
         if accepted_seconds + len(samples) / SAMPLE_RATE > longest:
             raise StreamTooLongError(longest)
+        check_samples(samples, allow_empty=True)  # all of a message is accepted, or nothing
         try:
-            await stream.accept(samples, timeout=self._settings.idle_seconds)
+            step = round(_PART_SECONDS * SAMPLE_RATE)
+            for start in range(0, len(samples), step):
+                await stream.accept(samples[start : start + step], timeout=self._settings.idle_seconds)
         except BusyError as error:
             raise TooFastError(str(error)) from None
+
+
+def _second(pair: tuple[float, float]) -> float:
+    return pair[1]

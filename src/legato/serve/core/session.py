@@ -9,12 +9,13 @@ from typing import Self
 from legato.audio.source import SAMPLE_RATE, Samples
 from legato.engine.streams import AsyncEngineStream
 from legato.errors import EngineError
-from legato.options import StreamOptions
+from legato.model.bundle import Bundle
 from legato.serve.core.arrivals import Arrivals
 from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.audio_input import open_input
 from legato.serve.core.container import Container
 from legato.serve.core.limits import Limits
+from legato.serve.core.options import Prepared
 from legato.serve.errors import ApiError
 from legato.serve.logs import log_event
 from legato.serve.metrics import Metrics
@@ -37,7 +38,8 @@ class Session:
 
     Attributes:
         id: name of the stream in the logs.
-        language: the current language, as requested by the client.
+        language: name of the language prompt that is used, such as `de` or `auto`.
+        warnings: what of the client's options was ignored.
         drained: whether the server has ended the stream because it shuts down.
         finished: whether the `Final` was taken.
         failure: the error that ended the conversation with the client, if there was one.
@@ -48,22 +50,25 @@ class Session:
         stream: AsyncEngineStream,
         interface: str,
         audio_format: AudioFormat | Container,
-        options: StreamOptions,
+        prepared: Prepared,
+        bundle: Bundle,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
         self.id = uuid.uuid4().hex[:12]
-        self.language = options.language
+        self.language = prepared.options.language
+        self.warnings = list(prepared.warnings)
         self.drained = self.finished = False
         self.failure: Exception | None = None
         self._stream = stream
+        self._bundle = bundle
         self._format = audio_format
         self._input = open_input(audio_format, self._take)
         self._interface = interface
         self._limits = Limits(settings)
         self._log_transcripts = settings.log_transcripts
         self._metrics = metrics
-        self._chunk_seconds = options.chunk_ms / 1000
+        self._chunk_seconds = prepared.options.chunk_ms / 1000
         self._opened = time.monotonic()
         self._arrivals = Arrivals()
         self._ended = False
@@ -115,7 +120,7 @@ class Session:
                 await self._input.flush()
             self._stream.apply(control)
             if isinstance(control, SetLanguage):
-                self.language = control.language
+                self.language = self._bundle.prompt_name(control.language)
 
     async def set_audio_format(self, audio_format: AudioFormat | Container) -> None:
         """Expect audio in another format from now on. Errors as for `accept`."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from legato.serve.auth import subprotocol_for
+from legato.serve.connections import LAST_RECEIVED
 from legato.serve.core.limits import Limits
 from legato.serve.errors import ClientLeftError
 from legato.serve.settings import Settings
@@ -43,8 +44,7 @@ class WebSocketConnection:
         """Wait for the client's next message; see `conversation.Connection.receive`."""
         async with self._writing:  # nothing is read from a client that does not read
             pass
-        async with self._limits.receiving():
-            message = await self._websocket.receive()
+        message = await self._limits.receive(self._websocket.receive, self._websocket.scope.get(LAST_RECEIVED))
         if message["type"] == "websocket.disconnect":
             raise ClientLeftError
         text: str | None = message.get("text")

@@ -1,9 +1,9 @@
-"""Deepgram's interfaces: live and recorded audio, and short-lived keys."""
+"""Deepgram's interfaces: live audio (with endpoints, and with turns), recorded audio, and short-lived keys."""
 
 from fastapi import APIRouter
 
-from legato.serve.deepgram import files, grant, live
+from legato.serve.deepgram import files, flux, grant, live
 
 router = APIRouter()
-for part in (live, files, grant):
+for part in (live, flux, files, grant):
     router.include_router(part.router)

@@ -4,6 +4,7 @@ Growing text is an interim result, and a segment is a final result. Speech is fi
 with the stream, or by `Finalize`, which is always answered.
 """
 
+from legato.options import Endpointing
 from legato.recognizer import Recognizer
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import ListenOptions
@@ -19,17 +20,23 @@ class Channel:
         options: what the client wants to receive.
         messages: writes the messages.
         recognizer: has the language tags and the confidence measure.
+        detects: whether the model detects the language.
     """
 
-    def __init__(self, number: int, options: ListenOptions, messages: Messages, recognizer: Recognizer) -> None:
+    def __init__(
+        self, number: int, options: ListenOptions, messages: Messages, recognizer: Recognizer, *, detects: bool
+    ) -> None:
         self._number = number
         self._options = options
         self._messages = messages
         self._recognizer = recognizer
+        self._detects = detects
+        self._language: str | None = None
         self._tokens: list[Token] = []
         self._border = 0.0
         self._speaking = False
         self._last_word: float | None = None
+        self._endpoint = options.endpoint
 
     def messages(self, event: Event) -> list[str]:
         """Return the messages about an event."""
@@ -37,9 +44,29 @@ class Channel:
             return self._grow(event)
         return self._close(event) if isinstance(event, Segment) else []
 
+    def next_endpoint(self, event: Event) -> Endpointing | None:
+        """Return the endpoint rules that the stream needs after an event; None if it has them.
+
+        The rules count silence from the start of the segment. An `UtteranceEnd` counts from the last word, which a
+        `Finalize` may follow later.
+        """
+        if not isinstance(event, Segment):
+            return None
+        wanted = self._options.endpoint
+        if event.reason == "commit" and self._last_word is not None:
+            wanted = self._options.endpoint_after(event.end - self._last_word)
+        if wanted == self._endpoint:
+            return None
+        self._endpoint = wanted
+        return wanted
+
     def _grow(self, event: Partial) -> list[str]:
         bundle, confidence = self._recognizer.bundle, self._recognizer.confidence
-        self._tokens += [token for token in event.tokens if token.id not in bundle.language_tags]
+        for token in event.tokens:
+            if token.id not in bundle.language_tags:
+                self._tokens.append(token)
+            elif self._detects:
+                self._language = bundle.language_tags[token.id]
         if not event.text:
             return []
         found = []
@@ -49,7 +76,11 @@ class Channel:
         if self._options.interim:
             words = split_words(self._tokens, bundle.frame_seconds, confidence)
             overall = round(confidence.aggregate([word.confidence for word in words]), 4) if words else 0.0
-            found.append(self._messages.results(self._number, event.text, words, overall, self._border, event.time))
+            found.append(
+                self._messages.results(
+                    self._number, event.text, words, overall, self._border, event.time, language=self._language
+                )
+            )
         return found
 
     def _close(self, segment: Segment) -> list[str]:
@@ -62,6 +93,7 @@ class Channel:
                     self._number, segment.text, segment.words, segment.confidence if segment.text else 0.0,
                     segment.start, segment.end,
                     final=True, speech_final=paused or finalized or segment.reason == "end", from_finalize=finalized,
+                    language=segment.language if self._detects else None,
                 )
             )  # fmt: skip
         if segment.words:

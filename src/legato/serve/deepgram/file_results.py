@@ -9,7 +9,7 @@ from itertools import pairwise
 from starlette.datastructures import QueryParams
 
 from legato.serve.core.fields import parse_flag, parse_number
-from legato.serve.deepgram.messages import bare, word_object
+from legato.serve.deepgram.messages import bare, word_objects
 from legato.serve.deepgram.replace import Replacement, read_replacements, replaced
 from legato.text.words import spaces_before
 from legato.types import Segment, Transcript, Word
@@ -116,7 +116,7 @@ def _languages(transcript: Transcript) -> list[str]:
 
 def _word_objects(words: Sequence[Word], channel: int, options: FileOptions) -> list[dict[str, object]]:
     speaker = {"speaker": channel} if options.speakers else {}
-    return [word_object(word) | speaker for word in words]
+    return [word | speaker for word in word_objects(words)]
 
 
 def _utterance(channel: int, transcript: Transcript, words: Sequence[Word], options: FileOptions) -> dict[str, object]:

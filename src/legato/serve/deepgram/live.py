@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from legato.errors import EngineError, LegatoError
+from legato.model.languages import AUTO
 from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.container import Container
 from legato.serve.core.conversation import Conversation
@@ -22,13 +23,15 @@ from legato.serve.core.websocket import WebSocketConnection
 from legato.serve.deepgram.channel import Channel
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import ListenOptions, listen_options
-from legato.serve.errors import ApiError, as_api_error
+from legato.serve.errors import ERROR, ApiError, as_api_error
 from legato.serve.logs import log_event
-from legato.streaming.controls import Commit, SetPhrases
+from legato.streaming.controls import Commit, SetEndpoint, SetPhrases
 from legato.types import Event, Final
 from legato.version import __version__
 
 router = APIRouter()
+
+_FILES_ONLY = ("replace", "search")
 
 
 @router.websocket("/v1/listen")
@@ -37,7 +40,8 @@ async def listen(websocket: WebSocket) -> None:
 
     The query may hold `encoding` (linear16, mulaw, alaw; without one a container is expected), `sample_rate`,
     `channels`, `multichannel`, `language`, `interim_results`, `endpointing`, `utterance_end_ms`, `vad_events`,
-    `keyterm` and `keywords`. Messages are audio, `KeepAlive`, `Finalize`, `Configure` and `CloseStream`.
+    `keyterm` and `keywords`. Messages are audio, `KeepAlive`, `Finalize`, `Configure` and `CloseStream`. The `warnings`
+    of the last message, `Metadata`, say which options were ignored, such as keyterms that the model cannot spell.
     """
     service = service_of(websocket)
     request_id = str(uuid.uuid4())
@@ -53,7 +57,7 @@ async def listen(websocket: WebSocket) -> None:
             ]
             await DeepgramConversation(websocket, service, sessions, options, request_id).run()
     except ApiError as error:  # a stream could not be opened
-        await _refuse(websocket, error, _messages(service, request_id, 1), request_id)
+        await refuse_handshake(websocket, error, messages_of(service, request_id, 1), request_id)
 
 
 def _audio_formats(options: ListenOptions) -> list[AudioFormat | Container]:
@@ -64,13 +68,16 @@ def _audio_formats(options: ListenOptions) -> list[AudioFormat | Container]:
     return [AudioFormat(form.encoding, form.rate, form.channels, channel) for channel in range(form.channels)]
 
 
-def _messages(service: Service, request_id: str, channels: int) -> Messages:
+def messages_of(service: Service, request_id: str, channels: int) -> Messages:
+    """Return what writes the messages of a connection."""
     return Messages(request_id, service.settings.model, __version__, channels)
 
 
-async def _refuse(websocket: WebSocket, error: ApiError, messages: Messages, request_id: str) -> None:
+async def refuse_handshake(websocket: WebSocket, error: ApiError, messages: Messages, request_id: str) -> None:
     """Answer the opening of a connection with an error, as Deepgram does."""
-    told = error.message.encode("ascii", "replace").decode()[:500].replace("\n", " ").replace("\r", " ")
+    websocket.scope[ERROR] = error
+    reason = f"{(error.code or 'error').upper()}: {error.message}"
+    told = " ".join(reason.encode("ascii", "replace").decode()[:500].split())
     headers = {**error.headers, "dg-request-id": request_id, "dg-error": told}
     await websocket.receive()
     await websocket.send_denial_response(JSONResponse(messages.refusal(error), error.status, headers))
@@ -93,9 +100,18 @@ class DeepgramConversation(Conversation[str | bytes, str]):
         super().__init__(self._socket, sessions)
         self._service = service
         self._request_id = request_id
-        self._messages = _messages(service, request_id, len(sessions))
+        self._messages = messages_of(service, request_id, len(sessions))
+        self._messages.warnings = [*options.warnings, *sessions[0].warnings]
+        if options.multichannel and options.audio_format is None:
+            self._messages.warnings.append("multichannel is ignored: the channels of a live container are averaged.")
+        self._messages.warnings += [
+            f"{name} is ignored: it is for files." for name in _FILES_ONLY if websocket.query_params.get(name)
+        ]
         recognizer = service.engine.recognizer
-        self._channels = [Channel(n, options, self._messages, recognizer) for n in range(len(sessions))]
+        self._channels = [
+            Channel(n, options, self._messages, recognizer, detects=session.language == AUTO)
+            for n, session in enumerate(sessions)
+        ]
         self._unfinished = len(sessions)
         self._audio = hashlib.sha256()
 
@@ -118,11 +134,14 @@ class DeepgramConversation(Conversation[str | bytes, str]):
         """Send the messages about a channel, and `Metadata` after the last event of all."""
         for text in self._channels[channel].messages(event):
             await self.connection.send(text)
+        if (endpoint := self._channels[channel].next_endpoint(event)) is not None:
+            await self.sessions[channel].apply(SetEndpoint(endpoint))
         if isinstance(event, Final):
             self._unfinished -= 1
             if not self._unfinished:
-                seconds = self.sessions[0].accepted_seconds
-                await self.connection.send(self._messages.metadata(self._audio.hexdigest(), seconds))
+                first = self.sessions[0]
+                digest = self._audio.hexdigest()
+                await self.connection.send(self._messages.metadata(digest, first.accepted_seconds, first.language))
 
     def report(self, error: ApiError) -> Sequence[str]:
         """Return an `Error`."""

@@ -1,6 +1,7 @@
 """The messages of Deepgram's interface to its clients, as JSON."""
 
 import json
+import math
 import unicodedata
 import uuid
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ class Messages:
         model: name of the model.
         version: version of the server.
         channels: number of channels that are recognized separately.
+
+    Attributes:
+        warnings: what of the request was ignored, for `Metadata`.
     """
 
     def __init__(self, request_id: str, model: str, version: str, channels: int) -> None:
@@ -25,6 +29,7 @@ class Messages:
         self._channels = channels
         self._model = {"name": model, "version": version, "arch": "legato"}
         self._model_id = str(uuid.uuid5(uuid.NAMESPACE_OID, model))
+        self.warnings: list[str] = []
         self._created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def results(
@@ -39,9 +44,17 @@ class Messages:
         final: bool = False,
         speech_final: bool = False,
         from_finalize: bool = False,
+        language: str | None = None,
     ) -> str:
-        """Return a text with its words; it covers the stream from `start` to `end`, in seconds."""
-        alternative = {"transcript": text, "confidence": confidence, "words": [word_object(word) for word in words]}
+        """Return a text with its words; it covers the stream from `start` to `end`, in seconds.
+
+        A language is given if it was detected.
+        """
+        alternative: dict[str, object] = {
+            "transcript": text, "confidence": confidence, "words": word_objects(words, language),
+        }  # fmt: skip
+        if language is not None:
+            alternative["languages"] = [language] if text else []
         return _json(
             "Results",
             channel_index=[channel, self._channels], start=round(start, 3), duration=round(max(0.0, end - start), 3),
@@ -60,7 +73,7 @@ class Messages:
 
     def configured(self, keyterms: list[str] | None, warnings: Sequence[str] = ()) -> str:
         """Return the message that a `Configure` is in effect."""
-        more = {} if keyterms is None else {"keyterms": keyterms}
+        more: dict[str, object] = {} if keyterms is None else {"keyterms": list(keyterms)}
         if warnings:
             more["warnings"] = list(warnings)
         return _json("ConfigureSuccess", request_id=self._request_id, **more)
@@ -80,9 +93,10 @@ class Messages:
         """Return the body of the response to a request that is refused."""
         return {"err_code": (error.code or "").upper(), "err_msg": error.message, "request_id": self._request_id}
 
-    def metadata(self, sha256: str, seconds: float) -> str:
-        """Return the last message, about all audio that was accepted."""
-        return _json("Metadata", **self.summary(sha256, seconds))
+    def metadata(self, sha256: str, seconds: float, language: str) -> str:
+        """Return the last message, about all audio that was accepted, and the language prompt that was used."""
+        more: dict[str, object] = {"warnings": self.warnings} if self.warnings else {}
+        return _json("Metadata", **self.summary(sha256, seconds), language=language, **more)
 
     def summary(self, sha256: str, seconds: float) -> dict[str, object]:
         """Return the object `metadata`.
@@ -96,6 +110,20 @@ class Messages:
             "created": self._created, "duration": round(seconds, 3), "channels": self._channels,
             "models": [self._model_id], "model_info": {self._model_id: self._model},
         }  # fmt: skip
+
+
+def word_objects(words: Sequence[Word], language: str | None = None) -> list[dict[str, object]]:
+    """Return successive words as objects of the interface, with their language if it was detected.
+
+    Two words may be emitted on one frame. Clients expect words that do not overlap, so a word ends where the next one
+    starts at the latest.
+    """
+    starts = [*(word.start for word in words[1:]), math.inf]
+    more = {} if language is None else {"language": language}
+    return [
+        {**word_object(word), "end": max(word.start, min(word.end, start)), **more}
+        for word, start in zip(words, starts, strict=False)
+    ]
 
 
 def word_object(word: Word) -> dict[str, object]:

@@ -5,7 +5,6 @@ supported are ignored with a warning. Options that only tune Deepgram's own mode
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from starlette.datastructures import QueryParams
@@ -18,9 +17,9 @@ from legato.serve.core.fields import parse_flag, parse_number
 from legato.serve.core.languages import requested_language
 from legato.serve.errors import InvalidValueError
 
-_ENCODINGS: dict[str, Encoding] = {"linear16": "pcm16", "mulaw": "mulaw", "alaw": "alaw"}
+ENCODINGS: dict[str, Encoding] = {"linear16": "pcm16", "linear32": "float32", "mulaw": "mulaw", "alaw": "alaw"}
 #: Encodings in Deepgram's words that are containers for us.
-_CONTAINERS = frozenset({"ogg-opus", "flac"})
+CONTAINERS = frozenset({"ogg-opus", "flac"})
 _REFUSED = {
     "callback": "results are sent to the client only",
     "redact": "nothing is removed from the text",
@@ -39,6 +38,17 @@ _IGNORED = {
     "intents": "there is only a transcript",
     "translate": "there is only a transcript",
 }
+#: Options that are obeyed, that describe what is done anyway, or that only tune or bill Deepgram's own models.
+_KNOWN = frozenset(
+    {
+        "encoding", "sample_rate", "channels", "multichannel", "language", "detect_language", "interim_results",
+        "endpointing", "utterance_end_ms", "vad_events", "keyterm", "keywords", "utterances", "utt_split", "paragraphs",
+        "search", "replace", "model", "version", "tier", "punctuate", "smart_format", "filler_words", "no_delay", "mip_opt_out",
+        "tag", "extra", "callback_method", "vad_turnoff", "alternatives",
+    }
+)  # fmt: skip
+_NO = frozenset({"", "false", "0", "none", "null"})
+_MOST_WARNINGS = 50
 #: Seconds of silence that end a segment, by default and at least. Between any two words there are quiet frames.
 _ENDPOINTING = 0.5
 _SHORTEST = 0.3
@@ -91,6 +101,12 @@ class ListenOptions:
             rest = max(_SHORTEST_REST, rest - self.endpointing)
         return Endpointing(after_speech=self._silence, without_speech=rest, longest=_LONGEST)
 
+    def endpoint_after(self, passed: float) -> Endpointing:
+        """Return the endpoint rules for a segment that begins some seconds after the last word."""
+        if self.utterance_end is None:
+            return self.endpoint
+        return replace(self.endpoint, without_speech=max(_SHORTEST_REST, self.utterance_end - passed))
+
     def stream_options(self, defaults: StreamOptions) -> StreamOptions:
         """Return the options of a live stream, given those of the server."""
         language = defaults.language if self.language is None else self.language
@@ -107,12 +123,10 @@ def listen_options(query: QueryParams) -> ListenOptions:
     """Read the query.
 
     Raises:
-        InvalidValueError: an option is wrong, or is not supported.
+        InvalidValueError: an option is wrong, or ignoring it would break a promise of privacy.
     """
-    for name, reason in _REFUSED.items():
-        if _is_set(query, name):
-            raise InvalidValueError(name, f"This option is not supported: {reason}. Omit it.")
-    audio_format = _audio_format(query)
+    refuse_private(query)
+    audio_format = audio_format_of(query)
     # `detect_language` may be a flag, or the possible languages.
     detect = [value for value in query.getlist("detect_language") if value.lower() not in {"", "false", "0"}]
     languages = [value for value in detect if value.lower() not in {"true", "1"}]
@@ -130,18 +144,47 @@ def listen_options(query: QueryParams) -> ListenOptions:
         vad_events=_flag(query, "vad_events"),
         phrases=(*query.getlist("keyterm"), *_keywords(query.getlist("keywords"))),
         detects_language=bool(detect) or language == AUTO,
-        warnings=tuple(_warnings(query)),
+        warnings=ignored(query, _KNOWN),
     )
 
 
-def _audio_format(query: QueryParams) -> AudioFormat | None:
+def refuse_private(query: QueryParams) -> None:
+    """Refuse options of which ignoring would break a promise of privacy.
+
+    Raises:
+        InvalidValueError: there is such an option.
+    """
+    for name, reason in _REFUSED.items():
+        if _is_set(query, name):
+            raise InvalidValueError(name, f"This option is not supported: {reason}. Omit it.")
+
+
+def ignored(query: QueryParams, known: frozenset[str]) -> tuple[str, ...]:
+    """Return a text for each option that is ignored although the client asks for it.
+
+    Args:
+        query: the query.
+        known: names of the options that are not worth a text.
+    """
+    channels = _is_set(query, "multichannel")
+    found = [
+        f"{name} is ignored: {reason}."
+        for name, reason in _IGNORED.items()
+        if _is_set(query, name) and not (channels and name.startswith("diarize"))
+    ]
+    unknown = sorted(query.keys() - known - _IGNORED.keys() - _REFUSED.keys())
+    return tuple([*found, *(f"{name[:60]} is ignored: there is no such option." for name in unknown)][:_MOST_WARNINGS])
+
+
+def audio_format_of(query: QueryParams) -> AudioFormat | None:
+    """Return the format of raw audio; None for a container. Errors as for `listen_options`."""
     name = query.get("encoding")
     channels = round(parse_number(query.get("channels") or "1", 1, 16, "channels"))
-    if not name or name.lower() in _CONTAINERS:
+    if not name or name.lower() in CONTAINERS:
         return None
-    encoding = _ENCODINGS.get(name.lower())
+    encoding = ENCODINGS.get(name.lower())
     if encoding is None:
-        problem = f"It is not known. Use {', '.join(_ENCODINGS)}, or a container (Ogg, WebM, WAV) without an encoding."
+        problem = f"It is not known. Use {', '.join(ENCODINGS)}, or a container (Ogg, WebM, WAV) without an encoding."
         raise InvalidValueError("encoding", problem)
     rate = query.get("sample_rate")
     if not rate:
@@ -174,15 +217,8 @@ def _keywords(values: list[str]) -> list[Phrase]:
     return found
 
 
-def _warnings(query: QueryParams) -> Iterator[str]:
-    channels = _flag(query, "multichannel")
-    for name, reason in _IGNORED.items():
-        if _is_set(query, name) and not (channels and name.startswith("diarize")):
-            yield f"{name} is ignored: {reason}."
-
-
 def _is_set(query: QueryParams, name: str) -> bool:
-    return any(value.lower() not in {"", "false", "0"} for value in query.getlist(name))
+    return any(value.lower() not in _NO for value in query.getlist(name))
 
 
 def _flag(query: QueryParams, name: str) -> bool:

@@ -51,14 +51,13 @@ class Asked(BaseModel):
         endpoint = None
         if self.endpoint is not False:
             endpoint = Endpointing() if self.endpoint is True else Endpointing(after_speech=self.endpoint)
-        options = replace(settings.defaults, endpoint=endpoint, phrases=self.phrases)
-        if (language := requested_language(self.language)) is not None:
-            options = replace(options, language=language)
+        language = requested_language(self.language) or settings.language
+        options = replace(settings.defaults, language=language, endpoint=endpoint, phrases=self.phrases)
         return options if self.chunk_ms is None else replace(options, chunk_ms=self.chunk_ms)
 
 
 class Start(Asked):
-    """The first message of a live stream.
+    """The first message of a live stream. Unknown fields are ignored, with a warning.
 
     Attributes:
         encoding: encoding of the audio.
@@ -66,10 +65,17 @@ class Start(Asked):
         channels: number of channels, which are averaged.
     """
 
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
     type: Literal["start"] = "start"
     encoding: Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"] = "pcm_s16le"
     sample_rate: int = 16_000
     channels: int = 1
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was ignored."""
+        return [f"{name[:60]}: this option is not known, and was ignored." for name in (self.model_extra or {})][:20]
 
     def audio_format(self) -> AudioFormat:
         """Return the format of the audio.
@@ -91,11 +97,11 @@ class CommitMessage(BaseModel):
 
 
 class LanguageMessage(BaseModel):
-    """Continue in another language."""
+    """Continue in another language; null or empty for that of the server."""
 
     model_config = _STRICT
     type: Literal["language"]
-    language: str
+    language: str | None
 
 
 class EndMessage(BaseModel):

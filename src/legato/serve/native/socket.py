@@ -12,7 +12,7 @@ from legato.serve.core.languages import requested_language
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.session import Session
 from legato.serve.core.websocket import WebSocketConnection
-from legato.serve.errors import ApiError, ClientLeftError
+from legato.serve.errors import ERROR, ApiError, ClientLeftError, IdleError
 from legato.serve.native.messages import (
     CommitMessage,
     LanguageMessage,
@@ -40,7 +40,8 @@ async def stream(websocket: WebSocket) -> None:
 
     Binary messages are audio, by default `pcm_s16le` at 16 kHz. `{"type": "commit"}` closes the current segment and is
     always answered by one, `{"type": "language", "language": "de"}` continues in another language, and
-    `{"type": "end"}` ends the audio; the rest of the events follow.
+    `{"type": "end"}` ends the audio; the rest of the events follow. The `warnings` of `ready` say which options were
+    ignored, such as phrases that the model cannot spell.
 
     Events are `partial` with the text of the open segment so far, `segment` with its words when it is complete, `final`
     as the last, and `error`. After an error the socket is closed, unless only that message was ignored.
@@ -53,12 +54,16 @@ async def stream(websocket: WebSocket) -> None:
         start, first = await _start(websocket, connection)
         options = start.options(service.settings)
         async with service.live.open("native", start.audio_format(), options) as session:
+            session.warnings += start.warnings
             await NativeConversation(connection, service, session, options, first).run()
     except ClientLeftError:
         return
+    except IdleError as error:
+        await connection.close(1000, error.close_reason)
     except Exception as error:  # the stream could not be opened
         told = disclosed(error)
-        await connection.close(told.close_code, told.code or "", error_line(told))
+        websocket.scope[ERROR] = told
+        await connection.close(told.close_code, told.close_reason, error_line(told))
 
 
 async def _start(websocket: WebSocket, connection: WebSocketConnection) -> tuple[Start, bytes | None]:
@@ -90,9 +95,10 @@ class NativeConversation(Conversation[str | bytes, str]):
 
     async def greet(self) -> None:
         """Send `ready`, with the effective options."""
+        warnings = {"warnings": self._session.warnings} if self._session.warnings else {}
         ready = {
             "type": "ready", "id": self._session.id, "model": self._settings.model, "language": self._session.language,
-            "chunk_ms": self._options.chunk_ms,
+            "chunk_ms": self._options.chunk_ms, **warnings,
         }  # fmt: skip
         await self.connection.send(json_line(ready))
 

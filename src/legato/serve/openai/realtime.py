@@ -4,18 +4,17 @@ The audio is recognized while it arrives. Every `commit` and `clear` is answered
 `realtime_items`), or by an error.
 """
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import replace
 
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
-from legato.errors import EngineError, LegatoError
+from legato.errors import EngineError, LanguageError, LegatoError
 from legato.serve.auth import SESSION, refuse
 from legato.serve.core.conversation import Conversation
-from legato.serve.core.options import compile_phrases
+from legato.serve.core.fields import as_base64
+from legato.serve.core.options import compile_hints
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.session import Session
 from legato.serve.core.websocket import WebSocketConnection
@@ -44,14 +43,15 @@ async def realtime(websocket: WebSocket) -> None:
     config = RealtimeConfig(model=websocket.query_params.get("model") or service.settings.model)
     if (session := websocket.scope.get(SESSION)) is not None:  # the client has a short-lived key for this session
         config = updated(config, session)
-    defaults = service.settings.defaults
-    language = config.requested_language or defaults.language
-    options = replace(defaults, language=language, endpoint=config.endpoint, phrases=config.phrases)
     try:
+        config = config.resolved(service.settings.language, service.engine.recognizer.bundle)
+        defaults = service.settings.defaults
+        language = config.language or defaults.language
+        options = replace(defaults, language=language, endpoint=config.endpoint, phrases=config.phrases)
         async with service.live.open("realtime", config.audio_format, options) as session:
             await RealtimeConversation(websocket, service, session, config).run()
-    except ApiError as error:  # the stream could not be opened
-        await refuse(websocket.scope, websocket.receive, websocket.send, error)
+    except (ApiError, LanguageError) as error:  # the stream could not be opened
+        await refuse(websocket.scope, websocket.receive, websocket.send, as_api_error(error))
 
 
 class RealtimeConversation(Conversation[str | bytes, str]):
@@ -76,7 +76,8 @@ class RealtimeConversation(Conversation[str | bytes, str]):
         """Accept the socket, and send the configuration."""
         await self._socket.accept("realtime")
         old_type = self._messages.beta and self._transcribes
-        await self.connection.send(self._messages.session("created", self._config, old_type=old_type))
+        warnings = self._session.warnings
+        await self.connection.send(self._messages.session("created", self._config, warnings, old_type=old_type))
 
     async def obey(self, message: str | bytes) -> bool:
         """Answer a message; an error harms nothing unless it ends the stream."""
@@ -119,8 +120,8 @@ class RealtimeConversation(Conversation[str | bytes, str]):
             case "session.update" | "transcription_session.update" as kind:
                 old_type = kind != "session.update"
                 self._messages.beta |= old_type
-                await self._update(event.get("session"))
-                await self.connection.send(self._messages.session("updated", self._config, old_type=old_type))
+                warnings = await self._update(event.get("session"))
+                await self.connection.send(self._messages.session("updated", self._config, warnings, old_type=old_type))
             case str(kind):
                 message = f"Messages {kind[:60]!r} are not understood: this server only transcribes."
                 raise ApiError(400, message, code="unknown_event", param="type")
@@ -128,13 +129,7 @@ class RealtimeConversation(Conversation[str | bytes, str]):
                 raise ApiError(400, "The message has no type.", code="unknown_event", param="type")
 
     async def _append(self, audio: object) -> None:
-        try:
-            if not isinstance(audio, str):
-                raise ValueError
-            data = base64.b64decode(audio, validate=True)
-        except (ValueError, binascii.Error):
-            raise ApiError(400, "The audio is not base64.", code="invalid_value", param="audio") from None
-        if data:
+        if data := as_base64(audio, "audio"):
             self._filled = True
             await self._session.accept(data)
 
@@ -143,17 +138,19 @@ class RealtimeConversation(Conversation[str | bytes, str]):
         self._items.expect(request, event_id)
         await self._session.apply(Commit())
 
-    async def _update(self, changes: object) -> None:
-        """Apply a new configuration, all of it or nothing."""
-        config = updated(self._config, changes)
+    async def _update(self, changes: object) -> list[str]:
+        """Apply a new configuration, all of it or nothing; return what was ignored."""
         settings, recognizer = self._service.settings, self._service.engine.recognizer
-        language = config.requested_language or settings.language
-        recognizer.bundle.prompt_slot(language)  # raises for a language that the model lacks
+        config = updated(self._config, changes).resolved(settings.language, recognizer.bundle)
+        language = config.language or settings.language
+        warnings: list[str] = []
         if config.phrases != self._config.phrases:
-            await self._session.apply(SetPhrases(await compile_phrases(config.phrases, recognizer, settings)))
+            phrases, warnings = await compile_hints(config.phrases, recognizer, settings, "prompt")
+            await self._session.apply(SetPhrases(phrases))
         await self._session.set_audio_format(config.audio_format)
         if config.endpoint != self._config.endpoint:
             await self._session.apply(SetEndpoint(config.endpoint))
         if language != self._session.language:
             await self._session.apply(SetLanguage(language))
         self._config = config
+        return warnings

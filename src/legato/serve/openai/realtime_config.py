@@ -5,9 +5,11 @@ the configuration that clients see says so.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from legato.decode.phrases import Phrase, read_weighted
+from legato.model.bundle import Bundle
+from legato.model.languages import AUTO
 from legato.options import NEVER, Endpointing
 from legato.serve.core.audio_format import AudioFormat, Encoding
 from legato.serve.core.hints import prompt_terms
@@ -62,9 +64,9 @@ class RealtimeConfig:
 
     Attributes:
         audio_format: the format of the client's audio.
-        language: language that the client asked for; None leaves it to the server.
+        language: language that the client asked for; None leaves it to the server. See `resolved`.
         languages: possible languages that the client named.
-        prompt: phrases, separated by commas.
+        prompt: phrases, separated by commas, or prose with names.
         keywords: phrases, one per text.
         model: the client's name for the model; there is only one.
         turns: when the server ends a turn; None if only the client ends turns.
@@ -92,6 +94,19 @@ class RealtimeConfig:
     def endpoint(self) -> Endpointing:
         """The endpoint rules of the stream."""
         return NEVER if self.turns is None else self.turns.endpoint
+
+    def resolved(self, default: str, bundle: Bundle) -> "RealtimeConfig":
+        """Return the configuration with the name of the language prompt that is used; None if none was asked for.
+
+        Args:
+            default: the language for clients that ask for none.
+            bundle: has the prompts.
+
+        Raises:
+            LanguageError: the model has no such prompt.
+        """
+        asked = self.requested_language or (None if default == AUTO else default)
+        return replace(self, language=None if asked is None else bundle.prompt_name(asked))
 
     def as_dict(self, session_id: str, *, beta: bool) -> dict[str, object]:
         """Return the session object of the present interface, or of its beta."""

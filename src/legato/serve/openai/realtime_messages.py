@@ -3,6 +3,7 @@
 import itertools
 import json
 import uuid
+from collections.abc import Sequence
 
 from legato.serve.errors import ApiError
 from legato.serve.openai.realtime_config import RealtimeConfig
@@ -36,10 +37,11 @@ class Messages:
         self._session = f"sess_{uuid.uuid4().hex[:20]}"
         self._numbers = itertools.count(1)
 
-    def session(self, what: str, config: RealtimeConfig, *, old_type: bool) -> str:
+    def session(self, what: str, config: RealtimeConfig, warnings: Sequence[str] = (), *, old_type: bool) -> str:
         """Return the message that the session was `created` or `updated`; its type has two names."""
+        more = {"warnings": list(warnings)} if warnings else {}
         kind = f"{'transcription_session' if old_type else 'session'}.{what}"
-        return self._event(kind, session=config.as_dict(self._session, beta=self.beta))
+        return self._event(kind, session=config.as_dict(self._session, beta=self.beta), **more)
 
     def speech_started(self, item: str, milliseconds: int) -> str:
         """Return the message that speech began at a position in the stream."""

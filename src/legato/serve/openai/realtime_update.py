@@ -67,12 +67,10 @@ def _audio_format(value: object, param: str) -> AudioFormat:
 
 
 def _transcription(config: RealtimeConfig, value: object, param: str) -> RealtimeConfig:
-    if value is None:
-        raise InvalidValueError(param, "This server only transcribes, so transcription cannot be turned off.")
-    fields = as_mapping(value, param)
-    if "language" in fields:
-        language = fields["language"]
-        config = replace(config, language=None if language is None else as_text(language, f"{param}.language") or None)
+    fields = as_mapping(value or {}, param)  # null does not turn transcription off: there is nothing else
+    if "language" in fields or "languages" in fields:
+        language = as_text(fields.get("language") or "", f"{param}.language") or None
+        config = replace(config, language=language)
     if "languages" in fields:
         config = replace(config, languages=tuple(as_texts(fields["languages"] or [], f"{param}.languages")))
     if "prompt" in fields:

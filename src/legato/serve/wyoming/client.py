@@ -8,13 +8,13 @@ from wyoming.error import Error
 from wyoming.event import Event
 from wyoming.ping import Pong
 
-from legato.serve.core.conversation import disclosed
+from legato.serve.core.conversation import disclosed, log_refusal
 from legato.serve.core.service import Service
-from legato.serve.errors import ClientLeftError
+from legato.serve.errors import ClientLeftError, IdleError
 from legato.serve.wyoming.connection import WyomingConnection
 from legato.serve.wyoming.events import audio_format_of, text_of
 from legato.serve.wyoming.info import describe
-from legato.serve.wyoming.utterance import Utterance, stream_options, transcript_events
+from legato.serve.wyoming.utterance import Utterance, prompt_of, stream_options, transcript_events
 
 
 class Client:
@@ -35,10 +35,11 @@ class Client:
         try:
             while not self._connection.closed:
                 await self._begin(await self._connection.receive())
-        except ClientLeftError:
+        except (ClientLeftError, IdleError):
             pass
         except Exception as error:
             told = disclosed(error)
+            log_refusal("wyoming", told)
             await self._connection.close(told.close_code, "", Error(told.message, told.code))
         finally:
             await self._connection.close()
@@ -51,7 +52,7 @@ class Client:
             case "audio-chunk":
                 await self._transcribe(event, event)
             case "audio-stop":
-                language = text_of(self._request, "language")
+                language = prompt_of(self._request, self._service)
                 for message in (TranscriptStart(language=language), *transcript_events("", language)):
                     await self._connection.send(message)
                 self._request = {}
@@ -70,7 +71,7 @@ class Client:
 
     async def _transcribe(self, event: Event, first: Event | None) -> None:
         audio_format = audio_format_of(event.data)
-        options = await stream_options(self._request, self._service)
+        options = stream_options(self._request, self._service)
         async with self._service.live.open("wyoming", audio_format, options) as session:
             await Utterance(self._connection, session, audio_format, first, self._answer).run()
         self._request = {}

@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import socket
 
 from wyoming.event import Event, Eventable, async_write_event
 
 from legato.serve.core.limits import Limits
 from legato.serve.errors import ClientLeftError, SlowReaderError
 from legato.serve.settings import Settings
-from legato.serve.wyoming.events import read_event
+from legato.serve.wyoming.events import read_event, read_head
 
 #: Seconds that a client has to read its last events.
 _CLOSING_SECONDS = 2.0
+#: How the system finds a client that is gone: seconds until it probes, seconds between probes, and probes.
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 
 
 class WyomingConnection:
@@ -33,9 +36,14 @@ class WyomingConnection:
         self._max_bytes = settings.max_message_bytes
         self._limits = Limits(settings)
         self._writing = asyncio.Lock()
+        self._known = False  # whether the client has sent an event
+        _keep_alive(writer.get_extra_info("socket"))
 
     async def receive(self) -> Event:
         """Wait for the client's next event; see `conversation.Connection.receive`.
+
+        Wyoming has pings, but only of clients. So a client that has sent an event may be quiet, and the system finds
+        out when it is gone.
 
         Raises:
             ApiError: the bytes are not an event, or the event is too large.
@@ -43,13 +51,18 @@ class WyomingConnection:
         async with self._writing:  # nothing is read from a client that does not read
             pass
         try:
+            if self._known:
+                line = await self._limits.receive(lambda: read_head(self._reader))
+            else:
+                async with self._limits.receiving():
+                    line = await read_head(self._reader)
+            if line is None:
+                raise ClientLeftError
+            self._known = True
             async with self._limits.receiving():
-                event = await read_event(self._reader, self._max_bytes)
+                return await read_event(line, self._reader, self._max_bytes)
         except OSError:
             raise ClientLeftError from None
-        if event is None:
-            raise ClientLeftError
-        return event
 
     async def send(self, message: Eventable) -> None:
         """Send an event; see `conversation.Connection.send`."""
@@ -74,3 +87,14 @@ class WyomingConnection:
                 self._writer.close()
                 await self._writer.wait_closed()
         self._writer.transport.abort()
+
+
+def _keep_alive(connection: socket.socket | None) -> None:
+    """Let the system close a connection whose client is gone."""
+    if connection is None:
+        return
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):  # not on all systems
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

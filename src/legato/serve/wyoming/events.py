@@ -17,27 +17,42 @@ LINE_BYTES = 1 << 16
 _ENCODINGS: dict[int, Encoding] = {1: "pcm8", 2: "pcm16", 3: "pcm24", 4: "pcm32"}
 
 
-async def read_event(reader: asyncio.StreamReader, max_bytes: int) -> Event | None:
-    """Return the next event; None if the client has closed the connection after the last one.
+async def read_head(reader: asyncio.StreamReader) -> bytes | None:
+    """Return the line that begins the next event; None if the client has closed the connection after the last one.
 
-    The reader of the protocol's own library accepts events of any size.
+    It may be canceled and called again.
 
     Args:
         reader: with a limit of `LINE_BYTES`.
-        max_bytes: limit for the additional data, and for the payload.
 
     Raises:
-        ApiError: the bytes are not an event, or the event is too large.
+        ApiError: the line is too long.
         ConnectionError: the connection ended within an event.
     """
     try:
-        line = await reader.readuntil(b"\n")
+        return await reader.readuntil(b"\n")
     except asyncio.IncompleteReadError as error:
         if not error.partial.strip():
             return None
         raise ConnectionResetError("The client disconnected within an event.") from None
     except asyncio.LimitOverrunError:
         raise ApiError(413, f"The line of an event is longer than {LINE_BYTES} bytes.", code="too_large") from None
+
+
+async def read_event(line: bytes, reader: asyncio.StreamReader, max_bytes: int) -> Event:
+    """Return the event that a line begins.
+
+    The reader of the protocol's own library accepts events of any size.
+
+    Args:
+        line: from `read_head`.
+        reader: as for `read_head`.
+        max_bytes: limit for the additional data, and for the payload.
+
+    Raises:
+        ApiError: the bytes are not an event, or the event is too large.
+        ConnectionError: the connection ended within an event.
+    """
     head = _object(line)
     kind = head.get("type")
     if not isinstance(kind, str):

@@ -1,7 +1,5 @@
 """One utterance of a Wyoming client, from its first audio to its transcript."""
 
-import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +8,6 @@ from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, Transcript
 from wyoming.error import Error
 from wyoming.event import Event, Eventable
 
-from legato.errors import PhraseError
 from legato.model.languages import AUTO
 from legato.options import StreamOptions
 from legato.serve.core.audio_format import AudioFormat
@@ -91,8 +88,8 @@ class Utterance(Conversation[Event, Eventable]):
         return [Error(error.message, error.code)]
 
     async def conclude(self) -> None:
-        """Close the connection only if the server shuts down."""
-        if self.drained:
+        """Close the connection only if the server shuts down or nothing comes from the client."""
+        if self.drained or self.idle:
             await super().conclude()
 
 
@@ -101,30 +98,27 @@ def transcript_events(text: str, language: str | None) -> list[Eventable]:
     return [Transcript(text, language=language), TranscriptStop()]
 
 
-async def stream_options(request: Mapping[str, Any], service: Service) -> StreamOptions:
+def stream_options(request: Mapping[str, Any], service: Service) -> StreamOptions:
     """Return the options of the stream that a `transcribe` asks for.
 
-    Home Assistant sends the names of everything in the house. Names that the model cannot spell are left out, and so
-    are those beyond the limit.
+    Home Assistant sends the names of everything in the house. Those beyond the limit are left out.
 
     Args:
         request: data of the event.
-        service: has the defaults and the vocabulary.
+        service: has the defaults.
     """
     options = service.settings.defaults
-    if (language := requested_language(text_of(request, "language"))) is not None:
-        options = replace(options, language=language)
     names = [*texts_of(request, "transcript_names"), *texts_of(request, "transcript_terms")]
-    if not names:
-        return options
-    first = list(dict.fromkeys(names))[: service.settings.max_phrases]
-    return replace(options, phrases=await asyncio.to_thread(_spellable, first, service))
+    phrases = list(dict.fromkeys(names))[: service.settings.max_phrases]
+    language = requested_language(text_of(request, "language")) or options.language
+    return replace(options, language=language, phrases=phrases)
 
 
-def _spellable(names: list[str], service: Service) -> list[str]:
-    found = []
-    for name in names:
-        with contextlib.suppress(PhraseError):
-            service.engine.recognizer.compile_phrases([name])
-            found.append(name)
-    return found
+def prompt_of(request: Mapping[str, Any], service: Service) -> str | None:
+    """Return the name of the language prompt that a `transcribe` asks for; None if the language is to be detected.
+
+    Raises:
+        LanguageError: the model has no such prompt.
+    """
+    prompt = service.engine.recognizer.bundle.prompt_name(stream_options(request, service).language)
+    return None if prompt == AUTO else prompt
