@@ -49,6 +49,13 @@ def serve(
         list[str] | None,
         typer.Option(metavar="URL", help="Web site whose pages may use the server; may be repeated."),
     ] = None,
+    ssl_certfile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate chain (PEM): serve HTTPS.")
+    ] = None,
+    ssl_keyfile: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Private key (PEM), unless the certificate file contains it."),
+    ] = None,
     max_streams: Annotated[int, typer.Option(min=1, metavar="N", help="Live streams at once.")] = 32,
     max_lag_seconds: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Refuse new live streams while one lags behind by this.")
@@ -62,7 +69,10 @@ def serve(
     max_stream_minutes: Annotated[
         float, typer.Option(min=0.01, metavar="MINUTES", help="Duration of a live stream.")
     ] = 480,
-    max_message_kb: Annotated[float, typer.Option(min=1, metavar="KB", help="Size of a WebSocket message.")] = 1000,
+    max_message_kb: Annotated[float, typer.Option(min=1, metavar="KB", help="Size of a WebSocket message.")] = 24000,
+    keep_alive_seconds: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Close an HTTP connection that is not used.")
+    ] = 5,
     idle_seconds: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="Disconnect a client that sends and reads nothing.")
     ] = 60,
@@ -80,6 +90,8 @@ def serve(
     require("legato serve --ray", "serve", "ray") if on_ray else require("legato serve", "serve")
     if on_ray and wyoming_port is not None:
         raise typer.BadParameter("Ray carries HTTP and WebSockets only.", param_hint="--wyoming-port")
+    if on_ray and (ssl_certfile or ssl_keyfile):
+        raise typer.BadParameter("Ray serves HTTP only; put a proxy with TLS before it.", param_hint="--ssl-certfile")
     from legato.cli.serving import read_keys, serve_here, serve_on_ray
     from legato.model.registry import resolve
     from legato.serve.settings import Settings
@@ -94,6 +106,7 @@ def serve(
         max_files=max_files, max_waiting=max_waiting,
         max_upload_bytes=round(max_upload_mb * 1e6), max_audio_seconds=max_audio_minutes * 60,
         max_stream_seconds=max_stream_minutes * 60, max_message_bytes=round(max_message_kb * 1e3),
+        ssl_certfile=ssl_certfile, ssl_keyfile=ssl_keyfile, keep_alive_seconds=keep_alive_seconds,
         idle_seconds=idle_seconds, grace_seconds=grace_seconds, log_transcripts=log_transcripts,
     )  # fmt: skip
     run = serve_on_ray if on_ray else serve_here

@@ -30,7 +30,7 @@ def serve_here(model: ResolvedModel, settings: Settings, threads: int | None, *,
     listener, wyoming = listen(settings), listen_wyoming(settings)
     recognizer = _load(model, settings, threads, named=named)
     configure_logs()
-    addresses = [address_of(listener)] + ([address_of(wyoming, "tcp")] if wyoming else [])
+    addresses = [address_of(listener, settings.scheme)] + ([address_of(wyoming, "tcp")] if wyoming else [])
     run(create_app(recognizer, settings, wyoming), listener, settings, lambda: _announce(*addresses))
 
 
