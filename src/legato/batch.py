@@ -1,11 +1,12 @@
 """Many files at once: an executor transcribes them and yields a result for each, in the order in which they finish."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+from legato.audio.blocks import AudioBlocks
 from legato.audio.channels import Channels
 from legato.audio.source import channel_count, open_audio
 from legato.engine.engine import Engine
@@ -14,6 +15,9 @@ from legato.options import StreamOptions
 from legato.recognizer import Recognizer
 from legato.streaming.collect import Collector, merge_channels
 from legato.types import Transcript
+
+Track = int | str | None
+"""An audio track: its number or language, `all`, or None for the default of the container."""
 
 _BLOCK_SECONDS = 5.0
 
@@ -27,12 +31,14 @@ class Result:
         transcript: None if the file failed.
         error: why the file failed; None if it did not.
         warnings: what is wrong with a file that could be read.
+        complete: whether all of its audio could be read.
     """
 
     name: str
     transcript: Transcript | None
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    complete: bool = True
 
 
 class Executor(Protocol):
@@ -58,13 +64,21 @@ class LocalExecutor:
         recognizer: the model.
         options: options of each stream; compile them beforehand, see `StreamOptions.compiled`.
         channels: as in `Recognizer.transcribe`.
+        track: as in `open_audio`.
         jobs: files at once.
     """
 
     def __init__(
-        self, recognizer: Recognizer, options: StreamOptions, *, channels: Channels = "mix", jobs: int = 4
+        self,
+        recognizer: Recognizer,
+        options: StreamOptions,
+        *,
+        channels: Channels = "mix",
+        track: Track = None,
+        jobs: int = 4,
     ) -> None:
-        self._recognizer, self._options, self._channels, self._jobs = recognizer, options, channels, jobs
+        self._recognizer, self._options, self._jobs = recognizer, options, jobs
+        self._channels, self._track = channels, track
 
     def run(self, names: Sequence[str]) -> Generator[Result, None, None]:
         """Transcribe files; see `Executor`."""
@@ -74,7 +88,8 @@ class LocalExecutor:
 
         def start(count: int) -> set[Future[Result]]:
             some = islice(left, count)
-            return {pool.submit(transcribe_file, engine, name, self._options, self._channels) for name in some}
+            given = (self._options, self._channels, self._track)
+            return {pool.submit(transcribe_file, engine, name, *given) for name in some}
 
         running = start(self._jobs)
         try:
@@ -88,7 +103,9 @@ class LocalExecutor:
             pool.shutdown(cancel_futures=True)
 
 
-def transcribe_file(engine: Engine, name: str, options: StreamOptions, channels: Channels = "mix") -> Result:
+def transcribe_file(
+    engine: Engine, name: str, options: StreamOptions, channels: Channels = "mix", track: Track = None
+) -> Result:
     """Transcribe one file through an engine. No error is raised: the result says why a file failed.
 
     A file that changed while it was read has failed, as it may be incomplete.
@@ -98,31 +115,48 @@ def transcribe_file(engine: Engine, name: str, options: StreamOptions, channels:
         name: path or address of the audio.
         options: options of the stream.
         channels: as in `Recognizer.transcribe`.
+        track: as in `open_audio`.
     """
-    warnings: list[str] = []
+
+    def transcribe(audio: AudioBlocks) -> Transcript:
+        audio.block_seconds = _BLOCK_SECONDS
+        collector = Collector()
+        with engine.stream(options) as stream:
+            for block in audio:
+                stream.accept(block)
+                collector.add(stream.poll())  # partials hold the whole text so far and must not pile up
+            collector.add(stream.finish())
+        if audio.changed:
+            raise AudioError(f"{name}: {audio.warnings[-1]}.")
+        return collector.transcript
+
     try:
-        numbers = range(channel_count(name)) if channels == "split" else [None if channels == "mix" else channels]
-        parts = [_transcribe(engine, name, number, options, warnings) for number in numbers]
+        return transcribe_channels(name, transcribe, channels=channels, track=track)
     except LegatoError as error:
         return Result(name, None, str(error))
     except Exception as error:  # whatever it is, it concerns this file only
         return Result(name, None, f"{type(error).__name__}: {error}")
-    return Result(name, merge_channels(parts) if channels == "split" else parts[0], warnings=tuple(warnings))
 
 
-def _transcribe(
-    engine: Engine, name: str, channel: int | None, options: StreamOptions, warnings: list[str]
-) -> Transcript:
-    """Transcribe a channel of a file, or all averaged."""
-    collector = Collector()
-    with open_audio(name, channel=channel) as audio, engine.stream(options) as stream:
-        audio.block_seconds = _BLOCK_SECONDS
-        for block in audio:
-            stream.accept(block)
-            collector.add(stream.poll())  # partials hold the whole text so far and must not pile up
-        collector.add(stream.finish())
-        if audio.changed:
-            raise AudioError(f"{name}: {audio.warnings[-1]}.")
-        if not channel:  # what is wrong with a file is the same for all its channels
-            warnings += audio.warnings
-    return collector.transcript
+def transcribe_channels(
+    name: str, transcribe: Callable[[AudioBlocks], Transcript], *, channels: Channels, track: Track = None
+) -> Result:
+    """Open a file, transcribe it, and merge the channels if each is transcribed separately.
+
+    Args:
+        name: path or address of the audio.
+        transcribe: transcribes open audio.
+        channels: as in `Recognizer.transcribe`.
+        track: as in `open_audio`.
+
+    Raises:
+        AudioError: as for `open_audio`; and what `transcribe` raises.
+    """
+    numbers = range(channel_count(name)) if channels == "split" else [None if channels == "mix" else channels]
+    parts: list[Transcript] = []
+    for number in numbers:
+        with open_audio(name, channel=number, track=track) as audio:
+            parts.append(transcribe(audio))
+    # What is wrong with a file is the same for all its channels.
+    whole = merge_channels(parts) if channels == "split" else parts[0]
+    return Result(name, whole, warnings=tuple(audio.warnings), complete=audio.complete)

@@ -22,7 +22,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short: the name of `path` may be as long as allowed
     try:
         with temporary.open("xb") as file:
             yield file

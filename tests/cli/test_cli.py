@@ -10,6 +10,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import srt
 import webvtt
@@ -91,6 +92,26 @@ def test_help_fits_a_narrow_terminal(tmp_path: Path, command: str) -> None:
         assert (summary.replace(" ", "") in "".join(text.split())) == listed
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("legato tr", ["transcribe"]),
+        ("legato transcribe --model em", ["embedded"]),
+        ("legato transcribe -f j", ["json", "jsonl"]),
+        ("legato transcribe --vad ", ["none", "silero"]),
+        ("legato models ", ["list", "download", "path", "check"]),
+    ],
+)
+def test_shell_completion(tmp_path: Path, words: str, expected: list[str]) -> None:
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    code = "import sys; sys.argv[0] = 'legato'; from legato.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment(tmp_path, _LEGATO_COMPLETE="complete_bash", **asked),
+        capture_output=True, check=False, timeout=TIMEOUT,
+    )  # fmt: skip
+    assert result.stdout.decode().split() == expected
+
+
 def test_one_file_gives_its_text_and_nothing_else(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
     result = legato("transcribe", "--model", bundle, *FRENCH, FOX, home=tmp_path)
     assert result.returncode == 0
@@ -145,7 +166,7 @@ def test_a_cut_off_file_is_transcribed_and_said_to_be(tmp_path: Path, bundle: Pa
     cut = tmp_path / "cut.wav"
     cut.write_bytes(FOX.read_bytes()[:60000])
     result = legato("transcribe", "--model", bundle, *FRENCH, cut, home=tmp_path)
-    assert result.returncode == 0
+    assert result.returncode == 3
     assert result.stdout.strip()
     assert "cut.wav" in result.stderr.decode()
     assert "cut off at 1.87 s" in result.stderr.decode()
@@ -193,7 +214,7 @@ def test_what_the_whole_call_is_refused_for(tmp_path: Path, bundle: Path) -> Non
     assert message.count("Unknown language") == 1
     assert "320" in run("--chunk-ms", "100", FOX)
     assert "--output" in run("--format", "srt", FOX, FOX)
-    assert "mp3" in run("--format", "mp3", FOX)
+    assert "'mp3' is unknown. Use txt, json, jsonl, srt, vtt, tsv, ctm or words." in run("--format", "mp3", FOX)
     assert "threads" in run("--threads", "0", FOX)
     assert "standard input" in run("-", FOX)
     message = failed(legato("transcribe", "--model", "nemotron-3.5-int9", FOX, home=tmp_path))
@@ -254,13 +275,26 @@ def test_ctrl_c_between_files_keeps_what_was_done(tmp_path: Path, bundle: Path) 
     assert result.stdout.count(b"\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("data", "words"), [(b"", "0 samples"), (b"\x00", "0 samples"), (FOX.read_bytes(), "is an audio file")]
-)
-def test_live_input_that_is_refused(tmp_path: Path, bundle: Path, data: bytes, words: str) -> None:
-    message = failed(legato("transcribe", "--model", bundle, "-", home=tmp_path, stdin=data))
-    assert words in message
-    assert "ffmpeg" in message
+@pytest.mark.parametrize("data", [b"", b"\x00"])
+def test_live_input_that_is_empty(tmp_path: Path, bundle: Path, data: bytes) -> None:
+    assert "0 samples" in failed(legato("transcribe", "--model", bundle, "-", home=tmp_path, stdin=data))
+
+
+def test_live_input_that_is_a_file(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    result = legato("transcribe", "--model", bundle, *FRENCH, "-", home=tmp_path, stdin=FOX.read_bytes())
+    assert (result.returncode, result.stdout.decode()) == (0, expected.text + "\n")
+
+
+def test_raw_input_of_another_format(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    samples = np.frombuffer(pcm(), "<i2")
+    stereo = np.repeat(samples[:, None], 2, axis=1).astype(">i2").tobytes()
+    options = ("--raw-encoding", "pcm16be", "--raw-channels", "2")
+    result = legato("transcribe", "--model", bundle, *FRENCH, *options, "-", home=tmp_path, stdin=stereo)
+    assert (result.returncode, result.stdout.decode()) == (0, expected.text + "\n")
+    faster = legato("transcribe", "-f", "json", "--raw-rate", "32000", "-", home=tmp_path, stdin=pcm())
+    assert json.loads(faster.stdout)["duration"] == pytest.approx(len(samples) / 32000, abs=0.01)
+    for wrong in (("--raw-encoding", "mp3", "-"), ("--raw-rate", "1", "-"), ("--raw-rate", "8000", FOX)):
+        assert "--raw-" in failed(legato("transcribe", *wrong, home=tmp_path))
 
 
 def test_a_reader_that_has_enough(tmp_path: Path, bundle: Path) -> None:
@@ -319,6 +353,7 @@ def test_the_best_downloaded_model_is_the_default(tmp_path: Path, bundle: Path, 
     shutil.copytree(bundle, models / ALIASES["nemotron-3.5-int8"].replace("/", "--"))
     result = legato("transcribe", *FRENCH, FOX, home=tmp_path)
     assert result.stderr.decode().startswith("Model: nemotron-3.5-int8")
+    assert legato("models", "list", home=tmp_path).stdout == legato("models", home=tmp_path).stdout
     listed = [line.split("\t")[0] for line in legato("models", home=tmp_path).stdout.decode().splitlines()]
     assert listed[:3] == ["nemotron-3.5-int8", "nemotron-3.5-fp16", "aaa/other"]
     (models / "aaa--other" / "joint.onnx.data").unlink()

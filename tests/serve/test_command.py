@@ -55,6 +55,13 @@ def test_ctrl_c_ends_it_in_good_order(tmp_path: Path) -> None:
         assert [each["message"] for each in server.logs()] == ["draining", "drained"]
 
 
+def test_the_options_for_https(tmp_path: Path) -> None:
+    command = ("serve", "--port", "0", "--model", "embedded")
+    message = failed(legato(*command, "--ssl-certfile", tmp_path / "missing", home=tmp_path))
+    assert "the certificate or its private key is not usable" in message
+    assert "pass --ssl-certfile too" in failed(legato(*command, "--ssl-keyfile", tmp_path / "key", home=tmp_path))
+
+
 def test_it_is_not_open_to_everybody_by_mistake(tmp_path: Path) -> None:
     message = failed(legato("serve", "--host", "0.0.0.0", "--port", "0", "--model", "embedded", home=tmp_path))
     assert "--allow-anonymous" in message

@@ -19,7 +19,6 @@ app = typer.Typer(
     name="legato",
     help="Streaming multilingual speech recognition on an ordinary CPU.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its tables squeeze the text on narrow terminals, and cost time
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -1,6 +1,8 @@
 """The standard streams: results on standard output, messages on standard error."""
 
+import contextlib
 import errno
+import io
 import logging
 import os
 import sys
@@ -40,7 +42,8 @@ def put(text: str) -> None:
 
 def drop_output() -> None:
     """Redirect standard output to nowhere: Python would try to write its buffer once more at the exit, and fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError):  # it is closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def cannot_write(path: Path | str, error: OSError) -> OutputError:
@@ -51,12 +54,36 @@ def cannot_write(path: Path | str, error: OSError) -> OutputError:
     )
 
 
+class _Closed(io.TextIOBase):
+    """Stands for a standard stream that was closed before the process started; writing to it raises an OSError."""
+
+    def write(self, text: str, /) -> int:
+        """Refuse text."""
+        if text:
+            raise OSError(errno.EBADF, "it is closed")
+        return 0
+
+
+def replace_closed_streams() -> None:
+    """Let a closed standard output refuse text, and a closed standard error drop it.
+
+    Their numbers are taken by the null device: a file that gets one of them would receive the output of libraries.
+    """
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        while os.open(os.devnull, os.O_RDWR) < 2:
+            pass
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
+
+
 def prepare_streams() -> None:
     """Make both streams print text in any script, and show the warnings of the library."""
     for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and not stream.isatty():
-            reconfigure(encoding="utf-8", errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal has an encoding of its own; what it lacks is shown as a question mark.
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     logger = logging.getLogger("legato")
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)

@@ -1,6 +1,5 @@
 """`legato convert`: a checkpoint to a model folder."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +8,7 @@ import typer
 from legato.cli.console import say
 from legato.cli.errors import guarded
 from legato.cli.extras import require
-
-
-class Precision(StrEnum):
-    """Types of weights."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
+from legato.cli.options import choice
 
 
 @guarded
@@ -26,8 +18,9 @@ def convert(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
     precision: Annotated[
-        Precision, typer.Option(metavar="TYPE", help="Type of the weights: fp32, fp16 or int8.")
-    ] = Precision.INT8,
+        str,
+        typer.Option(metavar="TYPE", **choice("fp32", "fp16", "int8"), help="Type of the weights: fp32, fp16 or int8."),
+    ] = "int8",
     layout: Annotated[
         str,
         typer.Option(

@@ -1,7 +1,7 @@
 """How commands fail: with a message on standard error and an exit code; an expected error shows no traceback.
 
-Exit codes: 0 done; 2 something could not be done; 130 interrupted; 141 the reader of the output is gone; 143
-terminated.
+Exit codes: 0 done; 2 something could not be done; 3 done, but of some file only a part could be read; 130 interrupted;
+141 the reader of the output is gone; 143 terminated.
 """
 
 import functools
@@ -15,6 +15,7 @@ from legato.cli.interrupt import exit_code
 from legato.errors import LegatoError
 
 FAILED = 2
+PARTIAL = 3
 _READER_GONE = 141
 
 P = ParamSpec("P")
@@ -40,11 +41,17 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             drop_output()
             raise typer.Exit(_READER_GONE) from None
         except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
             drop_output()
-            say_error(cannot_write(error.filename or "output", error))
+            say_error(_outside(error))
             raise typer.Exit(FAILED) from None
         return result
 
     return run
+
+
+def _outside(error: OSError) -> str:
+    """Return what the system refused: a folder without permission, a full disk, a connection."""
+    if error.errno in NO_ROOM:
+        return str(cannot_write(error.filename or "output", error))
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}."

@@ -1,21 +1,24 @@
 """`legato transcribe` with files: one after the other, each result as soon as it is there."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
+from legato.audio.addresses import is_url
+from legato.audio.blocks import AudioBlocks
 from legato.audio.source import open_audio
+from legato.batch import Result, transcribe_channels
 from legato.cli.console import say, say_error
-from legato.cli.errors import FAILED
-from legato.cli.files import partial_path, print_result, write_result
+from legato.cli.errors import FAILED, PARTIAL
+from legato.cli.files import check_writable, partial_path, print_result, write_result
 from legato.cli.interrupt import Interruptible, exit_code
 from legato.cli.job import Files
 from legato.cli.model import Model
 from legato.cli.progress import seconds_bar
-from legato.errors import LegatoError, OutputError
+from legato.errors import AudioError, LegatoError, OutputError
 from legato.options import StreamOptions
 from legato.recognizer import Recognizer
 from legato.types import Samples, Transcript
@@ -23,6 +26,19 @@ from legato.types import Samples, Transcript
 _LONG_SECONDS = 10.0
 
 Progress = Callable[[float], None]
+
+
+def check_files(job: Files) -> None:
+    """Check, before the model is loaded, that at least one file exists and its result can be written.
+
+    Raises:
+        typer.Exit: no file can be done; the reasons are printed.
+    """
+    problems = [_problem(*each) for each in zip(job.names, job.destination.targets(job.names), strict=True)]
+    if all(problems):
+        for problem in problems:
+            say_error(str(problem))
+        raise typer.Exit(FAILED)
 
 
 def transcribe_files(job: Files, model: Model, options: StreamOptions) -> None:
@@ -37,64 +53,107 @@ def transcribe_files(job: Files, model: Model, options: StreamOptions) -> None:
 
     Raises:
         OutputError: there is no room for any result.
-        typer.Exit: a file failed (2), or an interrupt came (130); the results up to then are written.
+        typer.Exit: a file failed (2), of a file only a part could be read (3), or an interrupt came (130).
     """
-    several = len(job.names) > 1
-    failed = False
+    codes = {0}
+    single = len(job.names) == 1 and job.channels != "split"
     for name, targets in zip(job.names, job.destination.targets(job.names), strict=True):
-        interrupt: KeyboardInterrupt | None = None
         try:
+            if problem := _problem(name, targets):
+                raise problem
             with _shown(name) as progress:
-                if several or job.channels == "split":
-                    transcript = model.recognizer.transcribe(name, options, channels=job.channels, progress=progress)
-                else:
-                    channel = None if job.channels == "mix" else job.channels
-                    transcript, interrupt = _until_interrupt(model.recognizer, name, channel, options, progress)
-            paths = [*map(partial_path, targets)] if interrupt else list(targets)
-            for path, kind in zip(paths, job.destination.kinds, strict=False):
-                write_result(path, transcript, kind, name=name, model=model.name)
-            if not paths:
-                print_result(transcript, job.destination.kinds[0], name=name, model=model.name, several=several)
+                result, interrupt = _transcribe(job, name, model.recognizer, options, progress, interruptible=single)
+            paths = [*map(partial_path, targets)] if interrupt else targets
+            _deliver(result, paths, job, model, partial=interrupt is not None or not result.complete)
         except LegatoError as error:
             if isinstance(error, OutputError) and (error.no_room or not targets):  # nor can the others be written
                 raise
             say_error(error)
-            failed = True
+            codes.add(FAILED)
+            continue
         if interrupt is not None:
-            where = f" in {', '.join(map(str, paths))}" if paths else ""
-            say(f"legato: interrupted at {transcript.duration:.2f} s of {name}; the text up to there is written{where}")
+            _say_interrupted(result, paths)
             raise typer.Exit(exit_code(interrupt))
-    if failed:
-        raise typer.Exit(FAILED)
+        if not result.complete:
+            codes.add(PARTIAL)
+    for code in (FAILED, PARTIAL):
+        if code in codes:
+            raise typer.Exit(code)
 
 
-def _until_interrupt(
-    recognizer: Recognizer, name: str, channel: int | None, options: StreamOptions, progress: Progress | None
-) -> tuple[Transcript, KeyboardInterrupt | None]:
-    """Transcribe a file until it ends or an interrupt comes, which is returned.
+def _problem(name: str, targets: Sequence[Path]) -> LegatoError | None:
+    """Return why a file cannot be done, as far as it shows without reading it."""
+    try:
+        if not is_url(name) and not name.lower().startswith("file://"):
+            Path(name).stat()
+        for target in targets:
+            check_writable(target)
+    except FileNotFoundError:
+        return AudioError(f"{name}: there is no such file. Check the path.")
+    except OSError as error:
+        return AudioError(f"{name}: cannot be opened: {error.strerror}. Check the path and its permissions.")
+    except OutputError as error:
+        return error
+    return None
+
+
+def _transcribe(
+    job: Files,
+    name: str,
+    recognizer: Recognizer,
+    options: StreamOptions,
+    progress: Progress | None,
+    *,
+    interruptible: bool,
+) -> tuple[Result, KeyboardInterrupt | None]:
+    """Transcribe a file, until an interrupt comes if it is `interruptible`; the interrupt is returned.
 
     Raises:
         KeyboardInterrupt: it came before any audio.
     """
-    with open_audio(name, channel=channel) as audio, Interruptible() as source:
+    heard = False
+
+    def noted(blocks: Iterator[Samples]) -> Iterator[Samples]:
+        nonlocal heard
+        for block in blocks:
+            heard = True
+            yield block
+
+    def transcribe(audio: AudioBlocks) -> Transcript:
+        if not interruptible:
+            return recognizer.transcribe(iter(audio), options, progress=progress)
         audio.block_seconds = 1.0  # what an interrupt can lose
-        heard = False
+        return recognizer.transcribe(noted(source.blocks(audio)), options, progress=progress)
 
-        def blocks() -> Iterator[Samples]:
-            nonlocal heard
-            for block in source.blocks(audio):
-                heard = True
-                yield block
-
+    if not interruptible:
+        return transcribe_channels(name, transcribe, channels=job.channels, track=job.track), None
+    with Interruptible() as source:
         try:
-            transcript = recognizer.transcribe(blocks(), options, progress=progress)
+            return transcribe_channels(name, transcribe, channels=job.channels, track=job.track), source.cause
         except LegatoError:
             if source.cause is not None and not heard:
                 raise source.cause from None
             raise
-        for warning in audio.warnings:
-            say_error(f"{name}: {warning}")
-    return transcript, source.cause
+
+
+def _deliver(result: Result, paths: Sequence[Path], job: Files, model: Model, *, partial: bool) -> None:
+    """Write or print a result, and print what is wrong with the file."""
+    assert result.transcript is not None
+    for warning in result.warnings:
+        say_error(f"{result.name}: {warning}")
+    kinds = job.destination.kinds
+    for path, kind in zip(paths, kinds, strict=False):
+        write_result(path, result.transcript, kind, name=result.name, model=model.name, partial=partial)
+    if not paths:
+        several = len(job.names) > 1
+        print_result(result.transcript, kinds[0], name=result.name, model=model.name, several=several, partial=partial)
+
+
+def _say_interrupted(result: Result, paths: Sequence[Path]) -> None:
+    assert result.transcript is not None
+    where = f" in {', '.join(map(str, paths))}" if paths else ""
+    seconds = result.transcript.duration
+    say(f"legato: interrupted at {seconds:.2f} s of {result.name}; the text up to there is written{where}")
 
 
 @contextmanager

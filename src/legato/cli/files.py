@@ -1,6 +1,8 @@
 """Where results go: standard output, or files that appear complete or not at all."""
 
+import errno
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +19,27 @@ from legato.types import Transcript
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where results go, and in which formats.
+    """Where results go, and in which formats. Without a folder and a file they are printed.
 
     Attributes:
         kinds: keys of WRITERS, or one template.
-        folder: gets a file per input and format; without it, results are printed.
+        folder: gets a file per input and format.
+        file: gets the result of the only input in the only format.
     """
 
     kinds: tuple[str, ...]
-    folder: Path | None
+    folder: Path | None = None
+    file: Path | None = None
 
     @property
     def template(self) -> str | None:
         """The template, if there is one."""
         return None if self.kinds[0] in WRITERS else self.kinds[0]
+
+    @property
+    def prints(self) -> bool:
+        """Whether results are printed."""
+        return self.folder is None and self.file is None
 
     def prepare(self) -> None:
         """Make the folder if it does not exist.
@@ -38,18 +47,24 @@ class Destination:
         Raises:
             LegatoError: it cannot be made.
         """
-        if self.folder is not None:
+        if self.file is not None:
+            make_folder(self.file.parent)
+        elif self.folder is not None:
             make_folder(self.folder)
 
     def targets(self, names: Sequence[str]) -> list[tuple[Path, ...]]:
         """Return the files for the results of each input: one per format; none where results are printed."""
+        if self.file is not None:
+            return [(self.file,)]
         if self.folder is None:
             return [() for _ in names]
         by_kind = (result_paths(names, self.folder, kind) for kind in self.kinds)
         return list(zip(*by_kind, strict=True))
 
 
-def print_result(transcript: Transcript, kind: str, *, name: str, model: str, several: bool) -> None:
+def print_result(
+    transcript: Transcript, kind: str, *, name: str, model: str, several: bool, partial: bool = False
+) -> None:
     """Print a transcript on standard output.
 
     Args:
@@ -58,11 +73,12 @@ def print_result(transcript: Transcript, kind: str, *, name: str, model: str, se
         name: name of the audio.
         model: name of the model.
         several: several results share the output: each line of text starts with the name, JSON is one object per line.
+        partial: only a part of the audio was read; JSON says so.
     """
     if several and kind == "json":
-        text = json_line(as_dict(transcript, model=model, file=name))
+        text = json_line(as_dict(transcript, model=model, file=name, partial=partial))
     else:
-        text = writer_of(kind)(transcript, model=model, file=name)
+        text = _text(transcript, kind, name=name, model=model, partial=partial)
         if several and kind == "txt":
             text = "".join(f"{name}: {line}" for line in text.splitlines(keepends=True))
     put(text)
@@ -75,6 +91,7 @@ def write_result(
     *,
     name: str,
     model: str,
+    partial: bool = False,
     note: Callable[[bytes], None] | None = None,
 ) -> None:
     """Write a transcript to a file, which appears complete or not at all.
@@ -85,12 +102,13 @@ def write_result(
         kind: a key of WRITERS, or a template.
         name: name of the audio.
         model: name of the model.
+        partial: only a part of the audio was read; JSON says so.
         note: is called with the contents after they are on the disk and before the file gets its name.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    data = writer_of(kind)(transcript, model=model, file=name).encode("utf-8", "replace")
+    data = _text(transcript, kind, name=name, model=model, partial=partial).encode("utf-8", "replace")
     try:
         with write_atomically(path) as file:
             file.write(data)
@@ -100,6 +118,39 @@ def write_result(
                 note(data)
     except OSError as error:
         raise cannot_write(path, error) from None
+
+
+def _text(transcript: Transcript, kind: str, *, name: str, model: str, partial: bool) -> str:
+    more = {"partial": True} if partial and kind in {"json", "jsonl"} else {}
+    return writer_of(kind)(transcript, model=model, file=name, **more)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a result can be written, before the work that makes it.
+
+    Raises:
+        OutputError: the name is too long, the path is a folder, or the folder is read-only.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=_existing(path.parent)):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that exists."""
+    return next((each for each in (folder, *folder.parents) if each.exists()), folder)
+
+
+def is_folder(name: str | Path) -> bool:
+    """Return whether a name is that of a folder; a name that the system refuses is none."""
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def writer_of(kind: str) -> Callable[..., str]:

@@ -9,6 +9,7 @@ import typer
 from legato.cli.console import say, say_error
 from legato.cli.errors import FAILED, guarded
 from legato.cli.options import (
+    DEFAULT_VAD,
     DEFAULTS,
     ChunkOption,
     EndpointOption,
@@ -16,7 +17,6 @@ from legato.cli.options import (
     ModelOption,
     PhraseOption,
     ThreadsOption,
-    Vad,
     VadOption,
     stream_options,
 )
@@ -49,7 +49,7 @@ def listen(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     endpoint: EndpointOption = None,
-    vad: VadOption = Vad.NONE,
+    vad: VadOption = DEFAULT_VAD,
     phrase: PhraseOption = None,
     threads: ThreadsOption = None,
 ) -> None:  # fmt: skip

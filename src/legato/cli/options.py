@@ -1,9 +1,8 @@
 """Options that several commands share, and how their values are read."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -12,19 +11,36 @@ from legato.framing import FRAME_MS, listing
 from legato.options import Endpointing, StreamOptions
 
 DEFAULTS = StreamOptions()
+DEFAULT_VAD = "none"
 
 
-class Vad(StrEnum):
-    """Voice activity detectors."""
+def choice(*values: str) -> dict[str, Any]:
+    """Return arguments of `typer.Option` for an option that takes one of these values."""
 
-    NONE = "none"
-    SILERO = "silero"
+    def check(value: Any) -> Any:
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is not None and each not in values:
+                known = f"{', '.join(values[:-1])} or {values[-1]}"
+                raise typer.BadParameter(f"{each!r} is unknown. Use {known}.")
+        return value
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return {"callback": check, "autocompletion": complete}
+
+
+def _installed_models(incomplete: str) -> list[str]:
+    """Return the names that complete a value of `--model`."""
+    from legato.model.registry import list_models
+
+    return [model.name for model in list_models() if model.name.startswith(incomplete)]
 
 
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="MODEL",
+        "--model", "-m", metavar="MODEL", autocompletion=_installed_models,
         help="Name or folder of a model; 'legato models' lists them. Default: the best one on this machine.",
     ),
 ]  # fmt: skip
@@ -55,8 +71,12 @@ EndpointOption = Annotated[
     typer.Option("--endpoint/--no-endpoint", help="Start a new segment after each pause. Default: only with --vad."),
 ]
 VadOption = Annotated[
-    Vad,
-    typer.Option(metavar="VAD", help="Voice activity detector that must confirm a pause: none or silero."),
+    str,
+    typer.Option(
+        metavar="VAD",
+        **choice("none", "silero"),
+        help="Voice activity detector that must confirm a pause: none or silero.",
+    ),
 ]
 BeamOption = Annotated[
     int, typer.Option(min=1, max=64, metavar="N", help="Hypotheses of beam search; 1 is greedy search, the fastest.")
@@ -67,6 +87,20 @@ NGramOption = Annotated[
 ]
 NGramWeightOption = Annotated[
     float, typer.Option("--lm-weight", min=0, max=2, metavar="W", help="Weight of the n-gram.")
+]
+
+RawEncodingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ENCODING",
+        help="Standard input is raw audio in this encoding: pcm16, pcm16be, pcm24, pcm32, float32, mulaw, alaw, uint8.",
+    ),
+]
+RawRateOption = Annotated[
+    int | None, typer.Option(metavar="HZ", help="Standard input is raw audio with this sample rate. Default: 16000.")
+]
+RawChannelsOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Standard input is raw audio with this number of channels. Default: 1.")
 ]
 
 
@@ -105,7 +139,7 @@ def stream_options(
     language: str,
     chunk_ms: int,
     endpoint: bool | None,
-    vad: Vad,
+    vad: str,
     phrases: Sequence[str] | None,
     *,
     beam: int = DEFAULTS.beam,
@@ -117,12 +151,12 @@ def stream_options(
     Raises:
         typer.BadParameter: `--endpoint` and `--vad` contradict each other.
     """
-    if endpoint is False and vad is not Vad.NONE:
+    if endpoint is False and vad != DEFAULT_VAD:
         raise typer.BadParameter("a detector places endpoints; omit --no-endpoint or --vad.", param_hint="--vad")
     return StreamOptions(
         language=language,
         chunk_ms=chunk_ms,
-        endpoint=Endpointing(vad=vad.value) if endpoint or vad is not Vad.NONE else None,
+        endpoint=Endpointing(vad=cast('Literal["none", "silero"]', vad)) if endpoint or vad != DEFAULT_VAD else None,
         phrases=read_weighted(phrases or ()),
         beam=beam,
         lm=lm,

@@ -1,15 +1,15 @@
-"""`legato transcribe -`: raw PCM on standard input, recognized as it arrives."""
+"""`legato transcribe -`: a file or raw PCM on standard input, recognized as it arrives."""
 
 import sys
-from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 import typer
 
-from legato.audio.pcm import pcm_blocks
-from legato.cli.console import put
-from legato.cli.files import print_result, write_result
+from legato.audio.pipe import open_pipe
+from legato.cli.console import put, say_error
+from legato.cli.errors import PARTIAL
+from legato.cli.files import check_writable, print_result, write_result
 from legato.cli.interrupt import Interruptible, exit_code
 from legato.cli.job import Live
 from legato.cli.model import Model
@@ -21,7 +21,19 @@ from legato.text.growing import GrowingLines
 from legato.types import Event, Final, Partial, Transcript
 
 _EXAMPLE = "ffmpeg -i FILE -f s16le -ac 1 -ar 16000 - | legato transcribe -"
-_FILE_HEADS = (b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3")
+
+
+def check_input(job: Live) -> None:
+    """Check, before the model is loaded, that there is input and the results can be written.
+
+    Raises:
+        AudioError: standard input is closed or a terminal.
+        OutputError: a result cannot be written.
+    """
+    _input()
+    for targets in job.destination.targets(["-"]):
+        for target in targets:
+            check_writable(target)
 
 
 def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
@@ -35,8 +47,8 @@ def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
         options: options of the stream, compiled.
 
     Raises:
-        AudioError: standard input is a terminal, an audio file instead of raw samples, or empty.
-        typer.Exit: an interrupt came; everything recognized up to then is written.
+        AudioError: standard input is empty, or a file that cannot be read.
+        typer.Exit: only a part could be read (3), or an interrupt came; the result up to there is written.
     """
     [targets] = job.destination.targets(["-"])
     kind = job.destination.kinds[0]
@@ -53,42 +65,51 @@ def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
             _put_events(events)
 
     with model.recognizer.stream(options) as stream, Interruptible() as source:
-        heard = 0
-        for block in source.blocks(pcm_blocks(_input())):
-            heard += len(block)
-            take(stream.accept(block))
+        heard = False
+        with open_pipe(_input(), audio_format=job.audio_format, channel=job.channel, track=job.track) as audio:
+            for block in source.blocks(audio):
+                heard = True
+                take(stream.accept(block))
         if not heard:
-            raise AudioError(f"standard input is empty: 0 samples. Send it 16-bit 16 kHz mono PCM, as in: {_EXAMPLE}")
+            raise source.cause or AudioError(f"standard input holds no audio. Send it a file, or raw PCM: {_EXAMPLE}")
         take(stream.finish())
+    for warning in audio.warnings:
+        say_error(f"{audio.name}: {warning}")
+    partial = source.cause is not None or not audio.complete
     if shown == "txt":
         put(lines.end())
     else:
-        _deliver(collector.transcript, job.destination.kinds, targets, model.name, printed=shown is not None)
+        _deliver(collector.transcript, job, targets, model.name, partial=partial)
     if source.cause is not None:
         raise typer.Exit(exit_code(source.cause))
+    if partial:
+        raise typer.Exit(PARTIAL)
 
 
 def _input() -> BinaryIO:
-    """Return standard input, if it can hold raw samples."""
+    """Return standard input.
+
+    Raises:
+        AudioError: it is closed or a terminal.
+    """
+    if sys.stdin is None:
+        raise AudioError("standard input is closed. Send it an audio file or raw PCM, or give the name of a file.")
     if sys.stdin.isatty():
-        raise AudioError(f"standard input is the keyboard. Send it 16-bit 16 kHz mono PCM, as in: {_EXAMPLE}")
-    file = sys.stdin.buffer
-    head = file.peek(4) if isinstance(file, BufferedReader) else b""
-    if head.startswith(_FILE_HEADS):
-        raise AudioError(f"standard input is an audio file; '-' takes raw PCM. Give its name, or: {_EXAMPLE}")
-    return file
+        raise AudioError(f"standard input is the keyboard. Send it an audio file or raw PCM: {_EXAMPLE}")
+    return sys.stdin.buffer
 
 
-def _deliver(
-    transcript: Transcript, kinds: tuple[str, ...], targets: tuple[Path, ...], model: str, *, printed: bool
-) -> None:
+def _deliver(transcript: Transcript, job: Live, targets: tuple[Path, ...], model: str, *, partial: bool) -> None:
     """Write or print the result; of JSON lines only the last, if the segments have been printed."""
+    kinds = job.destination.kinds
     for path, kind in zip(targets, kinds, strict=False):
-        write_result(path, transcript, kind, name="-", model=model)
-    if printed and transcript.endpointed:
-        put(json_final(transcript, model=model, file="-"))
-    elif not targets:
-        print_result(transcript, kinds[0], name="-", model=model, several=False)
+        write_result(path, transcript, kind, name="-", model=model, partial=partial)
+    if targets:
+        return
+    if kinds[0] == "jsonl" and transcript.endpointed:
+        put(json_final(transcript, model=model, file="-", partial=partial))
+    else:
+        print_result(transcript, kinds[0], name="-", model=model, several=False, partial=partial)
 
 
 def _put_events(events: list[Event]) -> None:

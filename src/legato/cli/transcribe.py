@@ -1,14 +1,14 @@
 """`legato transcribe`: files or live PCM to text."""
 
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from legato.cli.errors import guarded
 from legato.cli.extras import require
+from legato.cli.model import Model, open_model
 from legato.cli.options import (
+    DEFAULT_VAD,
     DEFAULTS,
     BeamOption,
     ChunkOption,
@@ -18,24 +18,18 @@ from legato.cli.options import (
     NGramOption,
     NGramWeightOption,
     PhraseOption,
+    RawChannelsOption,
+    RawEncodingOption,
+    RawRateOption,
     ThreadsOption,
-    Vad,
     VadOption,
+    choice,
     stream_options,
 )
+from legato.options import StreamOptions
 
-
-class Format(StrEnum):
-    """Formats of results."""
-
-    TXT = "txt"
-    JSON = "json"
-    JSONL = "jsonl"
-    SRT = "srt"
-    VTT = "vtt"
-    TSV = "tsv"
-    CTM = "ctm"
-    WORDS = "words"
+#: The keys of `legato.text.formats.WRITERS`, which takes time to import.
+FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "words")
 
 
 @guarded
@@ -45,17 +39,18 @@ def transcribe(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Audio or video files, folders or addresses (https://...); - is raw 16-bit 16 kHz mono PCM.",
+            help="Audio or video files, folders or addresses (https://...); - is standard input: a file, or raw 16-bit "
+            "16 kHz mono PCM.",
         ),
     ],
     model: ModelOption = None,
     language: LanguageOption = DEFAULTS.language,
     chunk_ms: ChunkOption = DEFAULTS.chunk_ms,
     formats: Annotated[
-        list[Format] | None,
+        list[str] | None,
         typer.Option(
-            "--format", "-f", metavar="FORMAT",
-            help=f"Format of the result: {', '.join(Format)}; may be repeated with --output. Default: txt.",
+            "--format", "-f", metavar="FORMAT", **choice(*FORMATS),
+            help=f"Format of the result: {', '.join(FORMATS)}; may be repeated with --output. Default: txt.",
         ),
     ] = None,
     template: Annotated[
@@ -63,8 +58,11 @@ def transcribe(
         typer.Option("--output-template", metavar="TEXT", help="A line per segment, such as '{start:.2f} {text}'."),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "--output-dir", "-o", metavar="DIR", help="Write a file per input into this folder."),
+        str | None,
+        typer.Option(
+            "--output", "-o", "--output-dir", metavar="PATH",
+            help="Folder that gets a file per input, or a file such as film.srt; - is standard output.",
+        ),
     ] = None,
     channels: Annotated[
         str,
@@ -72,8 +70,15 @@ def transcribe(
             metavar="mix|split|N", help="Average the channels, transcribe each, or use only channel N (from 0)."
         ),
     ] = "mix",
+    track: Annotated[
+        str | None,
+        typer.Option(metavar="N|LANG|all", help="Audio track of a video: its number (from 0) or language, or all."),
+    ] = None,
+    raw_encoding: RawEncodingOption = None,
+    raw_rate: RawRateOption = None,
+    raw_channels: RawChannelsOption = None,
     endpoint: EndpointOption = None,
-    vad: VadOption = Vad.NONE,
+    vad: VadOption = DEFAULT_VAD,
     phrase: PhraseOption = None,
     beam: BeamOption = DEFAULTS.beam,
     lm: NGramOption = None,
@@ -92,32 +97,39 @@ def transcribe(
     ] = False,
 ) -> None:  # fmt: skip
     """Recognize speech in files, or live on standard input."""
-    from legato.cli.job import Batch, Files, Live, read_job
-    from legato.cli.model import open_model
+    from legato.cli.job import Batch, Files, Live, raw_format, read_job
 
     if on_ray:
         require("legato transcribe --ray", "ray")
     asked = stream_options(language, chunk_ms, endpoint, vad, phrase, beam=beam, lm=lm, lm_weight=lm_weight)
     job = read_job(
         files, asked, formats=formats or (), template=template, output=output, channels=channels,
+        track=track, raw=raw_format(raw_encoding, raw_rate, raw_channels),
         phrases=phrase or (), recursive=recursive, jobs=jobs, threads=threads, overwrite=overwrite,
         on_ray=on_ray,
     )  # fmt: skip
     job.destination.prepare()
-    opened = open_model(model, threads)
-    options = asked.compiled(opened.recognizer.bundle)
-    with opened.recognizer.stream(options):
-        pass  # what the model cannot do is reported once, not for every file
     match job:
         case Live():
-            from legato.cli.standard_input import transcribe_live
+            from legato.cli.standard_input import check_input, transcribe_live
 
-            transcribe_live(job, opened, options)
+            check_input(job)
+            transcribe_live(job, *_opened(model, threads, asked))
         case Files():
-            from legato.cli.file_by_file import transcribe_files
+            from legato.cli.file_by_file import check_files, transcribe_files
 
-            transcribe_files(job, opened, options)
+            check_files(job)
+            transcribe_files(job, *_opened(model, threads, asked))
         case Batch():
             from legato.cli.batch.command import transcribe_batch
 
-            transcribe_batch(job, opened, options)
+            transcribe_batch(job, *_opened(model, threads, asked))
+
+
+def _opened(name: str | None, threads: int | None, options: StreamOptions) -> tuple[Model, StreamOptions]:
+    """Load the model and compile the options; what the model cannot do is reported here, once for all files."""
+    model = open_model(name, threads)
+    compiled = options.compiled(model.recognizer.bundle)
+    with model.recognizer.stream(compiled):
+        pass
+    return model, compiled

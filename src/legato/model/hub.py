@@ -62,6 +62,7 @@ def remote_files(repo: str) -> tuple[str, list[RemoteFile]]:
     Raises:
         DownloadError: the repository does not hold a model that Legato can run.
     """
+    _open_session()
     info = HfApi().model_info(repo)
     commit = info.sha or "main"
     names = [sibling.rfilename for sibling in info.siblings or []]
@@ -76,6 +77,25 @@ def remote_files(repo: str) -> tuple[str, list[RemoteFile]]:
         raise DownloadError(f"{repo} is not a model for Legato: {missing[0]} is missing. {remedy}")
     files = [_remote_file(repo, name, commit) for name in names if _WANTED.fullmatch(name)]
     return commit, sorted(files, key=lambda file: file.size)
+
+
+def _open_session() -> None:
+    """Read the settings of the connection from the environment: proxies and certificates.
+
+    Raises:
+        DownloadError: they cannot be used.
+    """
+    try:
+        get_session()
+    except ImportError:
+        raise DownloadError(
+            "A SOCKS proxy (ALL_PROXY, HTTPS_PROXY) needs the package socksio. Install it with: pip install socksio"
+        ) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise DownloadError(
+            f"The certificates cannot be read: {reason}. Check SSL_CERT_FILE and SSL_CERT_DIR."
+        ) from None
 
 
 def _remote_file(repo: str, name: str, commit: str) -> RemoteFile:

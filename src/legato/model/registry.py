@@ -1,6 +1,7 @@
 """The installed models: the one in the package, downloaded ones, and folders anywhere. How to download more."""
 
 import difflib
+import logging
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -11,6 +12,8 @@ from legato.errors import BundleError, DownloadError
 from legato.files import Progress
 from legato.model.bundle import open_bundle
 from legato.model.integrity import altered_file, cache_home
+
+logger = logging.getLogger("legato")
 
 EMBEDDED = "embedded"
 """Name of the small model inside the package."""
@@ -192,8 +195,12 @@ def _describe(model: ResolvedModel) -> ModelInfo:
 
 def _downloaded() -> list[str]:
     """Return the downloaded repositories, those with a short name first, in the order of `ALIASES`."""
-    folder = models_folder()
-    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    try:
+        folder = models_folder()
+        names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    except (OSError, RuntimeError) as error:  # a folder of somebody else, or no home folder
+        logger.warning("downloaded models are not available: %s. Set LEGATO_HOME to a folder of yours.", error)
+        return []
     repos = sorted(name.replace("--", "/", 1) for name in names if "--" in name and not name.startswith("."))
     preferred = [repo for repo in ALIASES.values() if repo in repos]
     return preferred + [repo for repo in repos if repo not in preferred]

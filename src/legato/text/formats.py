@@ -23,27 +23,33 @@ def to_txt(transcript: Transcript, *, model: str | None = None, file: str | None
     return transcript.text + "\n"
 
 
-def to_json(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
+def to_json(transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False) -> str:
     """Return everything that the transcript holds, as one indented JSON object.
 
     Args:
         transcript: what was recognized.
         model: name of the model, for the field `model`.
         file: name of the audio, for the field `file`.
+        partial: whether only a part of the audio could be read; then there is a field `partial`.
     """
-    return json.dumps(as_dict(transcript, model=model, file=file), ensure_ascii=False, indent=2) + "\n"
+    values = as_dict(transcript, model=model, file=file, partial=partial)
+    return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
 
-def to_jsonl(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
+def to_jsonl(
+    transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False
+) -> str:
     """Return one JSON object per line: a `segment` for each segment, then a `final` with the whole text."""
     segments = (json_line(event_as_dict(each, file=file)) for each in transcript.segments)
-    return "".join(segments) + json_final(transcript, model=model, file=file)
+    return "".join(segments) + json_final(transcript, model=model, file=file, partial=partial)
 
 
-def json_final(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
+def json_final(
+    transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False
+) -> str:
     """Return the last line of `to_jsonl`."""
-    whole = {key: value for key, value in as_dict(transcript, model=model, file=file).items() if key not in _PARTS}
-    return json_line({"type": "final", **whole})
+    values = as_dict(transcript, model=model, file=file, partial=partial)
+    return json_line({"type": "final", **{key: value for key, value in values.items() if key not in _PARTS}})
 
 
 def to_tsv(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
@@ -95,10 +101,12 @@ WRITERS: dict[str, Callable[..., str]] = {
 _PARTS = ("segments", "words", "tokens")
 
 
-def as_dict(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> dict[str, object]:
+def as_dict(
+    transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False
+) -> dict[str, object]:
     """Return the transcript as plain values: times in seconds, tokens with id, piece, time and confidence.
 
-    The key `mostly_blank` is present only if it is true.
+    The keys `mostly_blank` and `partial` are present only if they are true.
     """
     values: dict[str, object] = {
         "file": file,
@@ -113,6 +121,8 @@ def as_dict(transcript: Transcript, *, model: str | None = None, file: str | Non
             for token in transcript.tokens
         ],
     }
+    if partial:
+        values["partial"] = True
     if transcript.mostly_blank:
         values["mostly_blank"] = True
     return values

@@ -8,8 +8,8 @@ import typer
 from legato.batch import Executor, LocalExecutor
 from legato.cli.batch.journal import Journal, hash_of
 from legato.cli.batch.plan import make_plan
-from legato.cli.batch.run import run, summarize, writer
-from legato.cli.errors import FAILED
+from legato.cli.batch.run import passed_over, run, summarize, writer
+from legato.cli.errors import FAILED, PARTIAL
 from legato.cli.interrupt import exit_code
 from legato.cli.job import Batch
 from legato.cli.model import Model
@@ -31,32 +31,45 @@ def transcribe_batch(batch: Batch, model: Model, options: StreamOptions) -> None
         options: options of each stream, compiled.
 
     Raises:
-        typer.Exit: a file failed (2), or an interrupt came (130).
+        typer.Exit: a file failed (2), of a file only a part could be read (3), or an interrupt came (130).
         LegatoError: there is nothing to transcribe, or nothing can be transcribed.
     """
     kinds = batch.destination.kinds
     plan = make_plan(batch.names, batch.destination.folder, kinds, identity(batch, model), recursive=batch.recursive)
+    journals = {folder: Journal(folder) for folder in {target.parent for job in plan.jobs for target in job.targets}}
+    plan.passed_over = [path for path in plan.passed_over if not _is_result(path, journals)]
     if not plan.jobs and not plan.failed:
         deeper = "" if batch.recursive else " directly in it; --recursive includes its folders"
-        raise AudioError(f"{', '.join(batch.names)}: no audio or video file{deeper}.")
-    journals = {folder: Journal(folder) for folder in {target.parent for job in plan.jobs for target in job.targets}}
+        others = f" ({passed_over(plan)})" if plan.passed_over else ""
+        raise AudioError(f"{', '.join(batch.names)}: no audio or video file{deeper}{others}.")
     if not batch.overwrite:
         plan.leave_out_finished(journals)
+    plan.leave_out_unwritable()
     outcome = run(plan, _executor(batch, model, options), writer(kinds, model.name, journals))
     summarize(plan, outcome)
     if outcome.interrupt is not None:
         raise typer.Exit(exit_code(outcome.interrupt))
     if plan.failed or outcome.failed or outcome.stopped:
         raise typer.Exit(FAILED)
+    if plan.partial or outcome.partial:
+        raise typer.Exit(PARTIAL)
+
+
+def _is_result(path: Path, journals: dict[Path, Journal]) -> bool:
+    return path.parent in journals and journals[path.parent].wrote(path.name)
 
 
 def _executor(batch: Batch, model: Model, options: StreamOptions) -> Executor:
     if not batch.on_ray:
-        return LocalExecutor(model.recognizer, options, channels=batch.channels, jobs=batch.jobs or _JOBS)
+        return LocalExecutor(
+            model.recognizer, options, channels=batch.channels, track=batch.track, jobs=batch.jobs or _JOBS
+        )
     from legato.contrib.ray.batch import RayExecutor
 
-    path = model.recognizer.bundle.path
-    return RayExecutor(path, options, channels=batch.channels, jobs=batch.jobs, threads=batch.threads or 1)
+    return RayExecutor(
+        model.recognizer.bundle.path, options, channels=batch.channels, track=batch.track, jobs=batch.jobs,
+        threads=batch.threads or 1,
+    )  # fmt: skip
 
 
 def identity(batch: Batch, model: Model) -> str:
@@ -76,4 +89,5 @@ def identity(batch: Batch, model: Model) -> str:
             "files": sha256_of(model.recognizer.bundle.path / "config.json"),  # lists the hashes of all its files
             "template": batch.destination.template,
         }
+        | ({} if batch.track is None else {"track": batch.track})
     )

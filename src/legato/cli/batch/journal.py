@@ -4,6 +4,7 @@ A line is written before its result gets its name. Whatever ends the process, an
 done is complete, is the one that was asked for, and was written by Legato.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ class Standing(Enum):
 
     EMPTY = "nothing"
     DONE = "the result that is asked for, perhaps edited"
+    PARTIAL = "the result that is asked for, of audio that could be read only in part"
     OLD = "a result of an earlier version of this audio, or with other options"
     TAKEN = "a file that Legato did not write, that was edited, or that is from other audio"
 
@@ -58,6 +60,7 @@ class Journal:
         self._lock = threading.Lock()
         self._newest: dict[str, Source] = {}
         self._written: dict[str, list[str]] = {}  # name of a result -> hashes of its versions, the newest last
+        self._partial: set[str] = set()  # names of results whose audio could be read only in part
         for line in self._lines():
             try:
                 entry = json.loads(line)
@@ -66,6 +69,7 @@ class Journal:
             except (ValueError, TypeError, KeyError):  # cut off by a full disk or a power cut
                 continue
             self._newest[name] = source
+            (self._partial.add if entry.get("partial") else self._partial.discard)(name)
             self._written.setdefault(name, []).append(content)
 
     def standing(self, target: Path, source: Source) -> Standing:
@@ -74,23 +78,36 @@ class Journal:
             content = _hash(target.read_bytes())
         except FileNotFoundError:
             return Standing.EMPTY
-        except OSError:
-            return Standing.TAKEN
+        except OSError as error:  # nothing can have a name that is too long
+            return Standing.EMPTY if error.errno == errno.ENAMETOOLONG else Standing.TAKEN
         before, written = self._newest.get(target.name), self._written.get(target.name, [])
         if before is None:
             return Standing.TAKEN
         if source.makes_the_same(before):
-            # The content of an earlier line: the process ended before the newest result got its name.
-            return Standing.OLD if content in written[:-1] and content != written[-1] else Standing.DONE
+            if content in written[:-1] and content != written[-1]:
+                return Standing.OLD  # of an earlier line: the process ended before the newest result got its name
+            return Standing.PARTIAL if target.name in self._partial else Standing.DONE
         return Standing.OLD if content in written and source.audio == before.audio else Standing.TAKEN
 
-    def note(self, target: Path, source: Source, data: bytes) -> None:
+    def wrote(self, name: str) -> bool:
+        """Return whether Legato has written a result of this name."""
+        return name in self._written
+
+    def note(self, target: Path, source: Source, data: bytes, *, partial: bool = False) -> None:
         """Write a line for a result that is about to get its name.
+
+        Args:
+            target: path of the result.
+            source: what it is made from.
+            data: its contents.
+            partial: whether only a part of the audio could be read.
 
         Raises:
             OutputError: it cannot be written.
         """
         entry: dict[str, Any] = {"result": target.name, "content": _hash(data), **asdict(source)}
+        if partial:
+            entry["partial"] = True
         # The line end comes first, so that a line that was cut off does not swallow this one.
         line = b"\n" + json.dumps(entry).encode()
         try:

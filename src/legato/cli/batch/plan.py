@@ -8,17 +8,9 @@ from pathlib import Path
 
 from legato.audio.addresses import is_url
 from legato.cli.batch.journal import Journal, Source, Standing, source_of
-from legato.cli.files import result_paths
-
-_SUFFIXES = frozenset(
-    {
-        *(".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".dts", ".flac"),
-        *(".flv", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg"),
-        *(".mts", ".oga", ".ogg", ".ogv", ".opus", ".snd", ".spx", ".tta", ".vob", ".w64", ".wav", ".webm", ".wma"),
-        *(".wmv", ".wv"),
-    }
-)
-"""Suffixes of audio and video files: only these are taken from a folder."""
+from legato.cli.batch.suffixes import SUFFIXES
+from legato.cli.files import check_writable, is_folder, result_paths
+from legato.errors import OutputError
 
 _TAKEN = (
     "what has the name of its result was not written by Legato, or was edited, or is from other audio. "
@@ -48,15 +40,19 @@ class Plan:
     Attributes:
         jobs: files to transcribe.
         total: files that were found.
-        done: how many of them have their result already.
+        done: files that have their result already.
+        partial: those of them whose audio could be read only in part.
         outdated: how many of `jobs` have a result of other options, or of an earlier version of the audio.
+        passed_over: files in the folders whose suffix is not that of audio.
         failed: name -> why nothing can be done.
     """
 
     jobs: list[Job]
     total: int
-    done: int = 0
+    done: list[str] = field(default_factory=list)
+    partial: list[str] = field(default_factory=list)
     outdated: int = 0
+    passed_over: list[Path] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
     def leave_out_finished(self, journals: Mapping[Path, Journal]) -> None:
@@ -66,10 +62,24 @@ class Plan:
             standings = {journals[target.parent].standing(target, job.source) for target in job.targets}
             if Standing.TAKEN in standings:
                 self.failed[job.name] = _TAKEN
-            elif standings == {Standing.DONE}:
-                self.done += 1
+            elif standings <= {Standing.DONE, Standing.PARTIAL}:
+                self.done.append(job.name)
+                if Standing.PARTIAL in standings:
+                    self.partial.append(job.name)
             else:
                 self.outdated += Standing.OLD in standings
+                self.jobs.append(job)
+
+    def leave_out_unwritable(self) -> None:
+        """Let the jobs fail whose results cannot be written, before they are transcribed."""
+        jobs, self.jobs = self.jobs, []
+        for job in jobs:
+            try:
+                for target in job.targets:
+                    check_writable(target)
+            except OutputError as error:
+                self.failed[job.name] = str(error)
+            else:
                 self.jobs.append(job)
 
 
@@ -85,7 +95,7 @@ def make_plan(
         options: hash of the options, see `hash_of`.
         recursive: include the folders inside the folders.
     """
-    failed: dict[str, str] = {}
+    found = _Search(recursive)
     folders: dict[str, Path] = {}  # name of the audio -> folder of its results
     seen: set[str] = set()
     for name in names:
@@ -93,34 +103,59 @@ def make_plan(
             folders.setdefault(name, output or Path())
             continue
         root = Path(name)
-        paths = _audio_files(root, recursive, failed) if root.is_dir() else iter([root])
-        for path in paths:
+        inside = is_folder(root)
+        for path in found.files(root) if inside else iter([root]):
             real = os.path.realpath(path)
             if real not in seen:
                 seen.add(real)
-                inner = path.parent.relative_to(root) if root.is_dir() else Path()
+                inner = path.parent.relative_to(root) if inside else Path()
                 folders[str(path)] = path.parent if output is None else output / inner
     targets: dict[str, tuple[Path, ...]] = {}
     for folder in dict.fromkeys(folders.values()):
-        inside = [name for name, place in folders.items() if place == folder]
-        by_kind = (result_paths(inside, folder, kind) for kind in kinds)
-        targets |= zip(inside, zip(*by_kind, strict=True), strict=True)
+        there = [name for name, place in folders.items() if place == folder]
+        by_kind = (result_paths(there, folder, kind) for kind in kinds)
+        targets |= zip(there, zip(*by_kind, strict=True), strict=True)
     jobs = [Job(name, targets[name], source_of(name, options)) for name in folders]
-    return Plan(jobs, len(jobs), failed=failed)
+    return Plan(jobs, len(jobs), passed_over=found.passed_over, failed=found.failed)
 
 
-def _audio_files(root: Path, recursive: bool, failed: dict[str, str]) -> Iterator[Path]:
-    """Yield the audio and video files of a folder, sorted, without hidden files and without devices and pipes."""
+class _Search:
+    """Finds the audio and video files of folders, without hidden files, devices and pipes. Links are followed once.
 
-    def unreadable(error: OSError) -> None:
-        failed[str(error.filename)] = f"the folder cannot be read: {error.strerror}"
+    Attributes:
+        passed_over: files with other suffixes.
+        failed: folder -> why it cannot be read.
+    """
 
-    for folder, inner, files in os.walk(root, onerror=unreadable):
-        inner[:] = sorted(name for name in inner if not name.startswith(".")) if recursive else []
-        for name in sorted(files):
-            path = Path(folder, name)
-            if path.suffix.lower() in _SUFFIXES and not name.startswith(".") and _is_regular(path):
-                yield path
+    def __init__(self, recursive: bool) -> None:
+        self.passed_over: list[Path] = []
+        self.failed: dict[str, str] = {}
+        self._recursive = recursive
+        self._seen: set[str] = set()
+
+    def files(self, root: Path) -> Iterator[Path]:
+        """Yield the files of a folder, sorted."""
+        self._seen.add(os.path.realpath(root))
+        for folder, inner, files in os.walk(root, onerror=self._unreadable, followlinks=True):
+            inner[:] = [name for name in sorted(inner) if self._recursive and self._is_new(Path(folder, name))]
+            for name in sorted(files):
+                path = Path(folder, name)
+                if name.startswith(".") or not _is_regular(path):
+                    continue
+                if path.suffix.lower() in SUFFIXES:
+                    yield path
+                else:
+                    self.passed_over.append(path)
+
+    def _is_new(self, folder: Path) -> bool:
+        real = os.path.realpath(folder)
+        if folder.name.startswith(".") or real in self._seen:
+            return False
+        self._seen.add(real)
+        return True
+
+    def _unreadable(self, error: OSError) -> None:
+        self.failed[str(error.filename)] = f"the folder cannot be read: {error.strerror}"
 
 
 def _is_regular(path: Path) -> bool:

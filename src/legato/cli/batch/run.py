@@ -14,7 +14,8 @@ from legato.cli.console import say, say_error
 from legato.cli.files import make_folder, write_result
 from legato.cli.progress import steps_bar
 from legato.errors import OutputError
-from legato.types import Transcript
+
+_SHOWN_ENDINGS = 5
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Outcome:
     Attributes:
         done: files with a new result.
         seconds: their audio.
+        partial: files with a new result whose audio could be read only in part.
         failed: name -> why there is no result.
         stopped: why the run ended early; None if it did not.
         interrupt: the interrupt that ended it.
@@ -31,12 +33,13 @@ class Outcome:
 
     done: int = 0
     seconds: float = 0.0
+    partial: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None
     interrupt: KeyboardInterrupt | None = None
 
 
-Write = Callable[[Job, Transcript], None]
+Write = Callable[[Job, Result], None]
 
 
 def run(plan: Plan, executor: Executor, write: Write) -> Outcome:
@@ -75,12 +78,14 @@ def _take(result: Result, job: Job, write: Write, outcome: Outcome) -> None:
         outcome.failed[result.name] = result.error or "no result"
         return
     try:
-        write(job, result.transcript)
+        write(job, result)
     except OutputError as error:
         outcome.failed[result.name] = str(error)
         outcome.stopped = "the disk is full" if error.no_room else None
         return
     outcome.done += 1
+    if not result.complete:
+        outcome.partial.append(result.name)
     outcome.seconds += result.transcript.duration
 
 
@@ -93,11 +98,13 @@ def writer(kinds: tuple[str, ...], model: str, journals: dict[Path, Journal]) ->
         journals: folder -> its journal.
     """
 
-    def write(job: Job, transcript: Transcript) -> None:
+    def write(job: Job, result: Result) -> None:
+        assert result.transcript is not None
+        partial_read = not result.complete
         for target, kind in zip(job.targets, kinds, strict=True):
             make_folder(target.parent)
-            note = partial(journals[target.parent].note, target, job.source)
-            write_result(target, transcript, kind, name=job.name, model=model, note=note)
+            note = partial(journals[target.parent].note, target, job.source, partial=partial_read)
+            write_result(target, result.transcript, kind, name=job.name, model=model, partial=partial_read, note=note)
 
     return write
 
@@ -125,18 +132,34 @@ def _shown(done: int, total: int) -> Iterator[Callable[[Result, bool], None]]:
 def summarize(plan: Plan, outcome: Outcome) -> None:
     """Print what became of the files, and why some have no result."""
     failed = plan.failed | outcome.failed
+    partly = plan.partial + outcome.partial
     left = len(plan.jobs) - outcome.done - len(outcome.failed)
     parts = [f"{outcome.done} done ({outcome.seconds:.0f} s of audio)"]
     if plan.outdated:
         parts.append(f"{plan.outdated} done again because the audio or the options have changed")
     if plan.done:
-        parts.append(f"{plan.done} had a result already (--overwrite does them again)")
+        parts.append(f"{len(plan.done)} had a result already (--overwrite does them again)")
     if failed:
         parts.append(f"{len(failed)} failed")
+    if partly:
+        parts.append(f"{len(partly)} of them only in part")
     if left:
         parts.append(f"{left} not done ({outcome.stopped}); the same command does the rest")
+    if plan.passed_over:
+        parts.append(passed_over(plan))
     say(f"legato: {', '.join(parts)}")
+    if plan.partial:
+        say(f"legato: of an earlier run, only in part: {', '.join(plan.partial)}")
     for reason, number in Counter(failed.values()).items():
         names = [name for name, why in failed.items() if why == reason]
         named = number == 1 and names[0] in reason
         say(f"legato: failed: {reason}" if named else f"legato: failed: {', '.join(names)}: {reason}")
+
+
+def passed_over(plan: Plan) -> str:
+    """Return how many files were passed over, and the suffixes of the most."""
+    endings = Counter(path.suffix.lower() or "none" for path in plan.passed_over)
+    shown = ", ".join(ending for ending, _ in endings.most_common(_SHOWN_ENDINGS))
+    more = ", ..." if len(endings) > _SHOWN_ENDINGS else ""
+    number = len(plan.passed_over)
+    return f"{number} other file{'s' if number > 1 else ''} passed over because of the ending ({shown}{more})"

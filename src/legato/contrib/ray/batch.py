@@ -12,7 +12,7 @@ import ray
 import ray.data
 
 from legato.audio.channels import Channels
-from legato.batch import Result, transcribe_file
+from legato.batch import Result, Track, transcribe_file
 from legato.contrib.ray.cluster import start_ray
 from legato.engine.engine import Engine
 from legato.errors import LegatoError
@@ -32,14 +32,22 @@ class RayExecutor:
         model: folder of the model.
         options: options of each stream, compiled.
         channels: as in `Recognizer.transcribe`.
+        track: as in `open_audio`.
         jobs: workers at most; None fills the cluster.
         threads: CPUs per worker.
     """
 
     def __init__(
-        self, model: Path, options: StreamOptions, *, channels: Channels = "mix", jobs: int | None, threads: int
+        self,
+        model: Path,
+        options: StreamOptions,
+        *,
+        channels: Channels = "mix",
+        track: Track = None,
+        jobs: int | None,
+        threads: int,
     ) -> None:
-        self._worker = (model.resolve(), threads, pickle.dumps(options), channels, Path.cwd())
+        self._worker = (model.resolve(), threads, pickle.dumps((options, channels, track)), Path.cwd())
         self._jobs, self._threads = jobs, threads
 
     def run(self, names: Sequence[str]) -> Generator[Result, None, None]:
@@ -92,13 +100,12 @@ class RayExecutor:
 class _Worker:
     """Transcribes files in a process of the cluster."""
 
-    def __init__(self, model: Path, threads: int, options: bytes, channels: Channels, folder: Path) -> None:
+    def __init__(self, model: Path, threads: int, given: bytes, folder: Path) -> None:
         if folder.is_dir():
             os.chdir(folder)  # relative names mean the same as on the user's machine
         self._engine = Engine(load(model, threads=threads), max_streams=1)
-        self._options: StreamOptions = pickle.loads(options)
-        self._channels = channels
+        self._given: tuple[StreamOptions, Channels, Track] = pickle.loads(given)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Transcribe the file of a row."""
-        return {"result": pickle.dumps(transcribe_file(self._engine, row["name"], self._options, self._channels))}
+        return {"result": pickle.dumps(transcribe_file(self._engine, row["name"], *self._given))}

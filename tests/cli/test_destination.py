@@ -1,0 +1,93 @@
+"""`--output`: a folder, a file or standard output; what cannot be written is known before the work."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import srt
+
+from tests.support.command import failed, legato
+from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES
+from tests.support.paths import REFERENCES
+
+EN = NUMBERS_SAMPLES / "en.flac"
+FOX = REFERENCES / "audio" / "fox16k.wav"
+MODEL = ("--model", NUMBERS_MODEL)
+
+
+def test_a_file_whose_ending_names_the_format(tmp_path: Path) -> None:
+    film = tmp_path / "new" / "film.SRT"
+    result = legato("transcribe", *MODEL, EN, "-o", film, home=tmp_path)
+    assert (result.returncode, result.stdout) == (0, b"")
+    assert " ".join(each.content for each in srt.parse(film.read_text())) == "ten four six hundred zero"
+    # A format that is given wins over the ending, and a folder stays one.
+    assert legato("transcribe", *MODEL, EN, "-o", film, "-f", "txt", home=tmp_path).returncode == 0
+    assert film.read_text() == "ten four six hundred zero\n"
+    (tmp_path / "folder.txt").mkdir()
+    assert legato("transcribe", *MODEL, EN, "-o", tmp_path / "folder.txt", home=tmp_path).returncode == 0
+    assert (tmp_path / "folder.txt" / "en.txt").exists()
+
+
+def test_standard_output_by_its_name(tmp_path: Path) -> None:
+    result = legato("transcribe", *MODEL, EN, "--output", "-", home=tmp_path, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, b"ten four six hundred zero\n")
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((EN, EN, "-o", "film.srt"), "is one file"),
+        ((EN, "-o", "film.srt", "-f", "srt", "-f", "vtt"), "is one file"),
+        ((EN, "-o", "film.srt", "--jobs", "2"), "name of a folder"),
+        ((EN, "-o", "-", "--jobs", "2"), "name of a folder"),
+        (("",), "is empty"),
+        (("", EN), "is empty"),
+        (("missing.wav",), "there is no such file"),
+        (("x" * 300 + ".wav",), "too long"),
+        ((EN, "-o", "x" * 300), "cannot be written"),
+        ((EN, "-o", "x" * 255 + ".txt"), "cannot be written"),
+    ],
+)
+def test_what_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, arguments: tuple[str | Path, ...], words: str
+) -> None:
+    broken = tmp_path / "model"  # would be an error of its own
+    broken.mkdir()
+    message = failed(legato("transcribe", "--model", broken, *arguments, home=tmp_path, cwd=tmp_path))
+    assert words in message
+    assert "config.json" not in message
+
+
+def test_what_the_system_refuses_concerns_one_file(tmp_path: Path) -> None:
+    result = legato("transcribe", *MODEL, "x" * 300 + ".wav", EN, "missing.wav", home=tmp_path)
+    message = failed(result)
+    assert [line.count("legato: ") for line in message.splitlines()] == [1, 1]
+    assert result.stdout == f"{EN}: ten four six hundred zero\n".encode()
+
+
+def test_the_longest_names(tmp_path: Path) -> None:
+    name = "n" * 240
+    shutil.copy(EN, tmp_path / f"{name}.flac")
+    assert legato("transcribe", *MODEL, tmp_path / f"{name}.flac", "-o", tmp_path, home=tmp_path).returncode == 0
+    assert (tmp_path / f"{name}.txt").read_text() == "ten four six hundred zero\n"
+    # A result whose name would be too long fails alone, and before it is transcribed.
+    folder = tmp_path / "many"
+    folder.mkdir()
+    shutil.copy(EN, folder / "en.flac")
+    shutil.copy(EN, folder / f"{'n' * 250}.aac")
+    message = failed(legato("transcribe", *MODEL, folder, "-f", "words", home=tmp_path))
+    assert "1 done" in message
+    assert "File name too long" in message
+    assert (folder / "en.words").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(EN, folder)
+    folder.chmod(0o500)
+    for command in ((EN, "-o", folder), (folder,)):
+        assert "cannot be written: Permission denied" in failed(legato("transcribe", *MODEL, *command, home=tmp_path))

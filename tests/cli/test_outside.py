@@ -1,0 +1,131 @@
+"""What the world does to the command: signals, closed streams, terminals, folders of others."""
+
+import json
+import subprocess
+import sys
+import wave
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import TIMEOUT, environment, failed, legato, struck
+from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES
+from tests.support.paths import REFERENCES
+
+EN, HI = NUMBERS_SAMPLES / "en.flac", NUMBERS_SAMPLES / "hi.flac"
+FOX = REFERENCES / "audio" / "fox16k.wav"
+MODEL = ("--model", NUMBERS_MODEL)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and shells of POSIX")
+
+
+def repeated(path: Path, times: int) -> Path:
+    with wave.open(str(path), "wb") as file, wave.open(str(FOX), "rb") as fox:
+        file.setparams(fox.getparams())
+        file.writeframes(fox.readframes(fox.getnframes()) * times)
+    return path
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_keeps_the_text_so_far(tmp_path: Path, name: str, code: int) -> None:
+    long = repeated(tmp_path / "long.wav", 30)
+    command = ("transcribe", long, "-f", "json", "--output", tmp_path / "out")
+    message = failed(struck(name, "long.wav", 20, *command, home=tmp_path), code)
+    assert "interrupted at" in message
+    found = json.loads((tmp_path / "out" / "long.partial.json").read_text())
+    assert found["text"]
+    assert found["partial"] is True
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_in_a_folder_keeps_what_was_done(tmp_path: Path, name: str, code: int) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    repeated(folder / "a.wav", 1)
+    repeated(folder / "b.wav", 30)
+    message = failed(struck(name, "b.wav", 2, "transcribe", folder, "--jobs", "1", home=tmp_path), code)
+    assert "1 done" in message
+    assert "1 not done (interrupted); the same command does the rest" in message
+
+
+def test_a_signal_ends_the_listening_with_the_text_so_far(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    result = struck("SIGTERM", FOX.name, 20, "listen", "--input", FOX, "--save-transcript", text, home=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout == text.read_bytes()
+    assert text.read_text().strip()
+
+
+def test_a_hangup_that_is_ignored(tmp_path: Path) -> None:
+    long = repeated(tmp_path / "long.wav", 4)
+    ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    from tests.support import command
+
+    code = command._STRUCK.replace("import os, signal, sys\n", f"import os, signal, sys\n{ignored}\n")
+    arguments = ["os.kill(os.getpid(), signal.SIGHUP)", "long.wav", "2", "transcribe", str(long)]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment(tmp_path), capture_output=True, check=False,
+        timeout=TIMEOUT,
+    )  # fmt: skip
+    assert result.returncode == 0
+    assert result.stdout.strip()
+
+
+def shell(line: str, home: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `legato` followed by a piece of a shell's line."""
+    command = ["sh", "-c", f'exec "$0" -m legato {line}', sys.executable]
+    return subprocess.run(
+        command, env=environment(home, **more), capture_output=True, check=False, stdin=subprocess.DEVNULL,
+        timeout=TIMEOUT,
+    )  # fmt: skip
+
+
+def test_closed_streams(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = shell(f"transcribe --model {NUMBERS_MODEL} {EN} -o {out} <&- >&- 2>&-", tmp_path)
+    assert result.returncode == 0
+    assert (out / "en.txt").read_text() == "ten four six hundred zero\n"
+    result = shell(f"transcribe --model {NUMBERS_MODEL} {EN} >&-", tmp_path)
+    assert "standard output: cannot be written: it is closed" in failed(result)
+    assert "standard input is closed" in failed(shell("transcribe - <&-", tmp_path))
+    assert shell(f"transcribe --model {NUMBERS_MODEL} {EN} 2>&-", tmp_path).stdout == b"ten four six hundred zero\n"
+    assert "it is closed" in failed(shell("models >&-", tmp_path))
+
+
+def test_a_terminal_that_is_not_utf8(tmp_path: Path) -> None:
+    import os
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "legato", "transcribe", *map(str, MODEL), str(HI)],
+        env=environment(tmp_path, PYTHONIOENCODING="ascii"), stdout=theirs, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(theirs)
+    _, message = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, message
+    assert b"?" in os.read(ours, 1000)
+
+
+def test_a_cache_that_cannot_be_entered(tmp_path: Path) -> None:
+    result = legato("transcribe", EN, home=tmp_path, LEGATO_HOME=str(tmp_path / ("x" * 300)))
+    assert result.returncode == 0
+    assert "downloaded models are not available" in result.stderr.decode()
+    assert "Model: embedded" in result.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "needs the package socksio"),
+        ("SSL_CERT_FILE", "/nowhere/certificates", "The certificates cannot be read: No such file or directory"),
+    ],
+)
+def test_settings_of_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    if name == "ALL_PROXY" and find_spec("socksio") is not None:
+        pytest.skip("socksio is installed")
+    monkeypatch.setenv(name, value)
+    assert words in failed(legato("models", "download", "nemotron-3.5-int8", home=tmp_path))
