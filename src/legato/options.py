@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from legato.decode.dispatch import DEFAULT_NGRAM_WEIGHT, Decoding
 from legato.decode.ngram import NGram, open_ngram
@@ -55,7 +55,7 @@ NEVER = Endpointing(after_speech=math.inf, without_speech=math.inf, longest=math
 class StreamKeywords(TypedDict, total=False):
     """The fields of `StreamOptions` as keyword arguments."""
 
-    language: str
+    language: str | None
     chunk_ms: int
     endpoint: Endpointing | None
     phrases: Phrases
@@ -91,12 +91,15 @@ class StreamOptions:
 
     @classmethod
     def of(cls, options: "StreamOptions | None" = None, **keywords: Unpack[StreamKeywords]) -> "StreamOptions":
-        """Return `options`, or the defaults, with the given fields replaced.
+        """Return `options`, or the defaults, with the given fields replaced; the language None means `auto`.
 
         Raises:
             TypeError: an unknown keyword.
         """
-        return replace(options, **keywords) if options is not None else cls(**keywords)
+        given: dict[str, Any] = dict(keywords)
+        if given.get("language", AUTO) is None:
+            given["language"] = AUTO
+        return replace(options or cls(), **given)
 
     def compiled(self, bundle: Bundle) -> Self:
         """Return the same options with phrases compiled and the n-gram read, so that many streams can share them.
@@ -144,4 +147,4 @@ class StreamOptions:
         frames, rest = divmod(self.chunk_ms, FRAME_MS)
         if rest or frames < 1:
             raise ChunkSizeError(f"A chunk of {self.chunk_ms} ms is impossible. Use {listing(CHUNK_SIZES_MS)} ms.")
-        return frames
+        return int(frames)

@@ -8,10 +8,10 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio.arrays import blocks_of, check_channel, check_samples, one_channel
+from legato.audio.arrays import blocks_of, check_samples
+from legato.audio.blocks import AudioBlocks
 from legato.audio.channels import Channels
-from legato.audio.given import channel_count
-from legato.audio.source import open_audio
+from legato.audio.given import AudioInput, channel_count, open_given
 from legato.decode.dispatch import Decoder
 from legato.decode.ngram import NGram, open_ngram
 from legato.decode.phrase_trie import PhraseTrie
@@ -39,9 +39,6 @@ logger = logging.getLogger("legato")
 #: Encoder frames of a file that one call computes at most (1.28 s), in whole chunks. More are hardly faster, and take
 #: memory.
 FILE_FRAMES = 16
-
-
-Audio = str | Path | NDArray[np.generic] | Iterator[Samples]
 
 
 class Recognizer:
@@ -82,23 +79,27 @@ class Recognizer:
 
     def transcribe(
         self,
-        audio: Audio,
+        audio: AudioInput,
         options: StreamOptions | None = None,
         /,
         *,
         channels: Channels = "mix",
+        track: int | str | None = None,
+        sample_rate: float | None = None,
         progress: Callable[[float], None] | None = None,
         **keywords: Unpack[StreamKeywords],
     ) -> Transcript:
         """Transcribe a file of any format, a network address, or samples.
 
         Args:
-            audio: path of a file with an audio track, an address such as `https://...` as a string, or audio at the
-                model's sample rate: an array, float32 or int16, [n] or [n, channels], or an iterator over mono blocks,
-                float32[n].
+            audio: path of a file with an audio track, an address such as `https://...` as a string, an open binary
+                file, the bytes of a file, or samples: an array [n] or [n, channels] (or what NumPy converts to one),
+                floats in [-1, 1] or integers of full scale, or an iterator of such arrays.
             options: the options; by default those of `StreamOptions`. Without `endpoint` the segments are sentences.
             channels: `mix` averages the channels; a number reads only that one, counted from 0; `split` transcribes
                 each and joins the segments by time, with the channel as speaker.
+            track: the audio track of a file: a number from 0, a language, or `all`; by default the container's default.
+            sample_rate: of samples, in Hz; by default the model's. Files state their own.
             progress: called with the seconds of audio that are done.
             keywords: fields of `StreamOptions`, which replace those of `options`.
 
@@ -110,9 +111,9 @@ class Recognizer:
             raise ValueError(f"channels must be 'mix', 'split' or a number, not {channels!r}")
         chosen = StreamOptions.of(options, **keywords).compiled(self.bundle)
         if channels != "split":
-            return self._transcribe(audio, None if channels == "mix" else channels, progress, chosen)
-        if isinstance(audio, Iterator):
-            raise AudioError("An iterator yields mono blocks, so there are no channels to split. Use channels='mix'.")
+            channel = None if channels == "mix" else channels
+            with open_given(audio, sample_rate=sample_rate, channel=channel, track=track) as blocks:
+                return self._transcribe(blocks, progress, chosen)
         transcripts: list[Transcript] = []
         count = channel_count(audio)
 
@@ -121,7 +122,8 @@ class Recognizer:
                 progress((sum(each.duration for each in transcripts) + seconds) / count)
 
         for channel in range(count):
-            transcript = self._transcribe(audio, channel, part, chosen)
+            with open_given(audio, sample_rate=sample_rate, channel=channel, track=track) as blocks:
+                transcript = self._transcribe(blocks, part, chosen, warn=not channel)
             transcripts.append(transcript)
         return merge_channels(transcripts)
 
@@ -176,23 +178,19 @@ class Recognizer:
         return state
 
     def _transcribe(
-        self, audio: Audio, channel: int | None, progress: Callable[[float], None] | None, options: StreamOptions
+        self,
+        blocks: AudioBlocks,
+        progress: Callable[[float], None] | None,
+        options: StreamOptions,
+        *,
+        warn: bool = True,
     ) -> Transcript:
-        """Transcribe one channel, or the average of all."""
-        state = self.start(options)
-        if isinstance(audio, str | Path):
-            with open_audio(audio, channel=channel) as file:
-                transcript = self._run(state, file, progress)
-                if not channel:  # what is wrong with a file is the same for all its channels
-                    for warning in file.warnings:
-                        logger.warning("%s: %s", audio, warning)
-                return transcript
-        if isinstance(audio, Iterator):
-            if channel is not None:
-                check_channel(channel, 1, "audio")
-            return self._run(state, audio, progress)
-        samples = audio if channel is None else one_channel(audio, channel)
-        return self._run(state, blocks_of(check_samples(samples)), progress)
+        """Transcribe open audio; `warn` logs what was wrong with it, which is the same for all channels of a file."""
+        transcript = self._run(self.start(options), blocks, progress)
+        if warn:
+            for warning in blocks.warnings:
+                logger.warning("%s: %s", blocks.name, warning)
+        return transcript
 
     def _run(
         self, state: StreamState, blocks: Iterable[Samples], progress: Callable[[float], None] | None

@@ -43,8 +43,8 @@ _KNOWN = frozenset(
     {
         "encoding", "sample_rate", "channels", "multichannel", "language", "detect_language", "interim_results",
         "endpointing", "utterance_end_ms", "vad_events", "keyterm", "keywords", "utterances", "utt_split", "paragraphs",
-        "search", "replace", "model", "version", "tier", "punctuate", "smart_format", "filler_words", "no_delay", "mip_opt_out",
-        "tag", "extra", "callback_method", "vad_turnoff", "alternatives",
+        "search", "replace", "model", "version", "tier", "punctuate", "smart_format", "filler_words", "no_delay",
+        "mip_opt_out", "tag", "extra", "callback_method", "vad_turnoff", "alternatives",
     }
 )  # fmt: skip
 _NO = frozenset({"", "false", "0", "none", "null"})
