@@ -119,8 +119,12 @@ def test_keys_need_a_permanent_key(guarded: Server) -> None:
 
 
 def test_without_api_keys_they_are_issued_too(server: Server) -> None:
-    secret = httpx.post(f"{server.url}/v1/realtime/client_secrets", json={}).json()
+    session = {"audio": {"input": {"transcription": {"language": "fr"}}}}
+    secret = httpx.post(f"{server.url}/v1/realtime/client_secrets", json={"session": session}).json()
     with realtime(server, secret["value"]) as websocket:
+        created = json.loads(websocket.recv())
+        assert created["session"]["audio"]["input"]["transcription"]["language"] == "fr"
+    with realtime(server, "any-other-key") as websocket:
         assert json.loads(websocket.recv())["type"] == "session.created"
 
 

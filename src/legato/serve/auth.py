@@ -14,6 +14,7 @@ than the server's own is refused, and on loopback also a request under another h
 import base64
 import hashlib
 import hmac
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
@@ -78,6 +79,8 @@ class AuthMiddleware:
     def _check(self, connection: HTTPConnection) -> None:
         if not self._keys:
             self._check_page(connection)
+            with suppress(AuthError):  # no key is needed, but a short-lived one may carry a session
+                self._open_session(key_of(connection) or "", connection)
         elif not _is_public(connection):
             self._check_key(connection)
 
@@ -89,13 +92,18 @@ class AuthMiddleware:
             self._check_short_key(key, connection)
 
     def _check_short_key(self, key: str, connection: HTTPConnection) -> None:
-        short = self._short_keys.check(key, connection.client.host if connection.client else "")
-        if short is None:
+        if not self._open_session(key, connection):
             raise AuthError("The API key is not valid. Check it, or ask for another.", "invalid_api_key")
         if connection.scope["path"] in PERMANENT_ONLY:
             message = "This needs a permanent API key; a short-lived key gives access to recognition only."
             raise ApiError(403, message, code="insufficient_permissions")
-        connection.scope[SESSION] = short.session
+
+    def _open_session(self, key: str, connection: HTTPConnection) -> bool:
+        """Note the session that a short-lived key opens; return whether it is such a key."""
+        short = self._short_keys.check(key, connection.client.host if connection.client else "")
+        if short is not None:
+            connection.scope[SESSION] = short.session
+        return short is not None
 
     def _check_page(self, connection: HTTPConnection) -> None:
         host = connection.headers.get("host", "")
