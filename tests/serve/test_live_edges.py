@@ -221,6 +221,26 @@ def test_detected_languages_are_told(server: Server, recognizer: Recognizer) -> 
         assert all(end <= word["start"] for end, word in zip(ends, alternative["words"][1:], strict=True))
 
 
+def test_a_completed_item_has_its_language_and_log_probabilities(server: Server, recognizer: Recognizer) -> None:
+    expected = recognizer.transcribe(clip("de"), language="auto")
+    with OpenAI(**connect_options(server)).realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        fields = {"format": {"type": "audio/pcm", "rate": 16000}, "turn_detection": None}
+        include = ["item.input_audio_transcription.logprobs"]
+        connection.session.update(session=configuration(**fields) | {"include": include})
+        connection.input_audio_buffer.append(audio=base64.b64encode(pcm(clip("de"))).decode())
+        connection.input_audio_buffer.commit()
+        events: list[Any] = []
+        while not events or not events[-1].type.endswith("transcription.completed"):
+            events.append(connection.recv())
+    assert next(each for each in events if each.type == "session.updated").session.include == include
+    done = events[-1]
+    assert done.transcript == expected.text
+    assert [each.code for each in done.languages] == ["de"]
+    assert "".join(each.token for each in done.logprobs).strip() == done.transcript
+    assert all(each.logprob <= 0 for each in done.logprobs)
+    assert any(each.logprob < 0 for each in done.logprobs)
+
+
 def test_an_utterance_end_counts_from_the_last_word(server: Server, recognizer: Recognizer) -> None:
     """A `Finalize` comes a while after the last word."""
     data = pieces(pcm(clip("en")) + pcm(silence(1)), 2560)

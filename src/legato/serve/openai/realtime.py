@@ -69,7 +69,7 @@ class RealtimeConversation(Conversation[str | bytes, str]):
         self._session = session
         self._config = config
         self._messages = Messages(beta=beta)
-        self._items = Items(self._messages)
+        self._items = Items(self._messages, service.engine.recognizer.bundle.language_tags)
         self._filled = False  # whether audio came after the last commit or clear
 
     async def greet(self) -> None:
@@ -95,7 +95,7 @@ class RealtimeConversation(Conversation[str | bytes, str]):
 
     async def tell(self, event: Event, channel: int) -> None:
         """Send the messages about the items of the session."""
-        for text in self._items.messages(event, self._config.turns):
+        for text in self._items.messages(event, self._config):
             await self.connection.send(text)
         if isinstance(event, Final):
             while (refusal := self._items.refusal()) is not None:  # the server had begun to shut down
