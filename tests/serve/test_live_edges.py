@@ -50,6 +50,15 @@ def messages(socket: Any, *, until: str | None = None) -> list[dict[str, Any]]:
     return found
 
 
+def logged(server: Server, message: str, *texts: str) -> list[dict[str, Any]]:
+    """The records with a message and all the texts; waits for the first."""
+    deadline = time.monotonic() + 60
+    while not (found := [each for each in server.logs(message) if all(text in str(each) for text in texts)]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
 PATHS = [f"/v1/listen?{RAW}", f"/v2/listen?{RAW}", "/v1/realtime", "/v1/stream"]
 
 
@@ -191,15 +200,18 @@ def test_the_reason_of_a_refusal_reaches_people(server: Server) -> None:
     with connect(f"{server.socket_url}/v1/stream?language=de") as socket:
         socket.send('{"type": "dance"}')
         messages(socket)
-    logged = [each for each in server.logs("request") if "klingon" in str(each.get("error"))]
-    assert {(each["path"], each["code"], each["param"]) for each in logged} >= {
-        ("/v1/listen", "invalid_value", "language"),
-        ("/v1/stream", "invalid_value", "language"),
-    }
-    assert error["error"]["message"] == logged[-1]["error"]
-    assert [each for each in server.logs("request") if each.get("param") == "redact"]
-    closed = [each for each in server.logs("stream closed") if each["reason"] == "invalid_value"]
-    assert "dance" in closed[-1]["error"] or "type" in closed[-1]["error"]
+    with connect(server.socket_url + "/v1/realtime") as socket:
+        for _ in range(30):
+            socket.send('{"type": "conversation.item.sing"}')
+            messages(socket, until="error")
+    for path in ("/v1/listen", "/v1/stream"):
+        [record] = logged(server, "request", "klingon", path)
+        assert (record["code"], record["param"]) == ("invalid_value", "language")
+        assert record["error"] == error["error"]["message"]
+    assert logged(server, "request", "redact")
+    refused = logged(server, "message refused", "conversation.item.sing")
+    assert [(each["code"], each["param"]) for each in refused] == [("unknown_event", "type")] * 10
+    assert logged(server, "stream closed", "invalid_value", "dance")
 
 
 def test_detected_languages_are_told(server: Server, recognizer: Recognizer) -> None:
@@ -219,6 +231,26 @@ def test_detected_languages_are_told(server: Server, recognizer: Recognizer) -> 
         assert {word["language"] for word in alternative["words"]} == {segment.language}
         ends = [word["end"] for word in alternative["words"][:-1]]
         assert all(end <= word["start"] for end, word in zip(ends, alternative["words"][1:], strict=True))
+
+
+def test_a_completed_item_has_its_language_and_log_probabilities(server: Server, recognizer: Recognizer) -> None:
+    expected = recognizer.transcribe(clip("de"), language="auto")
+    with OpenAI(**connect_options(server)).realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        fields = {"format": {"type": "audio/pcm", "rate": 16000}, "turn_detection": None}
+        include = ["item.input_audio_transcription.logprobs"]
+        connection.session.update(session=configuration(**fields) | {"include": include})
+        connection.input_audio_buffer.append(audio=base64.b64encode(pcm(clip("de"))).decode())
+        connection.input_audio_buffer.commit()
+        events: list[Any] = []
+        while not events or not events[-1].type.endswith("transcription.completed"):
+            events.append(connection.recv())
+    assert next(each for each in events if each.type == "session.updated").session.include == include
+    done = events[-1]
+    assert done.transcript == expected.text
+    assert [each.code for each in done.languages] == ["de"]
+    assert "".join(each.token for each in done.logprobs).strip() == done.transcript
+    assert all(each.logprob <= 0 for each in done.logprobs)
+    assert any(each.logprob < 0 for each in done.logprobs)
 
 
 def test_an_utterance_end_counts_from_the_last_word(server: Server, recognizer: Recognizer) -> None:
@@ -291,5 +323,5 @@ def test_the_log_says_that_a_client_was_idle(tmp_path: Path) -> None:
             found = messages(socket)
             assert (socket.close_code, socket.close_reason) == (1000, "idle: No message was received for 1 s.")
         assert [each["type"] for each in found] == ["ready", "final"]
-        [closed] = server.logs("stream closed")
-        assert (closed["reason"], closed["error"]) == ("idle", "No message was received for 1 s.")
+    [closed] = server.logs("stream closed")
+    assert (closed["reason"], closed["error"]) == ("idle", "No message was received for 1 s.")

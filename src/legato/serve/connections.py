@@ -15,10 +15,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
+from legato.serve.core.websocket import LAST_RECEIVED
+
 _LINGER_SECONDS = 2.0
 _PARTING_SECONDS = 10.0
-#: Key of a WebSocket's scope: a function that returns when anything was last received, on the clock of the event loop.
-LAST_RECEIVED = "legato.last_received"
 
 
 def http_protocol(head_seconds: float) -> type[asyncio.Protocol]:

@@ -18,6 +18,9 @@ from legato.types import Event
 
 logger = logging.getLogger("legato.serve")
 
+#: Refused messages of one conversation that are logged.
+_MOST_LOGGED = 10
+
 Received = TypeVar("Received")
 Sent = TypeVar("Sent")
 _Received_co = TypeVar("_Received_co", covariant=True)
@@ -76,6 +79,7 @@ class Conversation(ABC, Generic[Received, Sent]):
         self._first = first
         self._failure: Exception | None = None
         self._idle: IdleError | None = None
+        self._refused = 0
 
     @abstractmethod
     async def greet(self) -> None:
@@ -121,6 +125,12 @@ class Conversation(ABC, Generic[Received, Sent]):
     def drained(self) -> bool:
         """Whether the server has ended the streams because it shuts down."""
         return any(session.drained for session in self.sessions)
+
+    def log_refused(self, error: ApiError) -> None:
+        """Log why a message was refused after which the conversation continues; only the first ones."""
+        self._refused += 1
+        if self._refused <= _MOST_LOGGED:
+            log_event("message refused", stream=self.sessions[0].id, **error.fields)
 
     async def run(self) -> None:
         """Run the conversation to its end: the last event, an error (which is reported), or the client's departure."""
@@ -184,7 +194,7 @@ class Conversation(ABC, Generic[Received, Sent]):
 
 def log_refusal(interface: str, error: ApiError) -> None:
     """Log why a client was refused before it had a stream. A stream that ends by an error has its reason in the log."""
-    log_event("refused", interface=interface, code=error.code, param=error.param, error=error.message[:500])
+    log_event("refused", interface=interface, **error.fields)
 
 
 def disclosed(error: Exception) -> ApiError:

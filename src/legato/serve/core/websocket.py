@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from legato.serve.auth import subprotocol_for
-from legato.serve.connections import LAST_RECEIVED
 from legato.serve.core.limits import Limits
 from legato.serve.errors import ClientLeftError
 from legato.serve.settings import Settings
 
+#: Key of a scope: a function that returns when anything was last received, on the clock of the event loop. It counts
+#: pings and pongs too. Missing where another server runs the application, which then ends dead connections itself.
+LAST_RECEIVED = "legato.last_received"
 #: Seconds that a client has to read its last messages.
 _CLOSING_SECONDS = 2.0
 

@@ -123,6 +123,7 @@ class FluxConversation(Conversation[str | bytes, str]):
             raise
         except (ApiError, LegatoError) as error:
             told = as_api_error(error)
+            self.log_refused(told)
             code = "INVALID_CONFIGURATION" if isinstance(told, InvalidValueError) else (told.code or "error").upper()
             await self.connection.send(self._turns.message("ConfigureFailure", code=code, description=told.message))
             return

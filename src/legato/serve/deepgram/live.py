@@ -189,6 +189,8 @@ class DeepgramConversation(Conversation[str | bytes, str]):
         except EngineError:
             raise
         except (ApiError, LegatoError) as error:
-            await self.connection.send(self._messages.not_configured(as_api_error(error)))
+            told = as_api_error(error)
+            self.log_refused(told)
+            await self.connection.send(self._messages.not_configured(told))
         else:
             await self.connection.send(self._messages.configured(terms, warnings))

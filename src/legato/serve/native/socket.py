@@ -12,7 +12,7 @@ from legato.serve.core.languages import requested_language
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.session import Session
 from legato.serve.core.websocket import WebSocketConnection
-from legato.serve.errors import ERROR, ApiError, ClientLeftError, IdleError
+from legato.serve.errors import ERROR, ApiError, ClientLeftError, IdleError, as_api_error
 from legato.serve.native.messages import (
     CommitMessage,
     LanguageMessage,
@@ -107,6 +107,7 @@ class NativeConversation(Conversation[str | bytes, str]):
         try:
             return await self._obey(message)
         except (AudioError, LanguageError) as error:
+            self.log_refused(as_api_error(error))
             await self.connection.send(error_line(error))
             return True
 

@@ -69,7 +69,7 @@ class RealtimeConversation(Conversation[str | bytes, str]):
         self._session = session
         self._config = config
         self._messages = Messages(beta=beta)
-        self._items = Items(self._messages)
+        self._items = Items(self._messages, service.engine.recognizer.bundle.language_tags)
         self._filled = False  # whether audio came after the last commit or clear
 
     async def greet(self) -> None:
@@ -90,12 +90,14 @@ class RealtimeConversation(Conversation[str | bytes, str]):
         except (StreamEndError, ClientLeftError, EngineError):
             raise
         except (ApiError, LegatoError) as error:
-            await self.connection.send(self._messages.error(as_api_error(error), event_id))
+            told = as_api_error(error)
+            self.log_refused(told)
+            await self.connection.send(self._messages.error(told, event_id))
         return True
 
     async def tell(self, event: Event, channel: int) -> None:
         """Send the messages about the items of the session."""
-        for text in self._items.messages(event, self._config.turns):
+        for text in self._items.messages(event, self._config):
             await self.connection.send(text)
         if isinstance(event, Final):
             while (refusal := self._items.refusal()) is not None:  # the server had begun to shut down

@@ -15,6 +15,8 @@ from legato.serve.core.audio_format import AudioFormat, Encoding
 from legato.serve.core.hints import prompt_terms
 from legato.serve.core.languages import requested_language
 
+#: The only field that a client may ask to be included.
+LOGPROBS = "item.input_audio_transcription.logprobs"
 #: Sample rates of PCM in Hz; the first is the default.
 RATES = (24_000, 16_000)
 #: Seconds of silence that end a turn under `semantic_vad`, by eagerness: turns end by silence there too.
@@ -70,6 +72,7 @@ class RealtimeConfig:
         keywords: phrases, one per text.
         model: the client's name for the model; there is only one.
         turns: when the server ends a turn; None if only the client ends turns.
+        logprobs: whether a completed item contains the log-probability of every token.
     """
 
     audio_format: AudioFormat = field(default_factory=lambda: AudioFormat("pcm16", RATES[0]))
@@ -79,6 +82,7 @@ class RealtimeConfig:
     keywords: tuple[str, ...] = ()
     model: str = ""
     turns: TurnDetection | None = field(default_factory=TurnDetection)
+    logprobs: bool = False
 
     @property
     def requested_language(self) -> str | None:
@@ -112,7 +116,8 @@ class RealtimeConfig:
         """Return the session object of the present interface, or of its beta."""
         turns = self.turns.as_dict() if self.turns else None
         session: dict[str, object] = {
-            "object": "realtime.transcription_session", "id": session_id, "include": None,
+            "object": "realtime.transcription_session", "id": session_id,
+            "include": [LOGPROBS] if self.logprobs else None,
         }  # fmt: skip
         if beta:
             return session | {

@@ -7,11 +7,13 @@ Deltas come while the audio is recognized, before the item is committed, and `co
 
 import uuid
 from collections import deque
+from collections.abc import Collection
 from typing import Literal
 
 from legato.serve.errors import ShuttingDownError
-from legato.serve.openai.realtime_config import TurnDetection
+from legato.serve.openai.realtime_config import RealtimeConfig, TurnDetection
 from legato.serve.openai.realtime_messages import Messages
+from legato.serve.openai.transcription_format import log_probs
 from legato.types import Event, Final, Partial, Segment
 
 Request = Literal["commit", "clear"]
@@ -22,13 +24,15 @@ class Items:
 
     Args:
         messages: writes the messages.
+        tags: ids of the language tags.
 
     Attributes:
         open_id: id of the open item.
     """
 
-    def __init__(self, messages: Messages) -> None:
+    def __init__(self, messages: Messages, tags: Collection[int]) -> None:
         self._messages = messages
+        self._tags = tags
         #: Requests that the stream has not answered yet, in order, with the ids of the client's messages.
         self._pending: deque[tuple[Request, str | None]] = deque()
         self._last_id: str | None = None
@@ -38,12 +42,12 @@ class Items:
         """Note that the client commits or clears the open item; the next segment of a commit is the answer."""
         self._pending.append((request, event_id))
 
-    def messages(self, event: Event, turns: TurnDetection | None) -> list[str]:
+    def messages(self, event: Event, config: RealtimeConfig) -> list[str]:
         """Return the messages about an event.
 
         Args:
             event: event of the stream.
-            turns: the present configuration.
+            config: the present configuration.
         """
         if isinstance(event, Final):
             return []
@@ -51,7 +55,9 @@ class Items:
         if self._pending and self._pending[0][0] == "clear" and not answers:
             self._begin()  # the text is about to be dropped
             return []
-        return self._grow(event, turns) if isinstance(event, Partial) else self._close(event)
+        if isinstance(event, Partial):
+            return self._grow(event, config.turns)
+        return self._close(event, logprobs=config.logprobs)
 
     def refusal(self) -> str | None:
         """Return the error for a request that the stream will not answer, because it has ended; None after the last."""
@@ -78,7 +84,7 @@ class Items:
         delta, self._told = text[len(self._told) :], text
         return [self._messages.delta(self.open_id, delta)]
 
-    def _close(self, segment: Segment) -> list[str]:
+    def _close(self, segment: Segment, *, logprobs: bool) -> list[str]:
         request = self._pending.popleft()[0] if segment.reason == "commit" and self._pending else None
         if request == "clear":
             found = [self._messages.cleared()]
@@ -89,7 +95,11 @@ class Items:
             if self._speaking and request is None:
                 found.append(self._messages.speech_stopped(self.open_id, round(segment.end * 1000)))
             found += self._messages.committed(self.open_id, self._last_id)
-            found.append(self._messages.completed(self.open_id, segment))
+            found.append(
+                self._messages.completed(
+                    self.open_id, segment, log_probs(segment.tokens, self._tags) if logprobs else None
+                )
+            )
             self._last_id = self.open_id
         self._begin()
         return found

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from legato.serve.errors import ApiError
 from legato.serve.openai.realtime_config import RealtimeConfig
+from legato.serve.openai.transcription_format import LogProb
 from legato.types import Segment
 
 
@@ -75,11 +76,14 @@ class Messages:
             ),
         ]
 
-    def completed(self, item: str, segment: Segment) -> str:
-        """Return the message with the whole text of an item."""
+    def completed(self, item: str, segment: Segment, logprobs: Sequence[LogProb] | None = None) -> str:
+        """Return the message with the whole text of an item, and its language if that is known."""
+        code = segment.language.partition("-")[0] if segment.text and segment.language else None
         return self._event(
             "conversation.item.input_audio_transcription.completed",
-            item_id=item, content_index=0, transcript=segment.text, logprobs=None,
+            item_id=item, content_index=0, transcript=segment.text,
+            languages=None if code is None else [{"code": code}],
+            logprobs=None if logprobs is None else [each.model_dump() for each in logprobs],
             usage={"type": "duration", "seconds": round(segment.end - segment.start, 3)},
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from legato.serve.core.audio_format import AudioFormat, Encoding
 from legato.serve.core.fields import as_mapping, as_number, as_text, as_texts
 from legato.serve.errors import InvalidValueError
-from legato.serve.openai.realtime_config import EAGERNESS, RATES, RealtimeConfig, TurnDetection
+from legato.serve.openai.realtime_config import EAGERNESS, LOGPROBS, RATES, RealtimeConfig, TurnDetection
 
 _FORMATS: dict[str, Encoding] = {
     "audio/pcm": "pcm16", "pcm16": "pcm16",
@@ -26,6 +26,8 @@ def updated(config: RealtimeConfig, session: object) -> RealtimeConfig:
         InvalidValueError: a field is wrong.
     """
     given = as_mapping(session, "session")
+    if "include" in given:  # other fields to include belong to spoken conversations
+        config = replace(config, logprobs=LOGPROBS in as_texts(given["include"] or [], "session.include"))
     audio = as_mapping(given.get("audio") or {}, "session.audio")
     inside = as_mapping(audio.get("input") or {}, "session.audio.input")
     config = _updated(config, inside, "session.audio.input.", "format", "transcription")
