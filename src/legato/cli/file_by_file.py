@@ -19,6 +19,7 @@ from legato.cli.job import Files
 from legato.cli.model import Model
 from legato.cli.progress import seconds_bar
 from legato.errors import AudioError, LegatoError, OutputError
+from legato.model.languages import AUTO
 from legato.options import StreamOptions
 from legato.recognizer import Recognizer
 from legato.types import Samples, Transcript
@@ -141,6 +142,8 @@ def _deliver(result: Result, paths: Sequence[Path], job: Files, model: Model, *,
     assert result.transcript is not None
     for warning in result.warnings:
         say_error(f"{result.name}: {warning}")
+    if job.options.language == AUTO and result.transcript.language and sys.stderr.isatty():
+        say(f"{result.name}: {result.transcript.language} (detected)")
     kinds = job.destination.kinds
     for path, kind in zip(paths, kinds, strict=False):
         write_result(path, result.transcript, kind, name=result.name, model=model.name, partial=partial)
