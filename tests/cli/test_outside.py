@@ -110,6 +110,21 @@ def test_a_terminal_that_is_not_utf8(tmp_path: Path) -> None:
     assert b"?" in os.read(ours, 1000)
 
 
+def test_the_detected_language_is_told_on_a_terminal(tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("not on Windows")
+    import os
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "legato", "transcribe", *map(str, MODEL), str(EN)]
+    process = subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    text, _ = process.communicate(timeout=TIMEOUT)
+    assert text == b"ten four six hundred zero\n"
+    assert b"en.flac: en-US (detected)" in os.read(ours, 1000)
+
+
 def test_a_cache_that_cannot_be_entered(tmp_path: Path) -> None:
     result = legato("transcribe", EN, home=tmp_path, LEGATO_HOME=str(tmp_path / ("x" * 300)))
     assert result.returncode == 0
