@@ -112,12 +112,12 @@ def _transcribe(
     Raises:
         KeyboardInterrupt: it came before any audio.
     """
-    heard = False
+    received = False
 
     def noted(blocks: Iterator[Samples]) -> Iterator[Samples]:
-        nonlocal heard
+        nonlocal received
         for block in blocks:
-            heard = True
+            received = True
             yield block
 
     def transcribe(audio: AudioBlocks) -> Transcript:
@@ -132,7 +132,7 @@ def _transcribe(
         try:
             return transcribe_channels(name, transcribe, channels=job.channels, track=job.track), source.cause
         except LegatoError:
-            if source.cause is not None and not heard:
+            if source.cause is not None and not received:
                 raise source.cause from None
             raise
 
