@@ -18,11 +18,12 @@ import webvtt
 import legato as library
 from legato.cli.files import result_paths
 from legato.convert.quantize import recipe_summaries
+from legato.installation import install_command
 from legato.model.registry import ALIASES, embedded_path
 from tests.conftest import MakeBundle
 from tests.support.command import TIMEOUT, environment, failed, legato, struck
 from tests.support.paths import REFERENCES
-from tests.support.sounds import encode, tone, video_without_sound
+from tests.support.sounds import Sound, encode, encode_tracks, tone, video_without_sound
 
 FOX = REFERENCES / "audio" / "fox16k.wav"
 FRENCH = ("--language", "fr-FR")  # the language in which this random model says something
@@ -285,6 +286,24 @@ def test_live_input_that_is_a_file(tmp_path: Path, bundle: Path, expected: libra
     assert (result.returncode, result.stdout.decode()) == (0, expected.text + "\n")
 
 
+def test_a_film_on_standard_input(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
+    samples = (np.frombuffer(pcm(), "<i2")[:, None] / 32768).astype(np.float32)
+    film = encode_tracks(
+        tmp_path / "film.mkv", [Sound(np.zeros_like(samples), 16000, "pcm_s16le"), Sound(samples, 16000, "pcm_s16le")]
+    )
+    command = ("transcribe", "--model", bundle, *FRENCH, "--track", "1")
+    for name, data in ((film, b""), ("-", film.read_bytes())):
+        result = legato(*command, name, home=tmp_path, stdin=data)
+        assert (result.returncode, result.stdout.decode()) == (0, expected.text + "\n")
+        assert "audio track 1 of 2 is read" in result.stderr.decode()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    film.rename(folder / "film.mkv")
+    assert legato(*command, folder, home=tmp_path).returncode == 0
+    assert (folder / "film.txt").read_text() == expected.text + "\n"
+    assert "no audio track 2" in failed(legato(*command[:-1], "2", folder / "film.mkv", home=tmp_path))
+
+
 def test_raw_input_of_another_format(tmp_path: Path, bundle: Path, expected: library.Transcript) -> None:
     samples = np.frombuffer(pcm(), "<i2")
     stereo = np.repeat(samples[:, None], 2, axis=1).astype(">i2").tobytes()
@@ -415,4 +434,4 @@ def test_convert_without_its_packages(tmp_path: Path) -> None:
         capture_output=True,
         check=False,
     )
-    assert "pip install 'legato[convert]'" in failed(result)
+    assert install_command("convert") in failed(result)

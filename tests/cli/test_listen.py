@@ -16,6 +16,7 @@ from legato.audio.microphone import Microphone, list_devices, load_backend
 from legato.audio.source import read_audio
 from legato.cli.screen import settled
 from legato.errors import MicrophoneError
+from legato.installation import install_command
 from tests.support.command import TIMEOUT, failed, legato, struck
 from tests.support.numbers_model import NUMBERS_MODEL
 from tests.support.paths import REFERENCES
@@ -218,7 +219,7 @@ def test_without_sounddevice(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", code, "listen", "--list-devices"], capture_output=True, check=False, timeout=TIMEOUT
     )
-    assert "legato[mic]" in failed(result)
+    assert install_command("mic") in failed(result)
 
 
 def test_the_devices_of_this_machine(tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ def test_closed_streams(tmp_path: Path) -> None:
 
 
 def test_a_terminal_that_is_not_utf8(tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("not on Windows")
     import os
     import pty
 
@@ -106,6 +108,21 @@ def test_a_terminal_that_is_not_utf8(tmp_path: Path) -> None:
     _, message = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, message
     assert b"?" in os.read(ours, 1000)
+
+
+def test_the_detected_language_is_told_on_a_terminal(tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        pytest.skip("not on Windows")
+    import os
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "legato", "transcribe", *map(str, MODEL), str(EN)]
+    process = subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    text, _ = process.communicate(timeout=TIMEOUT)
+    assert text == b"ten four six hundred zero\n"
+    assert b"en.flac: en-US (detected)" in os.read(ours, 1000)
 
 
 def test_a_cache_that_cannot_be_entered(tmp_path: Path) -> None:

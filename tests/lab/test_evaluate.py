@@ -18,6 +18,7 @@ from typing import Any
 import jiwer
 import pytest
 
+from legato.installation import install_command
 from legato.lab.evaluate.fleurs import read_fleurs
 from tests.support.command import environment, failed, legato
 from tests.support.dataset_hub import DatasetHub
@@ -464,7 +465,7 @@ def test_without_its_packages(tmp_path: Path) -> None:
         result = subprocess.run(
             [sys.executable, "-c", code], env=environment(tmp_path), capture_output=True, check=False, cwd=tmp_path
         )
-        assert "pip install 'legato[evaluate]'" in failed(result), package
+        assert install_command("evaluate") in failed(result), package
         assert not (tmp_path / "out").exists()
 
 

@@ -21,6 +21,7 @@ from legato.convert.graph.native import write_native_encoder
 from legato.convert.open import open_checkpoint
 from legato.convert.quantize.per_token import PerToken
 from legato.errors import StudyError
+from legato.installation import install_command
 from legato.lab.normalize import LETTERS
 from legato.lab.scoring import distance
 from legato.lab.study import Outcome, Plan, Study, conclude, investigate
@@ -379,4 +380,4 @@ def test_a_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "rapidfuzz", None)
     result = run(MODEL, "--manifest", write(tmp_path, FOX))
     assert result.exit_code == 2
-    assert "pip install 'legato[convert,evaluate]'" in result.stderr
+    assert install_command("convert", "evaluate") in result.stderr

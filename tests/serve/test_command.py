@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 
 from legato import load
 from legato.errors import LegatoError
+from legato.installation import install_command
 from legato.serve import Settings, create_app
 from legato.serve.server import listen
 from tests.serve.test_transcriptions import SAMPLES
@@ -76,7 +77,7 @@ def test_without_its_packages() -> None:
     result = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, check=False, timeout=100)
     message = failed(result)
     assert "uvicorn" in message
-    assert "pip install 'legato[serve]'" in message
+    assert install_command("serve") in message
 
 
 def test_keys_that_cannot_be_read(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from legato.audio.live import LiveSource
 from legato.audio.resample import SAMPLE_RATE, Resampler
 from legato.errors import MicrophoneError
+from legato.installation import install_command
 from legato.types import Samples
 
 logger = logging.getLogger("legato")
@@ -211,7 +212,9 @@ def load_backend() -> Backend:
         with _quiet():
             import sounddevice  # noqa: PLC0415 - optional
     except ImportError:
-        raise MicrophoneError("the microphone needs the package sounddevice: pip install 'legato[mic]'.") from None
+        raise MicrophoneError(
+            f"the microphone needs the package sounddevice. Install it with: {install_command('mic')}"
+        ) from None
     except OSError as error:
         raise MicrophoneError(
             f"sounddevice cannot be used: {error}. Install PortAudio (Debian and Ubuntu: apt install libportaudio2; "

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from legato.errors import LegatoError
+from legato.installation import install_command
 
 _PACKAGES = {
     "convert": ("onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes"),
@@ -26,5 +27,5 @@ def require(what: str, *extras: str) -> None:
     if missing:
         raise LegatoError(
             f"{what} needs packages that are not installed ({', '.join(missing)}). "
-            f"Install them with: pip install 'legato[{','.join(extras)}]'"
+            f"Install them with: {install_command(*extras)}"
         )

@@ -19,6 +19,7 @@ from legato.cli.job import Files
 from legato.cli.model import Model
 from legato.cli.progress import seconds_bar
 from legato.errors import AudioError, LegatoError, OutputError
+from legato.model.languages import AUTO
 from legato.options import StreamOptions
 from legato.recognizer import Recognizer
 from legato.types import Samples, Transcript
@@ -111,12 +112,12 @@ def _transcribe(
     Raises:
         KeyboardInterrupt: it came before any audio.
     """
-    heard = False
+    received = False
 
     def noted(blocks: Iterator[Samples]) -> Iterator[Samples]:
-        nonlocal heard
+        nonlocal received
         for block in blocks:
-            heard = True
+            received = True
             yield block
 
     def transcribe(audio: AudioBlocks) -> Transcript:
@@ -131,7 +132,7 @@ def _transcribe(
         try:
             return transcribe_channels(name, transcribe, channels=job.channels, track=job.track), source.cause
         except LegatoError:
-            if source.cause is not None and not heard:
+            if source.cause is not None and not received:
                 raise source.cause from None
             raise
 
@@ -141,6 +142,8 @@ def _deliver(result: Result, paths: Sequence[Path], job: Files, model: Model, *,
     assert result.transcript is not None
     for warning in result.warnings:
         say_error(f"{result.name}: {warning}")
+    if job.options.language == AUTO and result.transcript.language and sys.stderr.isatty():
+        say(f"{result.name}: {result.transcript.language} (detected)")
     kinds = job.destination.kinds
     for path, kind in zip(paths, kinds, strict=False):
         write_result(path, result.transcript, kind, name=result.name, model=model.name, partial=partial)

@@ -30,8 +30,8 @@ def open_source(name: str | None, device: str | None) -> Iterator[LiveSource]:
         yield microphone
 
 
-def _hear(saver: Saver, samples: Samples) -> None:
-    saver.hear(samples)
+def _add_audio(saver: Saver, samples: Samples) -> None:
+    saver.add_audio(samples)
 
 
 class Listening:
@@ -58,22 +58,22 @@ class Listening:
         Raises:
             AudioError: the source ended without any audio.
         """
-        heard = False
+        received = False
         try:
             for block in sound:
-                heard = True
-                self._save(partial(_hear, samples=block))
+                received = True
+                self._save(partial(_add_audio, samples=block))
                 self._take(self._stream.accept(block))
         except AudioError as error:
             self.failed, self.audio_error = True, error
-        if heard:
+        if received:
             events = self._stream.finish()
             self._take(events)
             final = events[-1]
             assert isinstance(final, Final)
             self._save(lambda saver: saver.finish(final.transcript))
         elif not self.failed:
-            raise AudioError("nothing was heard: 0 samples.")
+            raise AudioError("no audio arrived: 0 samples.")
 
     def _take(self, events: list[Event]) -> None:
         try:

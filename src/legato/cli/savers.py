@@ -49,7 +49,7 @@ class Saver:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def hear(self, samples: Samples) -> None:
+    def add_audio(self, samples: Samples) -> None:
         """Take samples: float32[n], 16 kHz. Raises OutputError."""
 
     def add(self, events: list[Event], stream: Stream) -> None:
@@ -80,7 +80,7 @@ class AudioSaver(Saver):
         self._bytes = 0
         self._write(self._header())
 
-    def hear(self, samples: Samples) -> None:
+    def add_audio(self, samples: Samples) -> None:
         """Append samples, then rewrite the header that counts them."""
         data = np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
         self._write(data)

