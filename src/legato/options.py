@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict, Unpack
 
+from legato.chunks import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS, FRAME_MS, listing
 from legato.decode.dispatch import DEFAULT_NGRAM_WEIGHT, Decoding
 from legato.decode.ngram import NGram, open_ngram
 from legato.decode.phrases import Phrases, compile_phrases
 from legato.errors import ChunkSizeError, LegatoError
-from legato.framing import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS, FRAME_MS, listing
 from legato.model.bundle import Bundle
 from legato.model.languages import AUTO
 

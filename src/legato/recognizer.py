@@ -12,13 +12,13 @@ from legato.audio.arrays import blocks_of, check_samples
 from legato.audio.blocks import AudioBlocks
 from legato.audio.channels import Channels
 from legato.audio.given import AudioInput, channel_count, open_given
+from legato.chunks import FRAME_MS
 from legato.decode.dispatch import Decoder
 from legato.decode.ngram import NGram, open_ngram
 from legato.decode.phrase_trie import PhraseTrie
 from legato.decode.phrases import Phrases, compile_phrases
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError
-from legato.framing import FRAME_MS
 from legato.model.bundle import Bundle, open_bundle
 from legato.model.languages import AUTO
 from legato.model.registry import resolve

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from legato.chunks import listing
 from legato.cli.console import say
 from legato.cli.errors import guarded
 from legato.cli.options import DEFAULTS, ModelOption, chunk_sizes, numbers
 from legato.errors import LegatoError
-from legato.framing import listing
 
 _SEARCH = "search"
 

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from legato.chunks import listing
 from legato.cli.errors import guarded
 from legato.cli.extras import require
 from legato.cli.options import DEFAULTS, ThreadsOption, choice, chunk_sizes
-from legato.framing import listing
 
 
 @guarded

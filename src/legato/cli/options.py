@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
+from legato.chunks import FRAME_MS, listing
 from legato.decode.phrases import read_weighted
-from legato.framing import FRAME_MS, listing
 from legato.options import Endpointing, StreamOptions
 
 DEFAULTS = StreamOptions()

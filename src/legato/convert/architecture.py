@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from legato.framing import RIGHT_CONTEXTS
+from legato.chunks import RIGHT_CONTEXTS
 from legato.types import MelConfig
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import onnx_ir as ir
 
+from legato.chunks import SUBSAMPLING_FACTOR
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.graph.precision import Precision
 from legato.convert.graph.published import FRAMES, PRE_CACHE, RIGHT_CONTEXT, WINDOW, write_published_encoder
 from legato.files import Progress, sha256_of
-from legato.framing import SUBSAMPLING_FACTOR
 from legato.model.bundle import FORMAT
 from legato.model.languages import AUTO
 

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from legato.chunks import SUBSAMPLING_FACTOR
 from legato.errors import BundleError
-from legato.framing import SUBSAMPLING_FACTOR
 from legato.model.integrity import REMEDY, check_files
 from legato.model.languages import AUTO, PromptSlots
 from legato.types import MelConfig

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from legato.chunks import FRAME_MS, RIGHT_CONTEXTS, SUBSAMPLING_FACTOR, listing
 from legato.errors import ChunkSizeError
-from legato.framing import FRAME_MS, RIGHT_CONTEXTS, SUBSAMPLING_FACTOR, listing
 from legato.model.bundle import Bundle
 from legato.runtime.caches import Caches, batch_of
 from legato.runtime.encoder import EncoderState

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 
+from legato.chunks import FRAME_MS
 from legato.engine.worker import Step
-from legato.framing import FRAME_MS
 
 router = APIRouter()
 

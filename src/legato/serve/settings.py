@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from legato.framing import DEFAULT_CHUNK_MS
+from legato.chunks import DEFAULT_CHUNK_MS
 from legato.model.languages import AUTO
 from legato.options import StreamOptions
 

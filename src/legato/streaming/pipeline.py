@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from legato.chunks import SUBSAMPLING_FACTOR
 from legato.decode.dispatch import Decoder
 from legato.decode.greedy import GreedyState
 from legato.decode.phrase_trie import PhraseTrie
 from legato.decode.phrases import compile_phrases
 from legato.errors import LegatoError
-from legato.framing import SUBSAMPLING_FACTOR
 from legato.model.bundle import Bundle
 from legato.options import NEVER, StreamOptions
 from legato.runtime.encoder import Encoder

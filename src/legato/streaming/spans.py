@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from legato.chunks import SUBSAMPLING_FACTOR
 from legato.decode.dispatch import Decoder, DecoderState
 from legato.decode.greedy import Emission
-from legato.framing import SUBSAMPLING_FACTOR
 from legato.model.bundle import Bundle
 from legato.options import NEVER
 from legato.runtime.vad import WINDOW

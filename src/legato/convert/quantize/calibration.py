@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from legato.chunks import SUBSAMPLING_FACTOR
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.graph.precision import Float32
@@ -16,7 +17,6 @@ from legato.convert.graph.sites import Linear
 from legato.convert.graph.writer import GraphWriter
 from legato.convert.quantize.clips import Clip
 from legato.errors import AudioError, ConversionError
-from legato.framing import SUBSAMPLING_FACTOR
 from legato.model.languages import AUTO
 from legato.runtime.features import LogMel, MelState
 from legato.runtime.native import LEAD, encoder_frames

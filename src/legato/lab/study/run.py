@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from legato.chunks import FRAME_MS
 from legato.convert.quantize.clips import Clip
 from legato.decode.greedy import Emission
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError, BundleError, ConversionError, LanguageError, StudyError
-from legato.framing import FRAME_MS
 from legato.lab.normalize import LETTERS
 from legato.lab.scoring import distance
 from legato.lab.study.measure import SearchPath, encoder_frames, search_path, text_of, tokens_of

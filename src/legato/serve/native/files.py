@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from legato.framing import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS
+from legato.chunks import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS
 from legato.serve.core.file_job import FileJob
 from legato.serve.core.holding import HoldingResponse
 from legato.serve.core.options import prepare

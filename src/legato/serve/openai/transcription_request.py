@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field
 from starlette.datastructures import FormData
 
+from legato.chunks import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS
 from legato.decode.phrases import Phrase, read_weighted
-from legato.framing import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS
 from legato.options import Endpointing, StreamOptions
 from legato.serve.core.hints import prompt_terms
 from legato.serve.core.languages import requested_language
