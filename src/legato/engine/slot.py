@@ -67,14 +67,14 @@ class BatchGroup:
 
     @staticmethod
     def separate(batch: Sequence[Slot], departed: Iterable[Slot]) -> None:
-        """Separate the streams that are about to be computed, and those that have left, from those that stay behind."""
+        """Separate the streams that are about to be computed, and those that have left, from those that stay."""
         departed = list(departed)
         going = set(batch)
         groups = {id(slot.group): slot.group for slot in (*batch, *departed) if slot.group is not None}
         for slot in departed:
             slot.group = None
         for group in groups.values():
-            behind = [slot for slot in group._slots if slot not in going and not slot.mailbox.closed]
-            if len(behind) < len(group._slots):
-                for slot in behind:
+            staying = [slot for slot in group._slots if slot not in going and not slot.mailbox.closed]
+            if len(staying) < len(group._slots):
+                for slot in staying:
                     slot.isolate()

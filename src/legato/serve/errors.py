@@ -232,7 +232,7 @@ class OverloadedError(ServerBusyError):
     """The server does not keep up with the streams that it has."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The server is {seconds:.1f} s behind its open streams. Try again later.", "overloaded")
+        super().__init__(f"The server lags {seconds:.1f} s behind its open streams. Try again later.", "overloaded")
 
 
 class ShuttingDownError(ServerBusyError):
@@ -274,8 +274,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def routing(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
-        told = ApiError(error.status_code, f"{error.detail}.", code="invalid_request", headers=headers)
-        return respond(request, told)
+        refusal = ApiError(error.status_code, f"{error.detail}.", code="invalid_request", headers=headers)
+        return respond(request, refusal)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

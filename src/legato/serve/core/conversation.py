@@ -146,8 +146,8 @@ class Conversation(ABC, Generic[Received, Sent]):
         if self._failure is None:
             await self.conclude()
             return
-        told = disclosed(self._failure)
-        await self.connection.close(told.close_code, told.close_reason, *self.report(told))
+        refusal = disclosed(self._failure)
+        await self.connection.close(refusal.close_code, refusal.close_reason, *self.report(refusal))
 
     async def _exchange(self) -> None:
         """Read and write until all events are sent."""
@@ -199,7 +199,7 @@ def log_refusal(interface: str, error: ApiError) -> None:
 
 def disclosed(error: Exception) -> ApiError:
     """Return an error as the client may see it; log an unexpected one."""
-    told = as_api_error(error)
-    if told is not error and told.status >= 500:
+    refusal = as_api_error(error)
+    if refusal is not error and refusal.status >= 500:
         logger.error("A conversation failed.", exc_info=error)
-    return told
+    return refusal

@@ -49,10 +49,10 @@ class FileJob:
         try:
             return await self._task
         except Exception as error:
-            told = as_api_error(error)
-            if told.status >= 500:
+            refusal = as_api_error(error)
+            if refusal.status >= 500:
                 logger.error("a file failed: %s", error, exc_info=error)
-            raise told from error
+            raise refusal from error
 
     def cancel(self) -> None:
         """Drop the file; without effect when it is done."""

@@ -69,9 +69,9 @@ async def listen(request: Request) -> JSONResponse:
         async with service.files.admit():
             return JSONResponse(await _transcribe(request, service, request_id), headers=headers)
     except (ApiError, LegatoError) as error:
-        told = as_api_error(error)
-        request.scope[ERROR] = told
-        return JSONResponse(_messages(service, request_id, 1).refusal(told), told.status, {**told.headers, **headers})
+        refusal = as_api_error(error)
+        request.scope[ERROR] = refusal
+        return JSONResponse(_messages(service, request_id, 1).refusal(refusal), refusal.status, {**refusal.headers, **headers})
 
 
 async def _transcribe(request: Request, service: Service, request_id: str) -> dict[str, object]:

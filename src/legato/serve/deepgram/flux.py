@@ -32,7 +32,7 @@ async def listen(websocket: WebSocket) -> None:
     The query may hold `encoding` (linear16, linear32, mulaw, alaw; without one a container is expected), `sample_rate`,
     `eot_threshold`, `eot_timeout_ms`, `eager_eot_threshold`, `keyterm` and `language_hint`. Messages are audio,
     `ForceEndTurn`, `Configure`, `KeepAlive` and `CloseStream`. A turn ends by silence, which is longer for a higher
-    threshold. Options that are ignored are told in a `Warning`.
+    threshold. Options that are ignored are reported in a `Warning`.
     """
     service = service_of(websocket)
     request_id = str(uuid.uuid4())
@@ -122,10 +122,10 @@ class FluxConversation(Conversation[str | bytes, str]):
         except EngineError:
             raise
         except (ApiError, LegatoError) as error:
-            told = as_api_error(error)
-            self.log_refused(told)
-            code = "INVALID_CONFIGURATION" if isinstance(told, InvalidValueError) else (told.code or "error").upper()
-            await self.connection.send(self._turns.message("ConfigureFailure", code=code, description=told.message))
+            refusal = as_api_error(error)
+            self.log_refused(refusal)
+            code = "INVALID_CONFIGURATION" if isinstance(refusal, InvalidValueError) else (refusal.code or "error").upper()
+            await self.connection.send(self._turns.message("ConfigureFailure", code=code, description=refusal.message))
             return
         self._options = options
         self._turns.thresholds, self._turns.hints = options.thresholds, options.hints

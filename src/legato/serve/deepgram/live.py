@@ -76,9 +76,9 @@ def messages_of(service: Service, request_id: str, channels: int) -> Messages:
 async def refuse_handshake(websocket: WebSocket, error: ApiError, messages: Messages, request_id: str) -> None:
     """Answer the opening of a connection with an error, as Deepgram does."""
     websocket.scope[ERROR] = error
-    reason = f"{(error.code or 'error').upper()}: {error.message}"
-    told = " ".join(reason.encode("ascii", "replace").decode()[:500].split())
-    headers = {**error.headers, "dg-request-id": request_id, "dg-error": told}
+    text = f"{(error.code or 'error').upper()}: {error.message}"
+    reason = " ".join(text.encode("ascii", "replace").decode()[:500].split())
+    headers = {**error.headers, "dg-request-id": request_id, "dg-error": reason}
     await websocket.receive()
     await websocket.send_denial_response(JSONResponse(messages.refusal(error), error.status, headers))
 
@@ -189,8 +189,8 @@ class DeepgramConversation(Conversation[str | bytes, str]):
         except EngineError:
             raise
         except (ApiError, LegatoError) as error:
-            told = as_api_error(error)
-            self.log_refused(told)
-            await self.connection.send(self._messages.not_configured(told))
+            refusal = as_api_error(error)
+            self.log_refused(refusal)
+            await self.connection.send(self._messages.not_configured(refusal))
         else:
             await self.connection.send(self._messages.configured(terms, warnings))

@@ -61,9 +61,9 @@ async def stream(websocket: WebSocket) -> None:
     except IdleError as error:
         await connection.close(1000, error.close_reason)
     except Exception as error:  # the stream could not be opened
-        told = disclosed(error)
-        websocket.scope[ERROR] = told
-        await connection.close(told.close_code, told.close_reason, error_line(told))
+        refusal = disclosed(error)
+        websocket.scope[ERROR] = refusal
+        await connection.close(refusal.close_code, refusal.close_reason, error_line(refusal))
 
 
 async def _start(websocket: WebSocket, connection: WebSocketConnection) -> tuple[Start, bytes | None]:

@@ -90,9 +90,9 @@ class RealtimeConversation(Conversation[str | bytes, str]):
         except (StreamEndError, ClientLeftError, EngineError):
             raise
         except (ApiError, LegatoError) as error:
-            told = as_api_error(error)
-            self.log_refused(told)
-            await self.connection.send(self._messages.error(told, event_id))
+            refusal = as_api_error(error)
+            self.log_refused(refusal)
+            await self.connection.send(self._messages.error(refusal, event_id))
         return True
 
     async def tell(self, event: Event, channel: int) -> None:

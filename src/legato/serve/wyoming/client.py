@@ -38,9 +38,9 @@ class Client:
         except (ClientLeftError, IdleError):
             pass
         except Exception as error:
-            told = disclosed(error)
-            log_refusal("wyoming", told)
-            await self._connection.close(told.close_code, "", Error(told.message, told.code))
+            refusal = disclosed(error)
+            log_refusal("wyoming", refusal)
+            await self._connection.close(refusal.close_code, "", Error(refusal.message, refusal.code))
         finally:
             await self._connection.close()
 
