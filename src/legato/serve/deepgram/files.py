@@ -71,7 +71,9 @@ async def listen(request: Request) -> JSONResponse:
     except (ApiError, LegatoError) as error:
         refusal = as_api_error(error)
         request.scope[ERROR] = refusal
-        return JSONResponse(_messages(service, request_id, 1).refusal(refusal), refusal.status, {**refusal.headers, **headers})
+        return JSONResponse(
+            _messages(service, request_id, 1).refusal(refusal), refusal.status, {**refusal.headers, **headers}
+        )
 
 
 async def _transcribe(request: Request, service: Service, request_id: str) -> dict[str, object]:

@@ -124,7 +124,9 @@ class FluxConversation(Conversation[str | bytes, str]):
         except (ApiError, LegatoError) as error:
             refusal = as_api_error(error)
             self.log_refused(refusal)
-            code = "INVALID_CONFIGURATION" if isinstance(refusal, InvalidValueError) else (refusal.code or "error").upper()
+            code = (
+                "INVALID_CONFIGURATION" if isinstance(refusal, InvalidValueError) else (refusal.code or "error").upper()
+            )
             await self.connection.send(self._turns.message("ConfigureFailure", code=code, description=refusal.message))
             return
         self._options = options
