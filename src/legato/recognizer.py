@@ -23,10 +23,10 @@ from legato.model.bundle import Bundle, open_bundle
 from legato.model.languages import AUTO
 from legato.model.registry import resolve
 from legato.options import StreamKeywords, StreamOptions
+from legato.runtime.cores import default_threads
 from legato.runtime.encoder import Encoder
 from legato.runtime.features import LogMel
 from legato.runtime.open import open_encoder
-from legato.runtime.session import default_threads
 from legato.runtime.transducer import OnnxTransducer
 from legato.streaming.collect import Collector, merge_channels
 from legato.streaming.pipeline import Pipeline

@@ -1,6 +1,7 @@
 """Many streams through one engine: the same events as alone, whoever else is there."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -503,3 +504,30 @@ def test_streams_keep_no_caches_but_their_own(recognizer: legato.Recognizer, spe
         for stream in going:
             assert stream.finish() == alone(recognizer, speech[:12000])
         assert rows(idle) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+def test_a_forked_child_cannot_use_the_engine(recognizer: legato.Recognizer, fox: Samples) -> None:
+    with Engine(recognizer) as engine, engine.stream() as stream:
+        stream.accept(fox[:8000])
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            said = []
+            for use in (lambda: stream.accept(fox), stream.poll, stream.finish, engine.stream):
+                try:
+                    use()
+                except legato.EngineError as error:
+                    said.append(str(error))
+            stream.close()
+            engine.close()
+            os.write(write, "\n".join(said).encode())
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as answers:
+            lines = answers.read().splitlines()
+        os.waitpid(child, 0)
+        assert len(lines) == 4
+        assert all("another process" in line for line in lines)
+        stream.accept(fox[8000:])
+        assert stream.finish() == alone(recognizer, fox)

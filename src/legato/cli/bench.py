@@ -41,7 +41,7 @@ def bench(
     from legato.lab.benchmark import Settings, run
     from legato.model.bundle import open_bundle
     from legato.model.registry import resolve
-    from legato.runtime.session import available_cores
+    from legato.runtime.cores import available_cores
 
     cores = available_cores()
     chosen_threads = numbers(threads, "--threads") if threads else sorted({1, min(cores, 4)})

@@ -23,7 +23,7 @@ from legato.lab.evaluate.run import Condition, run
 from legato.lab.evaluate.scored import score
 from legato.lab.evaluate.source import read_source
 from legato.lab.normalize import Choice
-from legato.runtime.session import default_threads
+from legato.runtime.cores import default_threads
 
 #: Exit code when a language is significantly worse than in the baseline.
 WORSE = 1

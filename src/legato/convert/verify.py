@@ -11,7 +11,7 @@ from legato.decode.greedy import Emission, greedy_search, start_search
 from legato.errors import ConversionError
 from legato.model.bundle import Bundle
 from legato.recognizer import load_bundle
-from legato.runtime.session import default_threads
+from legato.runtime.cores import default_threads
 from legato.types import Frames, Samples
 
 _CHUNK_MS = 320

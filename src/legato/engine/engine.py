@@ -123,6 +123,8 @@ class Engine:
         Args:
             cancel: stop the open streams instead; they raise EngineError.
         """
+        if not self._registry.is_here:  # a forked child: the streams are its parent's
+            return
         self._registry.close(cancel=cancel)
         if threading.current_thread() is not self._worker:
             self._worker.join()

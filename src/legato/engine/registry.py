@@ -1,5 +1,6 @@
 """The open streams of an engine and their news: how callers' threads and the worker meet."""
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,10 +20,24 @@ class Registry:
     def __init__(self, max_streams: int) -> None:
         self.lock = threading.Lock()
         self.max_streams = max_streams
+        self._process = os.getpid()
         self._arrived = threading.Condition(self.lock)
         self._slots: dict[Mailbox, Slot] = {}
         self._news: dict[Mailbox, None] = {}
         self._closing = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the process that created the engine."""
+        return os.getpid() == self._process
+
+    def require_same_process(self) -> None:
+        """Raise EngineError in a forked child: the engine's thread exists only in the process that created it."""
+        if not self.is_here:
+            raise EngineError(
+                "This engine belongs to another process: its thread does not survive a fork. Create an engine in this "
+                "process."
+            )
 
     @property
     def closing(self) -> bool:
@@ -40,8 +55,9 @@ class Registry:
 
         Raises:
             BusyError: `max_streams` are open.
-            EngineError: the engine is closed.
+            EngineError: the engine is closed, or belongs to another process.
         """
+        self.require_same_process()
         with self.lock:
             if self._closing:
                 raise EngineError("The engine is closed.")

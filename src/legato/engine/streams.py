@@ -1,6 +1,7 @@
 """A stream of the engine as its callers hold it: one class for threads, one for coroutines."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from typing import Self
@@ -27,13 +28,19 @@ class _Common(Controlled[None]):
         self._pipeline = pipeline
         self._options = options
 
+    @property
+    def _lock(self) -> threading.Lock:
+        """The engine's lock; raises EngineError in a forked child, where it may be held for ever."""
+        self._registry.require_same_process()
+        return self._registry.lock
+
     def poll(self) -> list[Event]:
         """Take the events that are waiting; never waits for more.
 
         Raises:
             EngineError: the stream failed or was closed.
         """
-        with self._registry.lock:
+        with self._lock:
             return self._mailbox.take()
 
     def end(self) -> None:
@@ -42,7 +49,7 @@ class _Common(Controlled[None]):
         Raises:
             EngineError: the stream failed or was closed.
         """
-        with self._registry.lock:
+        with self._lock:
             self._mailbox.raise_error()
             self._mailbox.ended = True
             self._registry.notify(self._mailbox)
@@ -56,13 +63,15 @@ class _Common(Controlled[None]):
             EngineError: the stream is finished, failed or was closed.
         """
         checked = self._pipeline.checked(self._options, control)
-        with self._registry.lock:
+        with self._lock:
             self._mailbox.put(checked)
             self._registry.notify(self._mailbox)
 
     def close(self) -> None:
         """Stop the stream unless it is done: its place is free at once, and queued audio is dropped."""
-        with self._registry.lock:
+        if not self._registry.is_here:
+            return
+        with self._lock:
             if not self._mailbox.closed:
                 self._mailbox.stop(EngineError("The stream was closed."))
                 self._registry.notify(self._mailbox)
@@ -70,13 +79,13 @@ class _Common(Controlled[None]):
     @property
     def queued_seconds(self) -> float:
         """Seconds of audio that were accepted and are not recognized yet."""
-        with self._registry.lock:
+        with self._lock:
             return (self._mailbox.accepted - self._mailbox.done) / self._sample_rate
 
     @property
     def recognized_seconds(self) -> float:
         """Seconds of audio that are recognized."""
-        with self._registry.lock:
+        with self._lock:
             return self._mailbox.done / self._sample_rate
 
     @property
@@ -126,7 +135,7 @@ class EngineStream(_Common):
         """
         given = rest = check_samples(samples, allow_empty=True)
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._registry.lock:
+        with self._lock:
             while len(rest := self._offer(rest)):
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
@@ -152,7 +161,7 @@ class EngineStream(_Common):
         return list(self)
 
     def _next(self) -> Event | None:
-        with self._registry.lock:
+        with self._lock:
             while (event := self._mailbox.take_one()) is None and not self._mailbox.closed:
                 self._mailbox.changed.wait()
             return event
@@ -185,7 +194,7 @@ class AsyncEngineStream(_Common):
         while True:
             # Cleared before the check, so that a change after the check is not missed.
             self._changed.clear()
-            with self._registry.lock:
+            with self._lock:
                 rest = self._offer(rest)
             if not len(rest):
                 return
@@ -202,7 +211,7 @@ class AsyncEngineStream(_Common):
         """Wait for the next event; the iteration ends after the `Final`."""
         while True:
             self._changed.clear()
-            with self._registry.lock:
+            with self._lock:
                 event, closed = self._mailbox.take_one(), self._mailbox.closed
             if event is not None:
                 return event

@@ -15,16 +15,6 @@ class Session(ort.InferenceSession):  # type: ignore[misc]  # ONNX Runtime has n
     """A loaded graph."""
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def default_threads() -> int:
-    """Return the default threads of a recognizer: the cores that this process may use, at most 4."""
-    return min(available_cores(), 4)
-
-
 def open_session(path: Path, threads: int, *, prepack: bool = True, reduce_range: bool = False) -> Session:
     """Load a graph for the CPU.
 

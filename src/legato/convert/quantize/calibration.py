@@ -18,9 +18,10 @@ from legato.convert.graph.writer import GraphWriter
 from legato.convert.quantize.clips import Clip
 from legato.errors import AudioError, ConversionError
 from legato.model.languages import AUTO
+from legato.runtime.cores import default_threads
 from legato.runtime.features import LogMel, MelState
 from legato.runtime.native import LEAD, encoder_frames
-from legato.runtime.session import default_threads, open_session
+from legato.runtime.session import open_session
 
 logger = logging.getLogger("legato")
 

@@ -19,7 +19,7 @@ from legato.lab.study.utterances import Utterance
 from legato.lab.study.variants import BY_TENSOR, Variant
 from legato.lab.study.workshop import Workshop
 from legato.recognizer import Recognizer
-from legato.runtime.session import default_threads
+from legato.runtime.cores import default_threads
 from legato.types import Frames
 
 #: Called with what is being done, the number of utterances done, and their total.
