@@ -62,6 +62,7 @@ class StreamKeywords(TypedDict, total=False):
     beam: int
     lm: str | Path | NGram | None
     lm_weight: float
+    sample_rate: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,8 @@ class StreamOptions:
         lm: an n-gram language model over the model's pieces: an ARPA file, or the result of `Recognizer.open_ngram`.
             Meant for a beam of 4 or more.
         lm_weight: factor of the n-gram's log-probabilities, 0 to 2.
+        sample_rate: of the samples that are passed, in Hz; None is the model's. Files state their own. Another rate is
+            resampled; the last milliseconds in the resampler are not part of a stream's state.
     """
 
     language: str = AUTO
@@ -88,6 +91,7 @@ class StreamOptions:
     beam: int = 1
     lm: str | Path | NGram | None = None
     lm_weight: float = DEFAULT_NGRAM_WEIGHT
+    sample_rate: float | None = None
 
     @classmethod
     def of(cls, options: "StreamOptions | None" = None, **keywords: Unpack[StreamKeywords]) -> "StreamOptions":

@@ -85,7 +85,6 @@ class Recognizer:
         *,
         channels: Channels = "mix",
         track: int | str | None = None,
-        sample_rate: float | None = None,
         progress: Callable[[float], None] | None = None,
         **keywords: Unpack[StreamKeywords],
     ) -> Transcript:
@@ -99,7 +98,6 @@ class Recognizer:
             channels: `mix` averages the channels; a number reads only that one, counted from 0; `split` transcribes
                 each and joins the segments by time, with the channel as speaker.
             track: the audio track of a file: a number from 0, a language, or `all`; by default the container's default.
-            sample_rate: of samples, in Hz; by default the model's. Files state their own.
             progress: called with the seconds of audio that are done.
             keywords: fields of `StreamOptions`, which replace those of `options`.
 
@@ -110,9 +108,10 @@ class Recognizer:
         if not isinstance(channels, int) and channels not in {"mix", "split"}:
             raise ValueError(f"channels must be 'mix', 'split' or a number, not {channels!r}")
         chosen = StreamOptions.of(options, **keywords).compiled(self.bundle)
+        rate = chosen.sample_rate
         if channels != "split":
             channel = None if channels == "mix" else channels
-            with open_given(audio, sample_rate=sample_rate, channel=channel, track=track) as blocks:
+            with open_given(audio, sample_rate=rate, channel=channel, track=track) as blocks:
                 return self._transcribe(blocks, progress, chosen)
         transcripts: list[Transcript] = []
         count = channel_count(audio)
@@ -122,7 +121,7 @@ class Recognizer:
                 progress((sum(each.duration for each in transcripts) + seconds) / count)
 
         for channel in range(count):
-            with open_given(audio, sample_rate=sample_rate, channel=channel, track=track) as blocks:
+            with open_given(audio, sample_rate=rate, channel=channel, track=track) as blocks:
                 transcript = self._transcribe(blocks, part, chosen, warn=not channel)
             transcripts.append(transcript)
         return merge_channels(transcripts)

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import legato
+from legato.audio.source import read_audio
 from tests.conftest import MakeBundle
+from tests.support.numbers_model import NUMBERS_SAMPLES
 
 Samples = NDArray[np.float32]
 
@@ -177,3 +180,43 @@ def test_an_untrained_chunk_size_is_said_once(
 def test_empty_audio_is_an_error(make_bundle: MakeBundle, tmp_path: Path) -> None:
     with pytest.raises(legato.AudioError, match="empty"):
         legato.load(make_bundle("nemo-r3")).transcribe(np.zeros(0, np.float32))
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_samples_of_another_rate(numbers: legato.Recognizer, rate: int) -> None:
+    """Streams and the engine resample piece by piece, and give what the whole audio gives."""
+    resampler = soxr.ResampleStream(16000, rate, 1, dtype="float32")
+    samples = resampler.resample_chunk(read_audio(NUMBERS_SAMPLES / "en.flac"), last=True)
+    whole = numbers.transcribe(samples, sample_rate=rate)
+    assert whole.text == numbers.transcribe(NUMBERS_SAMPLES / "en.flac").text
+    pieces = [samples[start : start + 777] for start in range(0, len(samples), 777)]
+    with numbers.stream(sample_rate=rate) as stream:
+        for piece in pieces:
+            stream.accept(piece)
+        final = stream.finish()[-1]
+    assert isinstance(final, legato.Final)
+    assert (final.transcript.tokens, final.transcript.duration) == (whole.tokens, whole.duration)
+    with legato.Engine(numbers, max_queued_seconds=1) as engine, engine.stream(sample_rate=rate) as live:
+        for piece in pieces:
+            refused = True
+            while refused:  # what there is no room for is kept, and goes before the next piece
+                try:
+                    live.accept(piece, timeout=0)
+                    refused = False
+                except legato.BusyError as error:
+                    assert error.accepted in {0, len(piece)}
+                    refused = not error.accepted
+        final = live.finish()[-1]
+    assert isinstance(final, legato.Final)
+    assert (final.transcript.tokens, final.transcript.duration) == (whole.tokens, whole.duration)
+
+
+def test_a_commit_takes_what_the_resampler_holds(numbers: legato.Recognizer) -> None:
+    silence = np.zeros(8000, np.float32)
+    with numbers.stream(sample_rate=8000) as stream:
+        stream.accept(silence)
+        *_, segment = stream.commit()
+        assert isinstance(segment, legato.Segment)
+        assert segment.end == 1.0
+        stream.accept(silence)
+        assert stream.transcript.duration > 1.9

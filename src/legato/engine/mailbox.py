@@ -39,10 +39,10 @@ class Mailbox:
 
     # For the caller
 
-    def offer(self, samples: Samples) -> int:
-        """Queue the samples that there is room for; return how many were taken from the start."""
+    def offer(self, samples: Samples, *, force: bool = False) -> int:
+        """Queue the samples that there is room for, or all of them; return how many were taken from the start."""
         self._require_open()
-        room = min(len(samples), self.limit - (self.accepted - self.done))
+        room = len(samples) if force else min(len(samples), self.limit - (self.accepted - self.done))
         if room > 0:
             # A copy, because callers fill one buffer again and again.
             self._queue.append(samples[:room].copy())

@@ -9,12 +9,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio.arrays import check_samples
 from legato.engine.mailbox import Mailbox
 from legato.engine.registry import Registry
 from legato.errors import BusyError, EngineError
 from legato.options import StreamOptions
-from legato.streaming.controls import Control, Controlled
+from legato.streaming.controls import Commit, Control, Controlled
+from legato.streaming.intake import Intake
 from legato.streaming.pipeline import Pipeline
 from legato.types import Event, Samples
 
@@ -27,6 +27,8 @@ class _Common(Controlled[None]):
         self._mailbox = mailbox
         self._pipeline = pipeline
         self._options = options
+        self._intake = Intake(options.sample_rate, self._sample_rate)
+        self._held = np.zeros(0, np.float32)  # resampled audio that there was no room for
 
     @property
     def _lock(self) -> threading.Lock:
@@ -51,6 +53,8 @@ class _Common(Controlled[None]):
         """
         with self._lock:
             self._mailbox.raise_error()
+            if not self._mailbox.ended:
+                self._flush()
             self._mailbox.ended = True
             self._registry.notify(self._mailbox)
 
@@ -64,6 +68,8 @@ class _Common(Controlled[None]):
         """
         checked = self._pipeline.checked(self._options, control)
         with self._lock:
+            if isinstance(control, Commit):
+                self._flush()
             self._mailbox.put(checked)
             self._registry.notify(self._mailbox)
 
@@ -99,12 +105,27 @@ class _Common(Controlled[None]):
             self._registry.notify(self._mailbox)
         return samples[taken:]
 
-    def _busy(self, samples: Samples, rest: Samples) -> BusyError:
+    def _flush(self) -> None:
+        """Queue what the resampler holds, beyond the limit if need be; the caller holds the lock."""
+        if self._intake.resamples:
+            self._mailbox.offer(np.concatenate([self._held, self._intake.flush()]), force=True)
+            self._held = self._held[:0]
+
+    def _busy(self, count: int, samples: Samples, rest: Samples) -> BusyError:
+        """Return the error of a piece of `count` samples, of which `rest` was not queued.
+
+        A piece that was resampled cannot be divided: it counts as accepted, and its rest goes before the next piece.
+        """
+        if self._intake.resamples:
+            self._held = rest
+            accepted = count
+        else:
+            accepted = len(samples) - len(rest)
         seconds = self._mailbox.limit / self._sample_rate
         return BusyError(
             f"The stream has {seconds:g} s of audio waiting, the most that the engine queues: audio arrives faster "
             "than it can be recognized. Send it again later, or more slowly.",
-            accepted=len(samples) - len(rest),
+            accepted=accepted,
         )
 
 
@@ -125,7 +146,7 @@ class EngineStream(_Common):
         """Accept the next samples; waits while the stream has as much audio queued as it may.
 
         Args:
-            samples: mono audio at the model's sample rate, float32[n] in [-1, 1] or int16[n]; n may be 0.
+            samples: mono audio at the stream's sample rate, float32[n] in [-1, 1] or int16[n]; n may be 0.
             timeout: longest wait in seconds; 0 does not wait, None waits without limit.
 
         Raises:
@@ -133,14 +154,11 @@ class EngineStream(_Common):
             BusyError: no room in time; its `accepted` says how many samples were taken.
             EngineError: the stream failed or was closed.
         """
-        given = rest = check_samples(samples, allow_empty=True)
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
-            while len(rest := self._offer(rest)):
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise self._busy(given, rest)
-                self._mailbox.changed.wait(left)
+        if len(self._held):
+            self._queue(0, self._held, deadline)
+            self._held = self._held[:0]
+        self._queue(len(samples), self._intake.read(samples), deadline)
 
     def __iter__(self) -> Iterator[Event]:
         """Yield the events as they come, up to the `Final`; waits for each.
@@ -159,6 +177,16 @@ class EngineStream(_Common):
         """
         self.end()
         return list(self)
+
+    def _queue(self, count: int, samples: Samples, deadline: float | None) -> None:
+        """Queue the samples of a piece of `count`; wait for room until `deadline`."""
+        rest = samples
+        with self._lock:
+            while len(rest := self._offer(rest)):
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise self._busy(count, samples, rest)
+                self._mailbox.changed.wait(left)
 
     def _next(self) -> Event | None:
         with self._lock:
@@ -189,8 +217,15 @@ class AsyncEngineStream(_Common):
 
     async def accept(self, samples: NDArray[np.generic], *, timeout: float | None = None) -> None:
         """Accept the next samples; arguments and errors as for `EngineStream.accept`."""
-        given = rest = check_samples(samples, allow_empty=True)
         deadline = None if timeout is None else self._loop.time() + timeout
+        if len(self._held):
+            await self._queue(0, self._held, deadline)
+            self._held = self._held[:0]
+        await self._queue(len(samples), self._intake.read(samples), deadline)
+
+    async def _queue(self, count: int, samples: Samples, deadline: float | None) -> None:
+        """Queue the samples of a piece of `count`; wait for room until `deadline`."""
+        rest = samples
         while True:
             # Cleared before the check, so that a change after the check is not missed.
             self._changed.clear()
@@ -202,7 +237,7 @@ class AsyncEngineStream(_Common):
                 async with asyncio.timeout_at(deadline):
                     await self._changed.wait()
             except TimeoutError:
-                raise self._busy(given, rest) from None
+                raise self._busy(count, samples, rest) from None
 
     def __aiter__(self) -> Self:
         return self

@@ -5,11 +5,12 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.audio.arrays import blocks_of, check_samples
-from legato.streaming.controls import Control, Controlled
+from legato.audio.arrays import blocks_of
+from legato.streaming.controls import Commit, Control, Controlled
+from legato.streaming.intake import Intake
 from legato.streaming.pipeline import Pipeline, require_open
 from legato.streaming.state import StreamState
-from legato.types import Event, Transcript
+from legato.types import Event, Samples, Transcript
 
 
 class Model(Protocol):
@@ -34,6 +35,7 @@ class Stream(Controlled[list[Event]]):
     def __init__(self, recognizer: Model, state: StreamState) -> None:
         self.state = state
         self._pipeline = recognizer.pipeline
+        self._intake = Intake(state.options.sample_rate, self._pipeline.bundle.mel.sample_rate)
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +47,7 @@ class Stream(Controlled[list[Event]]):
         """Accept the next samples.
 
         Args:
-            samples: mono audio at the model's sample rate, float32[n] in [-1, 1] or int16[n]; n may be 0.
+            samples: mono audio at the stream's sample rate, float32[n] in [-1, 1] or int16[n]; n may be 0.
 
         Returns:
             A `Partial` for every chunk with new tokens and a `Segment` at every endpoint, in order.
@@ -55,11 +57,7 @@ class Stream(Controlled[list[Event]]):
             LegatoError: the stream is finished.
         """
         require_open(self.state)
-        events: list[Event] = []
-        for block in blocks_of(check_samples(samples, allow_empty=True)):
-            self._pipeline.feed(self.state, block)
-            events += self._pipeline.run(self.state)
-        return events
+        return self._process(self._intake.read(samples))
 
     def finish(self) -> list[Event]:
         """End the stream: the rest of the audio is recognized.
@@ -70,8 +68,10 @@ class Stream(Controlled[list[Event]]):
         Raises:
             LegatoError: the stream is finished.
         """
+        require_open(self.state)
+        events = self._process(self._intake.flush())
         self._pipeline.feed(self.state, np.zeros(0, np.float32), last=True)
-        return [*self._pipeline.run(self.state), *self._pipeline.conclude(self.state)]
+        return [*events, *self._pipeline.run(self.state), *self._pipeline.conclude(self.state)]
 
     def apply(self, control: Control) -> list[Event]:
         """Apply a control to the audio accepted so far; return the events that it causes.
@@ -81,9 +81,18 @@ class Stream(Controlled[list[Event]]):
             LegatoError: what the stream cannot take up (nothing changes), or the stream is finished.
         """
         require_open(self.state)
-        return self._pipeline.apply(self.state, self._pipeline.checked(self.state.options, control))
+        checked = self._pipeline.checked(self.state.options, control)
+        events = self._process(self._intake.flush()) if isinstance(control, Commit) else []
+        return [*events, *self._pipeline.apply(self.state, checked)]
 
     @property
     def transcript(self) -> Transcript:
         """The transcript so far: of the open segment, once there are segments."""
         return self._pipeline.labels.transcript(self.state)
+
+    def _process(self, samples: Samples) -> list[Event]:
+        events: list[Event] = []
+        for block in blocks_of(samples):
+            self._pipeline.feed(self.state, block)
+            events += self._pipeline.run(self.state)
+        return events

@@ -1,0 +1,44 @@
+"""The samples that a caller passes to a live stream: checked, and resampled if they have another rate."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from legato.audio.arrays import ArrayReader, check_samples
+from legato.types import Samples
+
+
+class Intake:
+    """Converts the pieces of a live stream to mono float32 at the model's rate.
+
+    Args:
+        sample_rate: of the pieces, in Hz; None is the model's.
+        model_rate: in Hz.
+    """
+
+    def __init__(self, sample_rate: float | None, model_rate: int) -> None:
+        self._rate = None if sample_rate == model_rate else sample_rate
+        self._reader = self._new_reader()
+
+    @property
+    def resamples(self) -> bool:
+        """Whether the pieces have another rate than the model."""
+        return self._reader is not None
+
+    def read(self, samples: ArrayLike) -> Samples:
+        """Return the audio that is complete after a piece: float32[m]; it may be empty.
+
+        Raises:
+            AudioError: NaN or infinite samples, or a wrong shape or type; nothing has changed.
+        """
+        return check_samples(samples, allow_empty=True) if self._reader is None else self._reader.read(samples)
+
+    def flush(self) -> Samples:
+        """Return the audio that is still in the resampler, as if the audio ended here; more may follow."""
+        if self._reader is None:
+            return np.zeros(0, np.float32)
+        rest = self._reader.finish()
+        self._reader = self._new_reader()
+        return rest
+
+    def _new_reader(self) -> ArrayReader | None:
+        return None if self._rate is None else ArrayReader(self._rate, guess=False)
