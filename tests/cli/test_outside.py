@@ -59,10 +59,9 @@ def test_a_signal_ends_the_listening_with_the_text_so_far(tmp_path: Path) -> Non
 
 def test_a_hangup_that_is_ignored(tmp_path: Path) -> None:
     long = repeated(tmp_path / "long.wav", 4)
-    ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     from tests.support import command
 
-    code = command._STRUCK.replace("import os, signal, sys\n", f"import os, signal, sys\n{ignored}\n")
+    code = command._STRUCK.replace("signal.SIGHUP, signal.SIG_DFL", "signal.SIGHUP, signal.SIG_IGN")
     arguments = ["os.kill(os.getpid(), signal.SIGHUP)", "long.wav", "2", "transcribe", str(long)]
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments], env=environment(tmp_path), capture_output=True, check=False,

@@ -173,7 +173,7 @@ def test_an_interrupted_run_continues(rows: Rows, tmp_path: Path) -> None:
     kept.write_bytes(before + b'{"key": "half a li')  # as a crash in the middle of a line leaves it
     result = legato(*arguments, home=tmp_path)
     assert result.returncode == 0, result.stderr.decode()
-    assert f"{done} of {len(rows)} recognitions are of an earlier run" in result.stderr.decode()
+    assert f"{done} of {len(rows)} results are from an earlier run" in result.stderr.decode()
     after = kept.read_bytes()
     assert after.startswith(before)
     assert after.count(b"\n") == len(rows)

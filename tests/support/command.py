@@ -13,7 +13,10 @@ _STRUCK = """
 import os, signal, sys
 from legato.audio.source import AudioFile
 what, name, number = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
+# A job in the background inherits that SIGINT is ignored, one under nohup that SIGHUP is.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 blocks = AudioFile.__iter__
 def counted(self):
     for count, block in enumerate(blocks(self), 1):
