@@ -28,7 +28,7 @@ from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.precision import Float32, Precision
 from legato.convert.open import open_checkpoint
 from legato.convert.quantize import RECIPES
-from legato.convert.quantize.calibration import input_ranges
+from legato.convert.quantize.calibration import Calibration
 from legato.convert.quantize.clips import Clip, sample_clips
 from legato.model.bundle import open_bundle
 from legato.recognizer import Recognizer, load_bundle
@@ -164,8 +164,7 @@ def main(say: Callable[[str], None] = print) -> None:
     checkpoint = checkpoint_with_outliers()
     clips = [Clip(path, "auto") for path in arguments.calibration] if arguments.calibration else sample_clips()
     shutil.rmtree(arguments.work / "calibration", ignore_errors=True)
-    ranges = input_ranges(checkpoint_with_outliers(), clips, arguments.work / "calibration")
-    shutil.rmtree(arguments.work / "calibration")
+    calibration = Calibration(checkpoint_with_outliers, clips, arguments.work / "calibration")
     streams = stream_set(arguments.audio, arguments.streams, 5120 * (arguments.chunks + 1))
 
     reference = opened(bundle(checkpoint, Float32(), arguments.work / "fp32"))
@@ -174,7 +173,7 @@ def main(say: Callable[[str], None] = print) -> None:
     say(f"{arguments.layers} layers, {arguments.channels} outlier channels; relative error of encoder frames, %")
     say(f"{'recipe':18} {'alone':>8} {f'batch {arguments.streams}':>8} {'between':>8}")
     for name in arguments.recipes:
-        precision = RECIPES[name].make(ranges if RECIPES[name].calibrated else {})
+        precision = RECIPES[name].make(calibration)
         recognizer = opened(bundle(checkpoint, precision, arguments.work / name))
         alone = np.concatenate([encoded(recognizer, [row], arguments.chunks) for row in streams[: arguments.alone]])
         batch = encoded(recognizer, streams, arguments.chunks)

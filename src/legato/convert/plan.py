@@ -1,13 +1,12 @@
 """The choices of a conversion, checked against each other, and the precision that they lead to."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from legato.convert.graph.precision import Float16, Float32, Precision
 from legato.convert.names import LAYOUTS, PRECISIONS
 from legato.convert.open import open_checkpoint
-from legato.convert.quantize.calibration import input_ranges
+from legato.convert.quantize.calibration import Calibration
 from legato.convert.quantize.clips import Clip, read_manifest, sample_clips
 from legato.convert.quantize.per_tensor import DynamicPerTensor
 from legato.convert.quantize.recipes import DEFAULT_RECIPE, RECIPES
@@ -47,13 +46,13 @@ class Plan:
         if self.layout == "published":
             return DynamicPerTensor(signed=True)  # as in the published bundle
         recipe = RECIPES[self.recipe]
+        calibration = Calibration(lambda: open_checkpoint(source), self.clips, folder, progress)
         if not recipe.calibrated:
-            return recipe.make({})
+            return recipe.make(calibration)
         progress("calibrating", 0, 1)
-        ranges = input_ranges(open_checkpoint(source), self.clips, folder)
-        shutil.rmtree(folder)
+        precision = recipe.make(calibration)
         progress("calibrating", 1, 1)
-        return recipe.make(ranges)
+        return precision
 
 
 def make_plan(precision: str, layout: str, recipe: str | None, calibration: Path | None) -> Plan:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from legato.convert.architecture import Architecture
 from legato.convert.checkpoint import Checkpoint
-from legato.convert.graph.precision import Precision
+from legato.convert.graph.precision import Precision, ReadVector
 from legato.convert.graph.sites import Group, Linear, Site, Source
 from legato.convert.graph.writer import GraphWriter
 
@@ -72,21 +72,20 @@ class EncoderWriter:
     def norm_before(self, x: ir.Value, name: str, layer: Linear) -> ir.Value:
         """Write the LayerNorm `name` that feeds `layer` only.
 
-        The precision may divide the channels between the two. The division is folded into the LayerNorm.
+        The precision may shift and divide the channels between the two. Both are folded into the LayerNorm.
         """
         smoothing = self.precision.smoothing(layer)
         if smoothing is None:
             return self.layer_norm(x, name)
 
-        def smoothed(part: str) -> ir.Value:
-            return self.graph.weight(
-                f"{name}.{part}.smoothed",
-                ir.DataType.FLOAT,
-                (self.architecture.width,),
-                lambda: self.checkpoint.read(f"{name}.{part}") / smoothing(),
-            )
+        def smoothed(part: str, shift: ReadVector | None = None) -> ir.Value:
+            def read() -> NDArray[np.float32]:
+                values = self.checkpoint.read(f"{name}.{part}")
+                return (values if shift is None else values - shift()) / smoothing.factors()
 
-        return self._layer_norm(x, smoothed("weight"), smoothed("bias"))
+            return self.graph.weight(f"{name}.{part}.smoothed", ir.DataType.FLOAT, (self.architecture.width,), read)
+
+        return self._layer_norm(x, smoothed("weight"), smoothed("bias", smoothing.shift))
 
     def _layer_norm(self, x: ir.Value, scale: ir.Value, bias: ir.Value) -> ir.Value:
         return self.graph.op("LayerNormalization", x, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
@@ -155,7 +154,7 @@ class EncoderWriter:
         image = self.graph.op("Transpose", image, perm=[0, 2, 3, 1])
         return self.graph.op("Squeeze", image, self.graph.constant([0]))
 
-    def prompt(self, x: ir.Value, prompt_bias: ir.Value) -> ir.Value:
+    def prompt(self, x: ir.Value, prompt_bias: ir.Value, norm: str | None = None) -> ir.Value:
         """Write the language prompt, which follows the conformer layers.
 
         In NeMo, a frame and a one-hot prompt go through one linear layer. The half of its weight that the one-hot
@@ -164,6 +163,7 @@ class EncoderWriter:
         Args:
             x: float32[n, batch, width].
             prompt_bias: float32[batch, prompt hidden], that row plus the bias of the layer.
+            norm: name of a LayerNorm that is applied to x first.
         """
         graph, a = self.graph, self.architecture
         name = "prompt_kernel.0.weight"
@@ -172,6 +172,8 @@ class EncoderWriter:
             return self.checkpoint.read(name)[:, : a.width].T
 
         layer = Linear(name, Site(Group.PROMPT, Source.OTHER), a.width, a.prompt_hidden, read)
+        if norm is not None:
+            x = self.norm_before(x, norm, layer)
         inner = graph.op("Relu", graph.op("Add", self.precision.linear(graph, x, layer), prompt_bias))
         return self.linear(inner, "prompt_kernel.2.weight", Site(Group.PROMPT, Source.RELU))
 

@@ -60,7 +60,8 @@ def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Mod
             x, new = _conformer_layer(writer, x, layer, positions, mask)
             caches += new
     with graph.scoped("prompt"):
-        x = writer.prompt(x, graph.op("Gather", writer.prompt_table(), prompt, axis=0))
+        last = f"encoder.layers.{a.layers - 1}.norm_out"
+        x = writer.prompt(x, graph.op("Gather", writer.prompt_table(), prompt, axis=0), last)
     x = graph.op("Transpose", x, perm=[1, 0, 2])
     graph.output(x, "encoded", ir.DataType.FLOAT, ["batch", "frames", a.width])
     for cache, joined in caches:
@@ -84,7 +85,8 @@ def _conformer_layer(
         x = graph.op("Add", x, attend(writer, query, keys, values, layer, positions, mask))
     x, convolved = writer.convolution(x, layer, conv_cache)
     x = writer.feed_forward(x, layer, 2)
-    x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
+    if layer < a.layers - 1:  # `EncoderWriter.prompt` writes the last one
+        x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
     return x, [(key_cache, keys), (value_cache, values), (conv_cache, convolved)]
 
 

@@ -1,6 +1,7 @@
 """How weights are stored and multiplied: the interface of a precision, FP32, and FP16. `quantize` has the INT8 ones."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,8 +11,21 @@ from numpy.typing import NDArray
 from legato.convert.graph.sites import Linear, ReadMatrix
 from legato.convert.graph.writer import GraphWriter
 
-#: Computes float32[inputs], the factors that the inputs of a linear layer are divided by before the layer.
-Smoothing = Callable[[], NDArray[np.float32]]
+#: Computes float32[inputs].
+ReadVector = Callable[[], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """What a linear layer expects of its input: `(x - shift) / factors` instead of x.
+
+    Attributes:
+        factors: computes the factors, float32[inputs].
+        shift: computes the shift, float32[inputs]; None for no shift.
+    """
+
+    factors: ReadVector
+    shift: ReadVector | None = None
 
 
 class Precision(Protocol):
@@ -41,9 +55,9 @@ class Precision(Protocol):
         ...
 
     def smoothing(self, layer: Linear) -> Smoothing | None:
-        """Return the factors by which `linear` expects the input of a layer with the source `NORM` to be divided.
+        """Return how `linear` expects the input of a layer after a LayerNorm to be shifted and divided.
 
-        The LayerNorm absorbs them into its scale and bias, so they cost nothing at run time. None means no division.
+        The LayerNorm absorbs both into its scale and bias, so they cost nothing at run time. None means neither.
         """
         ...
 

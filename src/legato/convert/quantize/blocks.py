@@ -1,5 +1,7 @@
 """Weights with one scale per block of 32 inputs. ONNX Runtime quantizes the activations inside the product."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -12,7 +14,13 @@ BLOCK = 32
 _ACCURACY_LEVEL = 4
 
 
-def block_product(graph: GraphWriter, x: ir.Value, layer: Linear, bits: int) -> ir.Value:
+#: Returns uint8[outputs, blocks, BLOCK] with the zero point in the middle, and scales float32[outputs, blocks].
+Blocks = Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]]
+
+
+def block_product(
+    graph: GraphWriter, x: ir.Value, layer: Linear, bits: int, quantized: Blocks | None = None
+) -> ir.Value:
     """Write `x @ W` with a weight that is quantized when the graph is saved.
 
     Args:
@@ -20,20 +28,20 @@ def block_product(graph: GraphWriter, x: ir.Value, layer: Linear, bits: int) -> 
         x: float32[..., inputs].
         layer: the linear layer; its inputs are a multiple of `BLOCK`.
         bits: 8 or 4, bits per weight.
+        quantized: returns integers and scales; the default is `quantize_blocks` of the weight.
 
     Returns:
         float32[..., outputs].
     """
+    read = quantized or (lambda: quantize_blocks(layer.read(), bits))
     shape = (layer.outputs, layer.inputs // BLOCK)
     values = graph.weight(
         f"{layer.name}.quantized",
         ir.DataType.UINT8,
         (*shape, BLOCK * bits // 8),
-        lambda: pack(quantize_blocks(layer.read(), bits)[0], bits),
+        lambda: pack(read()[0], bits),
     )
-    scales = graph.weight(
-        f"{layer.name}.scale", ir.DataType.FLOAT, shape, lambda: quantize_blocks(layer.read(), bits)[1]
-    )
+    scales = graph.weight(f"{layer.name}.scale", ir.DataType.FLOAT, shape, lambda: read()[1])
     return graph.op(
         "MatMulNBits",
         x,

@@ -41,6 +41,10 @@ def quantize_columns(matrix: NDArray[np.float32], zero: int, steps: int = STEPS)
     return quantized
 
 
+#: Returns the integers of a weight around zero, [inputs, outputs], and their scales, float32[outputs].
+Rounded = Callable[[], tuple[NDArray[np.generic], NDArray[np.float32]]]
+
+
 @dataclass(frozen=True)
 class IntegerWeight:
     """The quantized weight of one linear layer in a graph, with one scale per output channel.
@@ -50,39 +54,53 @@ class IntegerWeight:
         values: uint8[inputs, outputs] with zero point 128; with reduced range int8[inputs, outputs] from -64 to 64.
         scales: float32[outputs].
         zeros: the zero points, [outputs] of the type of `values`.
-        steps: integers on either side of zero.
+        read: returns the integers around zero, and the scales.
     """
 
     layer: Linear
     values: ir.Value
     scales: ir.Value
     zeros: ir.Value
-    steps: int
+    read: Rounded
 
     def rounded(self) -> NDArray[np.float64]:
         """Read the weight that the integers represent: float64[inputs, outputs]."""
-        matrix = self.layer.read()
-        return quantize_columns(matrix, 0, self.steps).astype(np.float64) * column_scales(matrix, self.steps)
+        integers, scales = self.read()
+        return np.asarray(integers.astype(np.float64) * scales)
 
 
-def integer_weight(graph: GraphWriter, layer: Linear, *, reduce_range: bool = False) -> IntegerWeight:
+def integer_weight(
+    graph: GraphWriter, layer: Linear, *, reduce_range: bool = False, rounded: Rounded | None = None
+) -> IntegerWeight:
     """Add a weight that is quantized when the graph is saved.
 
     With `reduce_range` it is signed and has 129 steps instead of 255. Twice 255 * 64 fits into 16 bits, so the fast
     kernels for signed weights are exact on every CPU.
+
+    Args:
+        graph: the graph that is written.
+        layer: the linear layer.
+        reduce_range: whether the weight has 7 bits.
+        rounded: returns integers and scales; the default rounds to the nearest integers (see `quantize_columns`).
     """
     name, outputs = layer.name, layer.outputs
     dtype, numpy_dtype = (ir.DataType.INT8, np.int8) if reduce_range else (ir.DataType.UINT8, np.uint8)
     zero, steps = (0, REDUCED_STEPS) if reduce_range else (ZERO, STEPS)
+
+    def nearest() -> tuple[NDArray[np.generic], NDArray[np.float32]]:
+        matrix = layer.read()
+        return quantize_columns(matrix, 0, steps), column_scales(matrix, steps)
+
+    read = rounded or nearest
     values = graph.weight(
         f"{name}.quantized",
         dtype,
         (layer.inputs, outputs),
-        lambda: quantize_columns(layer.read(), zero, steps).astype(numpy_dtype),
+        lambda: (read()[0].astype(np.int16) + zero).astype(numpy_dtype),
     )
-    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: column_scales(layer.read(), steps))
+    scales = graph.weight(f"{name}.scale", ir.DataType.FLOAT, (outputs,), lambda: read()[1])
     zeros = graph.weight(f"{name}.zero_point", dtype, (outputs,), lambda: np.full(outputs, zero, numpy_dtype))
-    return IntegerWeight(layer, values, scales, zeros, steps)
+    return IntegerWeight(layer, values, scales, zeros, read)
 
 
 def product(graph: GraphWriter, rows: ir.Value, step: float, zero: int, weight: IntegerWeight) -> ir.Value:
@@ -165,6 +183,23 @@ def lifted(graph: GraphWriter, x: ir.Value, lift: ReadVector, weight: IntegerWei
     raised = graph.op("Add", x, graph.weight(f"{layer.name}.lift", ir.DataType.FLOAT, (layer.inputs,), lift))
     share = graph.weight(f"{layer.name}.lifted", ir.DataType.FLOAT, (layer.outputs,), read)
     return graph.op("Sub", one_sided(graph, raised, weight), share)
+
+
+def two_term(graph: GraphWriter, x: ir.Value, weight: IntegerWeight) -> ir.Value:
+    """Write `x @ W` with two INT8 terms for every value of x, for 3 dimensions.
+
+    The residual of rounding to steps of 1/127 is at most half a step, which the second term divides into 127 steps.
+    """
+    step, finer = 1 / 127, 1 / 254
+    scale = largest_magnitude(graph, x)
+    normalized = graph.op("Div", x, scale)
+    first = quantize(graph, normalized, step, ZERO)
+    rest = graph.op("Sub", normalized, dequantize(graph, first, step, ZERO))
+    second = quantize(graph, rest, step * finer, ZERO)
+    both = product(graph, graph.op("Concat", first, second, axis=1), step, ZERO, weight)
+    coarse, fine = graph.ops("Split", both, outputs=2, axis=1, num_outputs=2)
+    fine = graph.op("Mul", fine, graph.constant(finer))
+    return graph.op("Mul", graph.op("Add", coarse, fine), scale)
 
 
 def _byte(graph: GraphWriter, value: int) -> ir.Value:

@@ -1,13 +1,13 @@
 """The table of recipes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import partial
 
 from legato.convert.graph.precision import Precision
 from legato.convert.graph.sites import Group, Site, Source
+from legato.convert.quantize.auto import solve
+from legato.convert.quantize.calibration import Calibration
 from legato.convert.quantize.mixed import BySite
 from legato.convert.quantize.per_tensor import DynamicPerTensor
 from legato.convert.quantize.per_token import PerToken
@@ -16,36 +16,43 @@ from legato.convert.quantize.smooth import PerTokenSmooth, PerTokenSmooth7Bit
 from legato.convert.quantize.two_term import TwoTerm
 from legato.convert.quantize.weight_only import WeightOnly
 
-#: Name of a weight -> the largest magnitude of every input channel on calibration audio, float32[inputs].
-Ranges = Mapping[str, NDArray[np.float32]]
-
 
 @dataclass(frozen=True)
 class Recipe:
     """One choice of `convert(..., recipe=NAME)`.
 
     Attributes:
-        make: returns the precision for the ranges that calibration found; they are empty unless `calibrated`.
+        make: returns the precision. It measures what it needs to know about the model with the calibration.
         summary: a description of one line.
-        calibrated: whether the recipe needs the ranges of the layers' inputs on real audio.
+        calibrated: whether the recipe needs recordings.
     """
 
-    make: Callable[[Ranges], Precision]
+    make: Callable[[Calibration], Precision]
     summary: str
     calibrated: bool = False
 
 
-def _mixed(ranges: Ranges) -> Precision:
+def _mixed(calibration: Calibration) -> Precision:
     """The inner activations of the feed-forward modules have the worst outliers and no LayerNorm to absorb factors."""
     two_term = TwoTerm()
 
     def choose(site: Site) -> Precision | None:
         return two_term if (site.group, site.source) == (Group.FEED_FORWARD, Source.SILU) else None
 
-    return BySite("mixed", PerTokenSmooth(ranges), choose)
+    return BySite("mixed", PerTokenSmooth(calibration.ranges), choose)
 
 
 RECIPES: dict[str, Recipe] = {
+    "auto": Recipe(
+        solve,
+        "per-token, with every layer quantized by the error of its output on calibration recordings",
+        calibrated=True,
+    ),
+    "auto-7bit": Recipe(
+        partial(solve, reduce_range=True),
+        "auto with 7-bit weights: less accurate, faster with many streams",
+        calibrated=True,
+    ),
     "dynamic-per-tensor": Recipe(
         lambda _: DynamicPerTensor(signed=False),
         "the published recipe: a weight scale per output channel, an activation scale per tensor",
@@ -54,12 +61,12 @@ RECIPES: dict[str, Recipe] = {
         lambda _: PerToken(), "a weight scale per output channel, an activation scale per frame of every stream"
     ),
     "per-token-smooth": Recipe(
-        PerTokenSmooth,
+        lambda calibration: PerTokenSmooth(calibration.ranges),
         "per-token, with outlier channels of the activations scaled down into the weights by calibration",
         calibrated=True,
     ),
     "per-token-smooth-7bit": Recipe(
-        PerTokenSmooth7Bit,
+        lambda calibration: PerTokenSmooth7Bit(calibration.ranges),
         "per-token-smooth with 7-bit weights: less accurate, faster with many streams",
         calibrated=True,
     ),

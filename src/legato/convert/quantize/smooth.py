@@ -37,7 +37,8 @@ class PerTokenSmooth(PerToken):
 
     def smoothing(self, layer: Linear) -> Smoothing | None:
         """See `Precision.smoothing`."""
-        return (lambda: self._factors(layer)) if layer.name in self._ranges else None
+        smooth = layer.name in self._ranges and layer.site.source is Source.NORM
+        return Smoothing(lambda: self._factors(layer)) if smooth else None
 
     def linear(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
         """See `Precision.linear`."""

@@ -11,7 +11,7 @@ from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.graph.precision import Float32, Precision
 from legato.convert.open import open_checkpoint
-from legato.convert.quantize.calibration import input_ranges
+from legato.convert.quantize.calibration import Calibration
 from legato.convert.quantize.clips import Clip
 from legato.convert.quantize.weight_only import WeightOnly
 from legato.decode.transducer import Transducer
@@ -60,11 +60,8 @@ class Workshop:
             ConversionError: no recording can be used for calibration.
         """
         shutil.rmtree(self.folder / "fp32")
-        ranges = {}
-        if any(WAYS[recipe].calibrated for recipe in recipes):
-            ranges = input_ranges(open_checkpoint(self.source), clips, self.folder / "calibration")
-            shutil.rmtree(self.folder / "calibration")
-        self._precisions = {recipe: WAYS[recipe].make(ranges) for recipe in recipes}
+        calibration = Calibration(lambda: open_checkpoint(self.source), clips, self.folder / "calibration")
+        self._precisions = {recipe: WAYS[recipe].make(calibration) for recipe in recipes}
 
     def open(self, variant: Variant, *, with_encoder: bool) -> tuple[Recognizer | None, Transducer]:
         """Write and load a variant in place of the previous one.
