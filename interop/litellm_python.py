@@ -6,7 +6,7 @@ from typing import Any
 from report import HINTS, URL, check, step, versions, wav
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # asks for no list of prices on the network
-import litellm  # noqa: E402
+import litellm
 
 #: Provider: its model, and its address.
 PROVIDERS = {

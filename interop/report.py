@@ -1,4 +1,4 @@
-"""What the scripts of Python clients share: the server's address, speech, and the report of each step as a JSON line."""
+"""What the scripts of Python clients share: the server's address, speech, and reports of steps as JSON lines."""
 
 import asyncio
 import difflib

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-
-from legato.audio.source import read_audio
 from stacks import STACKS, Stack
 from table import Result, write_table
+
+from legato.audio.source import read_audio
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -115,7 +115,13 @@ def run(stack: Stack, folder: Path, clips: Path) -> list[Result]:
         variables = {**os.environ, **addresses, "LEGATO_CLIPS": str(clips), "LEGATO_MUTE_SECONDS": str(MUTE)}
         variables.pop("PYTHONPATH", None)
         process = subprocess.Popen(
-            command, env=variables, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            env=variables,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
         try:
             output, _ = process.communicate(timeout=TIMEOUT)
@@ -161,9 +167,7 @@ def serving(folder: Path, tls: bool) -> Iterator[dict[str, str]]:
         variables["NODE_EXTRA_CA_CERTS"] = str(certificate)
     log = folder.with_suffix(".server.log")
     with log.open("w", encoding="utf-8") as errors:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
             assert process.stdout is not None
             said = process.stdout.readline()
@@ -178,8 +182,8 @@ def serving(folder: Path, tls: bool) -> Iterator[dict[str, str]]:
 
 def make_certificate(certificate: Path, key: Path) -> None:
     """Make a certificate for loopback."""
-    options = "-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1".split()
-    command = ["openssl", "req", *options, "-out", str(certificate), "-keyout", str(key)]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
     subprocess.run(command, check=True, capture_output=True)
 
 
