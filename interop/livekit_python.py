@@ -82,8 +82,10 @@ async def files(face: str, service: Any, german: dict[str, Any], hints: Any) -> 
         check((await hints.recognize(frame(pcm("en")))).alternatives[0].text)
 
 
-async def live(face: str, make: Any, german: Any, hints: dict[str, Any], base: dict[str, Any]) -> None:
-    """Recognize streams."""
+async def live(
+    face: str, make: Any, german: Any, hints: dict[str, Any], base: dict[str, Any], finalizes: bool = True
+) -> None:
+    """Recognize streams. Not every plugin ends a turn when the input ends."""
     async with async_step(face, "speak"), session(make()) as one:
         await one.say("en")
     async with async_step(face, "mute"), session(make()) as one:
@@ -100,11 +102,12 @@ async def live(face: str, make: Any, german: Any, hints: dict[str, Any], base: d
             await one.say("de")
     async with async_step(face, "hints"), session(make(**hints)) as one:
         await one.say("en")
-    async with async_step(face, "finalize"), session(make()) as one:
-        await one.send(pcm("en") + silence(0.3))
-        one.stream.flush()
-        one.stream.end_input()
-        await one.check("en")
+    if finalizes:
+        async with async_step(face, "finalize"), session(make()) as one:
+            await one.send(pcm("en") + silence(0.3))
+            one.stream.flush()
+            one.stream.end_input()
+            await one.check("en")
     async with async_step(face, "leave"):
         async with session(make()) as one:
             await one.send(pcm("en")[:40000])
@@ -135,7 +138,7 @@ async def main() -> None:
         german = {"language": "de"}
         await files("OpenAI, files", of_openai(), german, of_openai(prompt=PROMPT))
         await files("Deepgram, files", of_deepgram(), german, of_deepgram(keyterm=HINTS))
-        await live("OpenAI, Realtime", of_openai_live, german, {"prompt": PROMPT}, {})
+        await live("OpenAI, Realtime", of_openai_live, german, {"prompt": PROMPT}, {}, finalizes=False)
         await live("OpenAI, Realtime, own VAD", of_openai_whisper, german, {"prompt": PROMPT}, {})
         await live("Deepgram, v1", of_deepgram, german, {"keyterm": HINTS}, {})
         multi = {"model": "flux-general-multi", "language_hint": ["en"]}

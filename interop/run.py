@@ -91,7 +91,7 @@ def install(stack: Stack, folder: Path) -> None:
         commands = [["npm", "install", "--silent", "--no-audit", "--no-fund", *stack.packages]]
     else:
         pip = [str(python_of(folder)), "-m", "pip", "install", "--quiet", *stack.packages]
-        commands = [[sys.executable, "-m", "venv", str(folder)], pip]
+        commands = [[stack.python or sys.executable, "-m", "venv", str(folder)], pip]
     for command in commands:
         subprocess.run(command, cwd=folder, check=True, timeout=INSTALL_TIMEOUT)
     done.write_text(json.dumps(list(stack.packages)))
