@@ -129,7 +129,9 @@ def run(stack: Stack, folder: Path, clips: Path) -> list[Result]:
             process.kill()
             output, _ = process.communicate()
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    return collect(stack, lines, process.returncode, log)
+    results = collect(stack, lines, process.returncode, log)
+    results[0].failures.update(server_failures(folder.with_suffix(".server.log")))
+    return results
 
 
 def collect(stack: Stack, lines: list[dict[str, object]], code: int, log: Path) -> list[Result]:
@@ -148,10 +150,17 @@ def collect(stack: Stack, lines: list[dict[str, object]], code: int, log: Path) 
             result.failures[name] = str(line["message"])
     if code != 0 or not results:
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        result = next(iter(results.values()), Result(stack.title, versions, "", {}, {}))
+        result = results.setdefault(*next(iter(results.items()), ("", Result(stack.title, versions, "", {}, {}))))
         result.failures["end"] = f"the script ended with code {code}: {''.join(last)}"
-        results.setdefault(result.interface, result)
     return list(results.values())
+
+
+def server_failures(log: Path) -> dict[str, str]:
+    """Return what the server logged as errors, or wrote without its log."""
+    for line in log.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("{") or json.loads(line)["level"] in {"error", "critical"}:
+            return {"server": line[:300]}
+    return {}
 
 
 @contextmanager

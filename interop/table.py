@@ -47,18 +47,25 @@ def write_table(path: Path, results: list[Result]) -> None:
 
 def table(results: list[Result]) -> str:
     """Return the table, and a list of the failures."""
-    rows = ["| client | interface | " + " | ".join(STEPS) + " |", "|---|---|" + "---|" * len(STEPS)]
+    rows = ["| client | version | interface | " + " | ".join(STEPS) + " |", "|---|---|---|" + "---|" * len(STEPS)]
     notes: list[str] = []
     for result in results:
-        client = f"{result.client} ({', '.join(f'{name} {number}' for name, number in result.versions.items())})"
         cells = []
         for name in STEPS:
             if name in result.failures:
-                notes.append(f"{client}, {result.interface}, {name}: `{result.failures[name]}`")
+                notes.append(f"{result.client}, {result.interface}, {name}: `{result.failures[name]}`")
                 cells.append("no")
             else:
                 cells.append("yes" if result.steps.get(name) else "")
-        rows.append(f"| {client} | {result.interface} | " + " | ".join(cells) + " |")
+        rows.append(f"| {result.client} | {_version(result)} | {result.interface} | " + " | ".join(cells) + " |")
         others = {name: message for name, message in result.failures.items() if name not in STEPS}
-        notes += [f"{client}, {result.interface}, {name}: `{message}`" for name, message in others.items()]
+        notes += [f"{result.client}, {result.interface}, {name}: `{message}`" for name, message in others.items()]
     return "\n".join(rows) + "\n" + ("\n" + "\n".join(f"- {note}" for note in notes) + "\n" if notes else "")
+
+
+def _version(result: Result) -> str:
+    """Return the version of a client, or those of its packages if they differ."""
+    numbers = set(result.versions.values())
+    if len(numbers) == 1:
+        return numbers.pop()
+    return ", ".join(f"{name} {number}" for name, number in result.versions.items())
