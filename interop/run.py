@@ -1,8 +1,9 @@
 """Run real clients, with their default settings, against a server, and write the table of what works.
 
-    python interop/run.py [NAME ...] [--cache build/interop] [--write docs/interop.md]
+    python interop/run.py [NAME ...] [--cache FOLDER] [--write docs/interop.md]
 
-Each client gets an environment of its own below the cache folder, from PyPI or npm. `./check interop` runs all of them.
+Each client gets an environment of its own below the cache folder, by default `build/interop`, from PyPI or npm.
+`./check interop` runs all of them.
 """
 
 import argparse
@@ -36,13 +37,16 @@ INSTALL_TIMEOUT, TIMEOUT = 900, 400
 def main() -> int:
     """Run the clients; the exit code is 1 if anything did not work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *(stack.name for stack in STACKS)], metavar="NAME")
+    names = [stack.name for stack in STACKS]
+    # Python 3.11 compares the empty list with the choices too.
+    parser.add_argument("names", nargs="*", choices=[[], *names], metavar="NAME", help=f"of {', '.join(names)}; or all")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "interop", help="folder for the environments")
-    parser.add_argument("--write", type=Path, help="write the table into this Markdown file, between its two marks")
+    parser.add_argument("--write", type=Path, help="put the table into this file, once every client ran")
     arguments = parser.parse_args()
     cache: Path = arguments.cache.resolve()
     clips = write_clips(cache / "clips")
     chosen = [stack for stack in STACKS if not arguments.names or stack.name in arguments.names]
+    failed = False
     for stack in chosen:
         folder = cache / stack.name
         try:
@@ -53,11 +57,11 @@ def main() -> int:
         (cache / f"{stack.name}.json").write_text(json.dumps([result.as_dict() for result in results], indent=1))
         for result in results:
             print(result.line(), flush=True)
-    found = [cache / f"{stack.name}.json" for stack in STACKS]
-    all_results = [Result(**each) for path in found if path.exists() for each in json.loads(path.read_text())]
-    if arguments.write is not None:
-        write_table(arguments.write, all_results)
-    return int(any(result.failures for result in all_results))
+        failed = failed or any(result.failures for result in results)
+    paths = [cache / f"{name}.json" for name in names]
+    if arguments.write is not None and all(path.exists() for path in paths):  # each client ran, now or before
+        write_table(arguments.write, [Result(**each) for path in paths for each in json.loads(path.read_text())])
+    return int(failed)
 
 
 def write_clips(folder: Path) -> Path:
@@ -92,8 +96,9 @@ def install(stack: Stack, folder: Path) -> None:
     else:
         pip = [str(python_of(folder)), "-m", "pip", "install", "--quiet", *stack.packages]
         commands = [[stack.python or sys.executable, "-m", "venv", str(folder)], pip]
-    for command in commands:
-        subprocess.run(command, cwd=folder, check=True, timeout=INSTALL_TIMEOUT)
+    with folder.with_suffix(".install.log").open("wb") as log:
+        for command in commands:
+            subprocess.run(command, cwd=folder, check=True, timeout=INSTALL_TIMEOUT, stdout=log, stderr=log)
     done.write_text(json.dumps(list(stack.packages)))
 
 
