@@ -161,9 +161,13 @@ def collect(stack: Stack, lines: list[dict[str, object]], code: int, log: Path) 
 
 
 def server_failures(log: Path) -> dict[str, str]:
-    """Return what the server logged as errors, or wrote without its log."""
+    """Return what the server logged as an error, wrote without its log, or says of a client that it found idle.
+
+    Clients that connect again by themselves hide such an end.
+    """
     for line in log.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("{") or json.loads(line)["level"] in {"error", "critical"}:
+        record = json.loads(line) if line.startswith("{") else {"level": "error"}
+        if record["level"] in {"error", "critical"} or "idle" in (record.get("reason"), record.get("code")):
             return {"server": line[:300]}
     return {}
 
