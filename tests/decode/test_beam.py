@@ -255,6 +255,8 @@ def test_a_gzipped_ngram_is_the_same(tmp_path: Path) -> None:
         (ARPA.replace("-0.9 b b", "-0.9 b"), "line 14"),
         (ARPA.replace("-0.9 b b", "-0.9 b c"), "not among the 1-grams"),
         (ARPA.replace("-0.7 b", "much b"), "line 9"),
+        (ARPA.replace("-0.7 b", "nan b"), "line 9"),
+        (ARPA.replace("-0.7 b", "inf b"), "line 9"),
         ("hello", "ARPA"),
         ("", "ARPA"),
     ],

@@ -139,7 +139,9 @@ def _entry(path: Path, number: int, line: str, order: int) -> tuple[list[str], t
     try:
         if not order or len(fields) not in (order + 1, order + 2):
             raise ValueError
-        backoff = float(fields[order + 1]) if len(fields) == order + 2 else 0.0
-        return fields[1 : order + 1], (float(fields[0]) * _LN10, backoff * _LN10)
+        numbers = float(fields[0]), float(fields[order + 1]) if len(fields) == order + 2 else 0.0
+        if not all(map(math.isfinite, numbers)):  # they would decide for any text
+            raise ValueError
+        return fields[1 : order + 1], (numbers[0] * _LN10, numbers[1] * _LN10)
     except ValueError:
         raise NGramError(f"{path}, line {number}: is no entry of an ARPA file: {line[:60]!r}.") from None
