@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from legato.files import sha256_of, write_atomically, write_text_atomically
+from legato.files import open_regular, sha256_of, write_atomically, write_text_atomically
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
@@ -43,3 +43,20 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc" * 1_000_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    with open_regular(own, "ab") as file:
+        file.write(b"one")
+    with open_regular(own, "rb") as file:
+        assert file.read() == b"one"
+    (tmp_path / "link").symlink_to(own)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "dangling", "pipe", "."):
+        for mode in ("rb", "ab"):
+            with pytest.raises(OSError):
+                open_regular(tmp_path / name, mode)
+    assert own.read_bytes() == b"one"
+    assert not (tmp_path / "nothing").exists()

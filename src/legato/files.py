@@ -1,12 +1,15 @@
 """Files on disk: replaced as a whole, and identified by their SHA-256."""
 
 import contextlib
+import errno
 import hashlib
+import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, cast
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a file, and what is done and what is to do in all: bytes or weights."""
@@ -37,6 +40,29 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Replace the contents of `path` with a text in UTF-8; line ends stay as they are. Errors as above."""
     with write_atomically(path) as file:
         file.write(text.encode())
+
+
+def open_regular(path: Path, mode: Literal["rb", "ab"]) -> BinaryIO:
+    """Open a file for reading or appending, unbuffered, if it is a regular file and no link.
+
+    Somebody else may have put a link to another file, a pipe or a device where a program expects a file of its own.
+
+    Raises:
+        OSError: it is something else, or cannot be opened.
+    """
+    flags = os.O_RDONLY if mode == "rb" else os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):  # not every system has each
+        flags |= getattr(os, name, 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link to another place", str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return cast("BinaryIO", os.fdopen(descriptor, mode, buffering=0))
 
 
 def sha256_of(path: Path) -> str:

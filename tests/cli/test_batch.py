@@ -1,6 +1,7 @@
 """Folders, addresses and interruptions of `legato transcribe`, through the command."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -360,3 +361,18 @@ def test_channels_endpoints_and_several_formats_are_those_of_a_single_file(tmp_p
     (tmp_path / "calls" / "call.srt").unlink()
     assert "1 done" in legato("transcribe", tmp_path / "calls", *options, home=tmp_path).stderr.decode()
     assert (tmp_path / "calls" / "call.srt").exists()
+
+
+def test_a_journal_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    """A folder from somebody else must not make Legato write into another file, nor wait for a pipe."""
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    for name, make in (("link", lambda path: path.symlink_to(victim)), ("pipe", os.mkfifo)):
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(FOX, folder / "fox.wav")
+        make(folder / ".legato-results.jsonl")
+        message = failed(legato("transcribe", folder, home=tmp_path))
+        assert "link" in message or "regular file" in message or "device" in message
+        assert not (folder / "fox.txt").exists()
+    assert victim.read_text() == "untouched"

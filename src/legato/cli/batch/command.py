@@ -75,9 +75,10 @@ def _executor(batch: Batch, model: Model, options: StreamOptions) -> Executor:
 def identity(batch: Batch, model: Model) -> str:
     """Return a hash of everything that decides what the results say, as the user gave it.
 
-    Journals of earlier versions hold this hash: fields may be added, never renamed.
+    Journals of earlier versions hold this hash, so it must stay the same for options that they knew.
     """
     options = {field.name: getattr(batch.options, field.name) for field in fields(batch.options)}
+    del options["sample_rate"]  # of samples that a program passes; files state their own
     lm = batch.options.lm
     return hash_of(
         {

@@ -16,6 +16,7 @@ from typing import Any
 
 from legato.audio.addresses import is_url
 from legato.cli.console import cannot_write
+from legato.files import open_regular
 
 NAME = ".legato-results.jsonl"
 
@@ -66,7 +67,12 @@ class Journal:
                 entry = json.loads(line)
                 source = Source(*(entry[key] for key in ("audio", "size", "changed", "options")))
                 name, content = str(entry["result"]), str(entry["content"])
-            except (ValueError, TypeError, KeyError):  # cut off by a full disk or a power cut
+            except (
+                ValueError,
+                TypeError,
+                KeyError,
+                RecursionError,
+            ):  # cut off by a full disk or a power cut, or not ours
                 continue
             self._newest[name] = source
             (self._partial.add if entry.get("partial") else self._partial.discard)(name)
@@ -75,7 +81,8 @@ class Journal:
     def standing(self, target: Path, source: Source) -> Standing:
         """Return what is at the path of a result."""
         try:
-            content = _hash(target.read_bytes())
+            with open_regular(target, "rb") as file:
+                content = _hash(file.read())
         except FileNotFoundError:
             return Standing.EMPTY
         except OSError as error:  # nothing can have a name that is too long
@@ -111,7 +118,7 @@ class Journal:
         # The line end comes first, so that a line that was cut off does not swallow this one.
         line = b"\n" + json.dumps(entry).encode()
         try:
-            with self._lock, self._path.open("ab", buffering=0) as file:
+            with self._lock, open_regular(self._path, "ab") as file:
                 if file.write(line) < len(line):
                     file.write(line)  # raises the error that tells why there is no room
                 os.fsync(file.fileno())
@@ -120,7 +127,8 @@ class Journal:
 
     def _lines(self) -> list[bytes]:
         try:
-            return self._path.read_bytes().split(b"\n")
+            with open_regular(self._path, "rb") as file:
+                return file.read().split(b"\n")
         except OSError:  # there is none yet; if it cannot be read, nothing counts as done
             return []
 
