@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from legato.audio.pipe import open_pipe
 from legato.audio.sections import SectionFile
-from legato.audio.source import open_audio
+from legato.audio.source import open_audio, read_audio
 from legato.recognizer import Recognizer
 from tests.support.paths import DATA
 from tests.support.sounds import beeps, encode, loud_spans, tone
@@ -29,6 +30,17 @@ def with_size(data: bytes, size: int) -> bytes:
     """Let the header of a WAV file state this many bytes of audio."""
     at = data.index(b"data") + 4
     return data[:at] + struct.pack("<I", size) + data[at + 4 :]
+
+
+class Unseekable(io.BytesIO):
+    def seekable(self) -> bool:
+        return False
+
+
+def write_rifx(path: Path, data: bytes, tag: int, width: int) -> None:
+    head = b"WAVEfmt " + struct.pack(">IHHIIHH", 16, tag, 1, 16000, 16000 * width, width, 8 * width)
+    body = head + b"data" + struct.pack(">I", len(data)) + data
+    path.write_bytes(b"RIFX" + struct.pack(">I", len(body)) + body)
 
 
 def read(path: Path, data: bytes) -> tuple[int, bool, list[str]]:
@@ -77,8 +89,39 @@ def test_rifx_and_tags_before_riff(tmp_path: Path) -> None:
     )
     big += b"data" + struct.pack(">I", 64000) + np.frombuffer(data[44:], "<i2").astype(">i2").tobytes()
     assert read(tmp_path / "a.wav", big) == (32000, True, [])
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav"), np.frombuffer(data[44:], "<i2") / np.float32(32768))
     id3 = b"ID3\x04\0\0\0\0\x01\x00" + bytes(128)
     assert read(tmp_path / "a.wav", id3 + data) == (32000, True, [])
+
+
+@pytest.mark.parametrize(("tag", "kind", "scale"), [(1, ">i2", 2**15), (1, ">i4", 2**31), (3, ">f4", 1), (3, ">f8", 1)])
+def test_the_samples_of_rifx_are_big_endian(tmp_path: Path, tag: int, kind: str, scale: int) -> None:
+    samples = (tone(1.0, 16000)[:, 0] * scale * 0.9).astype(kind)
+    write_rifx(tmp_path / "a.wav", samples.tobytes(), tag, samples.itemsize)
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), samples.astype("f8") / scale, atol=1e-6)
+
+
+def test_the_samples_of_rifx_with_24_bits(tmp_path: Path) -> None:
+    samples = (tone(1.0, 16000)[:, 0] * 2**23 * 0.9).astype(">i4")
+    write_rifx(tmp_path / "a.wav", samples.view(np.uint8).reshape(-1, 4)[:, 1:].tobytes(), 1, 3)
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), samples.astype("f8") / 2**23, atol=1e-6)
+    with open_pipe(Unseekable((tmp_path / "a.wav").read_bytes())) as audio:
+        np.testing.assert_allclose(np.concatenate(list(audio)), samples.astype("f8") / 2**23, atol=1e-6)
+
+
+def test_a_tag_before_riff_in_a_pipe() -> None:
+    with open_pipe(Unseekable(b"ID3\x04\0\0\0\0\x01\x00" + bytes(128) + wav())) as audio:
+        assert sum(map(len, audio)) == 32000
+
+
+def test_the_tags_of_joined_files_are_no_damage(tmp_path: Path) -> None:
+    one = encode(tmp_path / "a.mp3", beeps([(0.5, 1.0)], 2, 48000), 48000, "libmp3lame", "fltp").read_bytes()
+    assert one[:3] == b"ID3"
+    (tmp_path / "b.mp3").write_bytes(one + one)
+    with open_audio(tmp_path / "b.mp3") as audio:
+        spans = loud_spans(np.concatenate(list(audio)))
+    np.testing.assert_allclose(spans, [(0.5, 1.0), (2.5, 3.0)], atol=0.1)
+    assert (audio.complete, audio.warnings) == (True, [])
 
 
 def test_rf64_states_its_size_elsewhere(tmp_path: Path) -> None:

@@ -64,6 +64,12 @@ def wav_stated_end(head: bytes) -> int | None:
     return None if data is None or data[1] is None else data[0] + data[1]
 
 
+def has_tag_before_wav(head: bytes) -> bool:
+    """Return whether a file that starts with these bytes has ID3 tags before the header of a WAV file."""
+    start = _after_id3(io.BytesIO(head), 0)
+    return start > 0 and _wav_data(io.BytesIO(head), start, 0) is not None
+
+
 def is_chunk(head: bytes) -> bool:
     """Return whether bytes of a RIFF file are the start of a chunk and not audio."""
     return all(32 <= byte < 127 for byte in head[:4])

@@ -73,6 +73,7 @@ class Decoder:
         name: what messages call it.
         channel: the only channel to read; None averages all.
         track: number or language of the track; None is the container's default.
+        big_endian: the samples of a WAV file are big-endian (RIFX), which FFmpeg overlooks.
 
     Attributes:
         formats: FFmpeg's names of the container.
@@ -90,7 +91,13 @@ class Decoder:
     """
 
     def __init__(
-        self, container: "av.container.InputContainer", name: str, channel: int | None, track: int | str | None
+        self,
+        container: "av.container.InputContainer",
+        name: str,
+        channel: int | None,
+        track: int | str | None,
+        *,
+        big_endian: bool = False,
     ) -> None:
         self._container = container
         self._name = name
@@ -99,6 +106,7 @@ class Decoder:
         self._stream = self._choose_stream(track)
         codec = self._stream.codec_context
         self.codec = codec.name
+        self._swapped = big_endian and self.codec.startswith("pcm_") and self.codec.endswith("le")
         self.channels = max(1, codec.layout.nb_channels)
         self.byte_rate = codec.bit_rate / 8 if codec.bit_rate else 0.0
         if channel is not None:
@@ -148,6 +156,8 @@ class Decoder:
             except av.error.EOFError:
                 return
             except av.error.FFmpegError as error:
+                if _is_tag(packet):
+                    continue
                 if not self._is_silence(packet):
                     fault = reason_of(error)
                 yield Frame(np.zeros(0, np.float32), rate, self._end_of(packet, rate), fault)
@@ -164,6 +174,9 @@ class Decoder:
     def _mono(self, frame: "av.AudioFrame") -> Samples:
         channels = frame.layout.nb_channels
         array = _values(frame)
+        if self._swapped:
+            array = array.byteswap()
+            array = array << 8 if self.codec == "pcm_s24le" else array
         array = array if frame.format.is_planar else array.reshape(-1, channels).T
         if self._channel is None:
             return self._mixer.mono(self._scaled(array))
@@ -249,6 +262,7 @@ def open_file(
     given = {**(options or {}), "protocol_whitelist": "none"}
     if is_live(file):
         given["analyzeduration"] = str(_LIVE_ANALYSIS_US)
+    big_endian = file.seekable() and _starts_with(file, b"RIFX")
     try:
         # A Python file and not a path: FFmpeg takes paths such as `concat:...` as instructions.
         container = av.open(file, mode="r", options=given, metadata_errors="replace")
@@ -260,7 +274,7 @@ def open_file(
     if container.format.name == "tty":  # FFmpeg's reader for pictures drawn in text accepts any *.txt
         container.close()
         raise AudioError(f"{name}: a text file, not an audio file. Give an audio or video file.")
-    return _decoder(container, name, channel, track)
+    return _decoder(container, name, channel, track, big_endian=big_endian)
 
 
 def open_url(url: str, name: str, channel: int | None = None, track: int | str | None = None) -> Decoder:
@@ -308,11 +322,28 @@ def reason_of(error: Exception) -> str:
     return str(text).strip().rstrip(".").lower()
 
 
+def _is_tag(packet: "av.Packet[Any]") -> bool:
+    """Return whether a packet is metadata: MP3 and ADTS files that were joined have tags in their middle."""
+    return bytes(packet)[:8].startswith((b"ID3", b"TAG", b"APETAGEX", b"LYRICSBE"))
+
+
+def _starts_with(file: BinaryIO, magic: bytes) -> bool:
+    position = file.tell()
+    head = file.read(len(magic))
+    file.seek(position)
+    return head == magic
+
+
 def _decoder(
-    container: "av.container.InputContainer", name: str, channel: int | None, track: int | str | None
+    container: "av.container.InputContainer",
+    name: str,
+    channel: int | None,
+    track: int | str | None,
+    *,
+    big_endian: bool = False,
 ) -> Decoder:
     try:
-        return Decoder(container, name, channel, track)
+        return Decoder(container, name, channel, track, big_endian=big_endian)
     except BaseException:
         container.close()
         raise

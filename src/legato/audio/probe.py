@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from legato.audio.containers import has_tag_before_wav
+
 MOST_BYTES = 8192
 """Bytes after which every file is recognized."""
 
@@ -47,8 +49,8 @@ def is_file(head: bytes, *, ended: bool = False) -> bool | None:
 
 
 def needs_seeking(head: bytes) -> bool:
-    """Return whether a file that starts with these bytes can be read only from its end, and not from a pipe."""
-    if head.startswith((b"caff", b"wvpk")):
+    """Return whether a file that starts with these bytes can be read only from a disk, and not from a pipe."""
+    if head.startswith((b"caff", b"wvpk", b"RIFX")) or has_tag_before_wav(head):
         return True
     position = 0
     while head[4:8] in _BOXES and (kind := head[position + 4 : position + 8]):
