@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict, Unpack
 
@@ -70,7 +71,8 @@ class StreamOptions:
     """The options of a stream, for files and for live audio.
 
     Attributes:
-        language: a locale or language code that the model has a prompt for, or `auto`, which lets the model detect it.
+        language: a locale or language code that the model has a prompt for, or `auto`, which lets the model detect it;
+            None and an empty text mean `auto`.
         chunk_ms: milliseconds of audio that the model sees at once: 80, 160, 320, 560 or 1120. A larger chunk is more
             accurate and later.
         endpoint: when a segment ends; None for no endpoints. Needs greedy search.
@@ -93,16 +95,19 @@ class StreamOptions:
     lm_weight: float = DEFAULT_NGRAM_WEIGHT
     sample_rate: float | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "language", AUTO if self.language in (None, "") else self.language)
+        object.__setattr__(self, "chunk_ms", _whole(self.chunk_ms))
+        object.__setattr__(self, "beam", _whole(self.beam))
+
     @classmethod
     def of(cls, options: "StreamOptions | None" = None, **keywords: Unpack[StreamKeywords]) -> "StreamOptions":
-        """Return `options`, or the defaults, with the given fields replaced; the language None means `auto`.
+        """Return `options`, or the defaults, with the given fields replaced.
 
         Raises:
             TypeError: an unknown keyword.
         """
         given: dict[str, Any] = dict(keywords)
-        if given.get("language", AUTO) is None:
-            given["language"] = AUTO
         return replace(options or cls(), **given)
 
     def compiled(self, bundle: Bundle) -> Self:
@@ -148,7 +153,15 @@ class StreamOptions:
         Raises:
             ChunkSizeError: `chunk_ms` is no multiple of 80.
         """
-        frames, rest = divmod(self.chunk_ms, FRAME_MS)
+        frames, rest = divmod(self.chunk_ms, FRAME_MS) if isinstance(self.chunk_ms, int) else (0, 0)
         if rest or frames < 1:
             raise ChunkSizeError(f"A chunk of {self.chunk_ms} ms is impossible. Use {listing(CHUNK_SIZES_MS)} ms.")
-        return int(frames)
+        return frames
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole number of any type as an int; another value as it is: it is refused where it is used."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    number = float(value)
+    return int(number) if number.is_integer() else value

@@ -40,7 +40,7 @@ class Decoding:
     tags: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        if not 1 <= self.beam <= MAX_BEAM:
+        if type(self.beam) is not int or not 1 <= self.beam <= MAX_BEAM:
             raise ValueError(f"beam must be 1 to {MAX_BEAM}, not {self.beam}")
         if not 0 <= self.ngram_weight <= _MAX_NGRAM_WEIGHT:
             raise ValueError(f"lm_weight must be 0 to {_MAX_NGRAM_WEIGHT}, not {self.ngram_weight}")

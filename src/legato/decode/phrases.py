@@ -66,7 +66,13 @@ def compile_phrases(phrases: Phrases, pieces: tuple[str, ...]) -> PhraseTrie | N
     vocabulary = _vocabulary(pieces)
     spellings: list[tuple[Sequence[int], float]] = []
     for phrase in phrases:
-        text, weight = (phrase, DEFAULT_WEIGHT) if isinstance(phrase, str) else phrase
+        match phrase:
+            case str(text):
+                weight = DEFAULT_WEIGHT
+            case (str(text), float() | int() as weight):
+                pass
+            case _:
+                raise PhraseError(f"The phrase {phrase!r} is neither a text nor a pair of a text and its weight.")
         spellings += _spell(text, weight, vocabulary)
     return PhraseTrie(spellings, len(pieces)) if spellings else None
 

@@ -37,6 +37,8 @@ class PromptSlots:
         Raises:
             LanguageError: the model has no such prompt. The message names the nearest ones.
         """
+        if not isinstance(language, str):
+            raise LanguageError(f"The language is {language!r}. Give its name, such as 'en-US', or 'auto'.")
         if language in self._prompts:
             return language
         wanted = _fold(language)
