@@ -90,6 +90,13 @@ def test_closed_streams(tmp_path: Path) -> None:
     assert "standard input is closed" in failed(shell("transcribe - <&-", tmp_path))
     assert shell(f"transcribe --model {NUMBERS_MODEL} {EN} 2>&-", tmp_path).stdout == b"ten four six hundred zero\n"
     assert "it is closed" in failed(shell("models >&-", tmp_path))
+    assert "it is closed" in failed(shell("transcribe --help >&-", tmp_path))
+
+
+def test_empty_names_are_errors(tmp_path: Path) -> None:
+    for arguments in (("",), (EN, "--output", ""), (EN, "--model", "")):
+        assert "is empty" in failed(legato("transcribe", *MODEL, *arguments, home=tmp_path, cwd=tmp_path))
+    assert list(tmp_path.glob("*.txt")) == []
 
 
 def test_a_terminal_that_is_not_utf8(tmp_path: Path) -> None:

@@ -16,4 +16,11 @@ def main() -> None:
         from legato.cli.interrupt import exit_code
 
         sys.exit(exit_code(interrupt))
-    app()
+    try:
+        app()
+    except OSError as error:  # of the help text, which no command prints
+        from legato.cli.console import cannot_write, drop_output, say_error
+
+        drop_output()
+        say_error(cannot_write("standard output", error))
+        sys.exit(2)

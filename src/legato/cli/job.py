@@ -176,6 +176,8 @@ def _destination(kinds: tuple[str, ...], output: str | None, *, given: bool, sin
     """
     if output is None or output == STANDARD_OUTPUT:
         return Destination(kinds)
+    if not output:
+        raise typer.BadParameter("the name of the folder or file is empty.", param_hint="--output")
     path = Path(output)
     ending = path.suffix.lower().removeprefix(".")
     if ending not in WRITERS or is_folder(path) or output.endswith(("/", os.sep)):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from legato.cli.console import say
+from legato.errors import BundleError
 from legato.model.registry import ResolvedModel, resolve
 from legato.recognizer import Recognizer, load
 
@@ -26,6 +27,8 @@ def open_model(name: str | None, threads: int | None) -> Model:
     Raises:
         BundleError: there is no such model, or it is incomplete or altered.
     """
+    if name == "":
+        raise BundleError("The name of the model is empty. 'legato models' lists the names.")
     found = resolve(name)
     if name is None:
         say_default(found)
