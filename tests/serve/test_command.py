@@ -316,6 +316,11 @@ def test_api_keys(tmp_path: Path) -> None:
             with pytest.raises(InvalidStatus) as refused, connect(socket_url, subprotocols=offered):
                 pass
             assert refused.value.response.status_code == status, names
+        listen_url = f"ws://127.0.0.1:{server.port}/v1/listen"
+        with pytest.raises(InvalidStatus) as refused, connect(listen_url, subprotocols=offered):
+            pass
+        reason = refused.value.response.headers["dg-error"]
+        assert reason == "MISSING_API_KEY: No API key was given. Send it as 'Authorization: Bearer KEY'."
         server.stop()
         assert "secret" not in "\n".join(server.lines)
 

@@ -164,6 +164,8 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: ApiError) ->
     """Answer a request, or the opening handshake of a WebSocket, with an error."""
     scope[ERROR] = error
     response: Response = error.response()
+    if scope["path"].endswith("/listen"):  # where Deepgram's clients look for the reason
+        response.headers["dg-error"] = error.header
     if scope["type"] == "http":
         await response(scope, receive, send)
         return

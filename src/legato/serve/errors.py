@@ -90,6 +90,12 @@ class ApiError(Exception):
         return text.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
 
     @property
+    def header(self) -> str:
+        """Code and message as the value of a header: one line of ASCII, at most 500 characters."""
+        text = f"{(self.code or 'error').upper()}: {self.message}"
+        return " ".join(text.encode("ascii", "replace").decode()[:500].split())
+
+    @property
     def fields(self) -> dict[str, object]:
         """What the log says about this error."""
         return {"code": self.code, "param": self.param, "error": self.message[:_MAX_LOGGED]}

@@ -76,9 +76,7 @@ def messages_of(service: Service, request_id: str, channels: int) -> Messages:
 async def refuse_handshake(websocket: WebSocket, error: ApiError, messages: Messages, request_id: str) -> None:
     """Answer the opening of a connection with an error, as Deepgram does."""
     websocket.scope[ERROR] = error
-    text = f"{(error.code or 'error').upper()}: {error.message}"
-    reason = " ".join(text.encode("ascii", "replace").decode()[:500].split())
-    headers = {**error.headers, "dg-request-id": request_id, "dg-error": reason}
+    headers = {**error.headers, "dg-request-id": request_id, "dg-error": error.header}
     await websocket.receive()
     await websocket.send_denial_response(JSONResponse(messages.refusal(error), error.status, headers))
 
