@@ -233,6 +233,20 @@ def test_what_cannot_be_done_is_told(server: Server) -> None:
     assert talk(server, too_long) == "too_long"
 
 
+def test_a_client_that_goes_on_sending_learns_why_it_was_refused(server: Server) -> None:
+    async def conversation(client: AsyncTcpClient) -> Error:
+        await client.write_event(Transcribe(language="klingon").event())
+        await client.write_event(AudioStart(16000, 2, 1).event())
+        for piece in pieces(bytes(20 * PIECE)):
+            await client.write_event(piece)
+            await asyncio.sleep(0.005)
+        event = await client.read_event()
+        assert event is not None
+        return Error.from_event(event)
+
+    assert "Unknown language 'klingon'" in talk(server, conversation).text
+
+
 def test_no_more_streams_than_there_may_be(server: Server, expected: dict[str, str]) -> None:
     async def conversation(client: AsyncTcpClient) -> None:
         others = [AsyncTcpClient("127.0.0.1", server.wyoming_port) for _ in range(9)]

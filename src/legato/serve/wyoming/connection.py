@@ -13,6 +13,7 @@ from legato.serve.wyoming.events import read_event, read_head
 
 #: Seconds that a client has to read its last events.
 _CLOSING_SECONDS = 2.0
+_DROPPED_BYTES = 1 << 16
 #: How the system finds a client that is gone: seconds until it probes, seconds between probes, and probes.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 
@@ -80,10 +81,14 @@ class WyomingConnection:
         if self.closed:
             return
         self.closed = True
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: `receive` is waiting for the client
             async with asyncio.timeout(_CLOSING_SECONDS):
                 for message in messages:
                     await async_write_event(message.event(), self._writer)
+                if messages:  # closing with unread bytes resets the connection, and the client would lose the messages
+                    self._writer.write_eof()
+                    while await self._reader.read(_DROPPED_BYTES):
+                        pass
                 self._writer.close()
                 await self._writer.wait_closed()
         self._writer.transport.abort()
