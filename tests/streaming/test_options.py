@@ -30,6 +30,11 @@ def test_what_is_no_chunk_size(chunk_ms: Any) -> None:
         _ = StreamOptions(chunk_ms=chunk_ms).chunk_frames
 
 
+@pytest.mark.parametrize("weight", [2, 2.0, np.float32(2), np.float64(2), np.int64(2)])
+def test_weights_of_any_type(weight: Any) -> None:
+    legato.load(NUMBERS_MODEL).stream(phrases=[("five", weight)])
+
+
 def test_options_of_another_type_are_refused() -> None:
     recognizer = legato.load(NUMBERS_MODEL)
     given: Any

@@ -10,6 +10,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from numbers import Real
 
 from legato.decode.phrase_trie import PhraseTrie
 from legato.errors import PhraseError
@@ -69,8 +70,8 @@ def compile_phrases(phrases: Phrases, pieces: tuple[str, ...]) -> PhraseTrie | N
         match phrase:
             case str(text):
                 weight = DEFAULT_WEIGHT
-            case (str(text), float() | int() as weight):
-                pass
+            case (str(text), Real() as number):
+                weight = float(number)
             case _:
                 raise PhraseError(f"The phrase {phrase!r} is neither a text nor a pair of a text and its weight.")
         spellings += _spell(text, weight, vocabulary)
