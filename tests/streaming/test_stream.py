@@ -220,3 +220,21 @@ def test_a_commit_takes_what_the_resampler_holds(numbers: legato.Recognizer) -> 
         assert segment.end == 1.0
         stream.accept(silence)
         assert stream.transcript.duration > 1.9
+
+
+def test_integers_that_are_wider_than_their_values(
+    numbers: legato.Recognizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """16-bit samples in int32 and int64 give the text of the same samples in int16, with a warning."""
+    samples = (read_audio(NUMBERS_SAMPLES / "en.flac") * 32767).astype(np.int16)
+    expected = numbers.transcribe(samples).text
+    assert expected
+    for dtype in (np.int32, np.int64):
+        caplog.clear()
+        with numbers.stream() as stream:
+            for start in range(0, len(samples), 1600):
+                stream.accept(samples[start : start + 1600].astype(dtype))
+            final = stream.finish()[-1]
+        assert isinstance(final, legato.Final)
+        assert final.transcript.text == expected
+        assert "values of 16 bits" in caplog.text
