@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from legato.serve.core.service import service_of
@@ -17,6 +17,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {400: {"description": "A field is wro
 
 class GrantRequest(BaseModel):
     """A request for a key."""
+
+    model_config = ConfigDict(strict=True)  # true is no number of seconds
 
     ttl_seconds: float | None = Field(_SECONDS, ge=1, le=3600, description="Lifetime of the key in seconds.")
 
