@@ -11,7 +11,7 @@ CHUNK_SIZES_MS = tuple((right + 1) * FRAME_MS for right in RIGHT_CONTEXTS)
 DEFAULT_CHUNK_MS = 320
 
 
-def listing(values: tuple[int, ...] = CHUNK_SIZES_MS, last: str = "or") -> str:
+def listing(values: tuple[int, ...] = CHUNK_SIZES_MS) -> str:
     """Return numbers as a text for messages and help, such as `80, 160, 320, 560 or 1120`."""
     *first, end = map(str, values)
-    return f"{', '.join(first)} {last} {end}" if first else end
+    return f"{', '.join(first)} or {end}" if first else end

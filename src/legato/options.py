@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, TypedDict, Unpack
 from legato.chunks import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS, FRAME_MS, listing
 from legato.decode.dispatch import DEFAULT_NGRAM_WEIGHT, Decoding
 from legato.decode.ngram import NGram, open_ngram
+from legato.decode.phrase_trie import PhraseTrie
 from legato.decode.phrases import Phrases, compile_phrases
 from legato.errors import ChunkSizeError, LegatoError
 from legato.model.bundle import Bundle
@@ -129,9 +130,9 @@ class StreamOptions:
             LegatoError: endpoints together with beam search or an n-gram.
         """
         ready = self.compiled(bundle)  # no effect on options that are compiled already
+        assert ready.phrases is None or isinstance(ready.phrases, PhraseTrie)
         assert not isinstance(ready.lm, str | Path)
-        phrases = compile_phrases(ready.phrases, bundle.pieces)
-        decoding = Decoding(phrases, self.beam, ready.lm, self.lm_weight, frozenset(bundle.language_tags))
+        decoding = Decoding(ready.phrases, self.beam, ready.lm, self.lm_weight, frozenset(bundle.language_tags))
         if self.endpoint is not None and decoding.holds_back:
             raise LegatoError("Endpoints need greedy search: omit 'beam' and 'lm', or omit the endpoints.")
         return decoding

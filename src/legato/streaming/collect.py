@@ -28,11 +28,6 @@ class Collector:
                 self._final = event.transcript
 
     @property
-    def finished(self) -> bool:
-        """Whether the `Final` has been added."""
-        return self._final is not None
-
-    @property
     def transcript(self) -> Transcript:
         """The transcript of the finished stream.
 
