@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.small.languages import LETTERS, TAGS, held_out, normalize
+from training.small.languages import CHARACTERS, LETTERS, TAGS, held_out, letters, normalize, plain, write
 from training.small.phones import phones_of_ipa, phones_of_kana
 from training.small.scoring import Score, letter_errors
 
@@ -31,6 +31,32 @@ def test_texts_are_written_in_the_letters_of_their_language(language: str, spoke
         assert normalize(written, language) == written
 
 
+@pytest.mark.parametrize(
+    ("language", "spoken", "written"),
+    [
+        ("en", "she said: “I don’t know – 'really'!”", "She said, I don't know, really!"),
+        ("de", "Die Straße ist schön", "Die Straße ist schön."),
+        ("fr", "Renvoyez-moi l’œuf, s'il vous plaît…", "Renvoyez-moi l'œuf, s'il vous plaît."),
+        ("fr", "Ah ! c'est vous ?", "Ah! c'est vous?"),
+        ("es", "«¿Qué año?», ¡hola!", "¿Qué año? ¡hola!"),
+        ("it", "perché no,", "Perché no."),
+        ("hi", "यह क़लम है।", "यह क़लम है"),
+        ("ja", "トーキョー、エ！", "とーきょーえ"),
+        ("en", "In 1984", None),
+        ("de", "Ein Straßen-Café?", None),
+    ],
+)
+def test_texts_keep_capitals_and_marks(language: str, spoken: str, written: str | None) -> None:
+    assert write(spoken, language) == written
+    if written is not None:
+        assert set(written) <= {*CHARACTERS, " "}
+        assert write(written, language) == written
+        bare = normalize(spoken, language)
+        assert bare is not None
+        assert letters(written) == letters(bare)
+        assert plain(written) == bare
+
+
 def test_every_language_has_letters_and_a_tag() -> None:
     assert TAGS.keys() == LETTERS.keys()
     assert len(set(TAGS.values())) == len(TAGS)
@@ -46,6 +72,7 @@ def test_held_out_texts_are_always_the_same() -> None:
 def test_letter_errors_leave_tags_out() -> None:
     errors = letter_errors("guten tag", "guden ag<de-DE>")
     assert (errors.wrong, errors.letters, errors.tags) == (2, 9, ("<de-DE>",))
+    assert letter_errors("Guten Tag.", "guten tag").wrong == 0
     assert letter_errors("", "ab").wrong == 2
     assert letter_errors("ab", "").wrong == 2
     score = Score()

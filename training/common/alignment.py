@@ -40,6 +40,33 @@ def _path(scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], blank:
     return reached
 
 
+@numba.njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]
+def _paths(
+    scores: npt.NDArray[np.float32],
+    steps: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    blank: int,
+) -> npt.NDArray[np.int64]:
+    """Return what :func:`_path` returns for each row; -1 past its end."""
+    found = np.full(labels.shape, -1, np.int64)
+    for row in numba.prange(len(labels)):
+        found[row, : counts[row]] = _path(scores[row, : steps[row]], labels[row, : counts[row]], blank)
+    return found
+
+
+def all_letter_steps(
+    scores: npt.NDArray[np.float32],
+    steps: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    blank: int,
+) -> list[npt.NDArray[np.int64] | None]:
+    """Return :func:`letter_steps` of each row: scores [B, T, classes], steps [B], labels [B, L], counts [B]."""
+    found = _paths(scores, steps, labels, counts, blank)
+    return [None if count and row[0] < 0 else row[:count] for row, count in zip(found, counts, strict=True)]
+
+
 def letter_steps(
     scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], blank: int
 ) -> npt.NDArray[np.int64] | None:

@@ -34,7 +34,7 @@ def _add(a: float, b: float) -> float:
     return a if b == -np.inf else a + math.log1p(math.exp(b - a))
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, parallel=True)  # type: ignore[untyped-decorator]
 def _occupancies(
     blanks: Grid,
     labels: Grid,
@@ -47,7 +47,7 @@ def _occupancies(
 ) -> None:
     """Fill the log-likelihood [B] and the probabilities of passing each arc [B, T, S]."""
     width = blanks.shape[2]
-    for row in range(blanks.shape[0]):
+    for row in numba.prange(blanks.shape[0]):
         steps, count = frames[row], counts[row]
         ahead = np.full((steps, width), -np.inf)
         back = np.full((steps, width), -np.inf)
@@ -99,15 +99,16 @@ class _Likelihood(torch.autograd.Function):
         ctx: Any, logits: Tensor, following: Tensor, starts: Tensor, frames: Tensor, counts: Tensor, blank: int
     ) -> Tensor:
         normalizer = logits.logsumexp(dim=-1)
-        blanks = (logits[..., blank] - normalizer).double().numpy()
-        labels = (logits.gather(3, following)[..., 0] - normalizer).double().numpy()
+        blanks = (logits[..., blank] - normalizer).double().cpu().numpy()
+        labels = (logits.gather(3, following)[..., 0] - normalizer).double().cpu().numpy()
         total = np.zeros(len(logits))
         by_blank, by_label = np.zeros(blanks.shape), np.zeros(blanks.shape)
-        _occupancies(blanks, labels, starts.numpy(), frames.numpy(), counts.numpy(), total, by_blank, by_label)
-        passed = torch.from_numpy(by_blank).float(), torch.from_numpy(by_label).float()
+        bounds = (tensor.cpu().numpy() for tensor in (starts, frames, counts))
+        _occupancies(blanks, labels, *bounds, total, by_blank, by_label)
+        passed = (torch.from_numpy(each).float().to(logits.device) for each in (by_blank, by_label))
         ctx.save_for_backward(logits, normalizer, following, *passed)
         ctx.blank = blank
-        return torch.from_numpy(total).float()
+        return torch.from_numpy(total).float().to(logits.device)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -120,7 +121,7 @@ class _Likelihood(torch.autograd.Function):
 
 def band_index(starts: Tensor, counts: Tensor) -> Tensor:
     """Return the numbers of labels written in the band [B, T, WIDTH], at most those of the text."""
-    return torch.minimum(starts[:, :, None] + torch.arange(WIDTH), counts[:, None, None])
+    return torch.minimum(starts[:, :, None] + torch.arange(WIDTH, device=starts.device), counts[:, None, None])
 
 
 def band_loss(logits: Tensor, labels: Tensor, starts: Tensor, frames: Tensor, counts: Tensor, blank: int) -> Tensor:

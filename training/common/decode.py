@@ -20,13 +20,14 @@ def greedy(model: Nemotron3_5AsrForRNNT, features: Tensor, frames: Tensor, proje
     blank = model.config.blank_token_id
     encoded = features if projected else model.encoder_projector(features)
     layers, width = model.config.num_decoder_layers, model.config.decoder_hidden_size
-    state = (torch.zeros(layers, batch, width), torch.zeros(layers, batch, width))
+    device = encoded.device
+    state = (torch.zeros(layers, batch, width, device=device), torch.zeros(layers, batch, width, device=device))
 
     def predict(tokens: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         output, state = model.decoder.lstm(model.decoder.embedding(tokens[:, None]), state)
         return model.decoder.decoder_projector(output[:, 0]), state
 
-    predicted, state = predict(torch.full((batch,), blank), state)
+    predicted, state = predict(torch.full((batch,), blank, device=device), state)
     tokens: list[list[int]] = [[] for _ in range(batch)]
     for frame in range(encoded.shape[1]):
         active = frame < frames
@@ -35,8 +36,8 @@ def greedy(model: Nemotron3_5AsrForRNNT, features: Tensor, frames: Tensor, proje
             active = active & (best != blank)
             if not bool(active.any()):
                 break
-            for row in active.nonzero()[:, 0].tolist():
-                tokens[row].append(int(best[row]))
+            for row, token in zip(active.nonzero()[:, 0].tolist(), best[active].tolist(), strict=True):
+                tokens[row].append(token)
             advanced, (hidden, cell) = predict(best, state)
             predicted = torch.where(active[:, None], advanced, predicted)
             keep = active[None, :, None]

@@ -21,7 +21,10 @@ class Histories:
         self._recent: deque[list[int]] = deque(maxlen=300)
 
     def predict(self, model: Nemotron3_5AsrForRNNT, labels: Tensor, label_lengths: Tensor) -> Tensor:
-        """Return the prediction net's output [B, U+1, H] for the labels [B, U]."""
+        """Return the prediction net's output [B, U+1, H] for the labels [B, U], on the device of the model.
+
+        The labels and their lengths are on the CPU.
+        """
         histories = []
         for row, length in enumerate(label_lengths.tolist()):
             tokens = [self._blank]
@@ -31,11 +34,13 @@ class Histories:
             histories.append(torch.tensor(tokens))
             self._recent.append(labels[row, :length].tolist())
         decoder = model.decoder
-        packed = nn.utils.rnn.pack_sequence(histories, enforce_sorted=False)
+        device = decoder.embedding.weight.device
+        labels = labels.to(device)
+        packed = nn.utils.rnn.pack_sequence(histories, enforce_sorted=False).to(device)
         packed = packed._replace(data=decoder.embedding(packed.data))
         outputs, state = decoder.lstm(packed)
         outputs, lengths = nn.utils.rnn.pad_packed_sequence(outputs, batch_first=True)
-        first = outputs[torch.arange(len(lengths)), lengths - 1][:, None]
+        first = outputs[torch.arange(len(lengths), device=device), lengths.to(device) - 1][:, None]
         rest = decoder.lstm(decoder.embedding(labels), state)[0] if labels.shape[1] else first[:, :0]
         projected: Tensor = decoder.decoder_projector(torch.cat([first, rest], dim=1))
         return projected

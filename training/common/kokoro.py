@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import soxr
 
@@ -21,6 +23,31 @@ LANGUAGE_OF: dict[str, tuple[str, str]] = {
     "i": ("it", "it"),
 }
 
+#: Sounds of eSpeak NG that no voice has learned in a language, and the nearest ones.
+_NEAREST = {
+    "en": {"r": "ɹ"},
+    "de": {"ɜ": "ɐ", "ʏ": "y", "r": "ʁ"},
+    "ja": {"ä": "a", "tɕ": "ʨ", "dʑ": "ʥ", "\u031e": ""},
+}
+#: A voice: float32 [phonemes, 1, 256], a vector for each length of a text. A mean of two is a voice too.
+Style = npt.NDArray[np.float32]
+
+
+def read_style(path: Path) -> Style:
+    """Return the voice of a ``.bin`` file."""
+    return np.fromfile(path, dtype=np.float32).reshape(-1, 1, 256)
+
+
+def espeak(text: str, voice: str) -> str:
+    """Return the IPA of a text without commas, by the program ``espeak-ng``."""
+    command = ["espeak-ng", "-q", "--ipa", "-v", voice, "--", text]
+    return " ".join(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def token_ids(phonemes: str, vocabulary: dict[str, int], styles: int) -> list[int]:
+    """Return the input of the graph, with the mark 0 at both ends; a voice has ``styles`` vectors, one per length."""
+    return [0, *[vocabulary[letter] for letter in phonemes if letter in vocabulary][: styles - 1], 0]
+
 
 class Kokoro:
     """The synthesizer: phonemes to ids, a style by length, one run of the graph."""
@@ -34,22 +61,20 @@ class Kokoro:
         speed = next(item for item in self.session.get_inputs() if item.name == "speed")
         self.speed_type = np.int32 if "int32" in speed.type else np.float32
 
-    def phonemes(self, text: str, espeak_voice: str) -> str:
-        """Return the IPA of one phrase; commas are kept, because they cause pauses."""
-        parts = []
-        for part in text.split(","):
-            command = ["espeak-ng", "-q", "--ipa", "-v", espeak_voice, "--", part]
-            parts.append(" ".join(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()))
-        joined = ", ".join(parts).replace("ʲ", "j")
-        return joined.replace("r", "ɹ") if espeak_voice.startswith("en") else joined
+    @staticmethod
+    def phonemes(text: str, espeak_voice: str, of_part: Callable[[str, str], str] = espeak) -> str:
+        """Return the IPA of one phrase; commas are kept, because they cause pauses. ``of_part`` does the parts."""
+        joined = ", ".join(of_part(part, espeak_voice) for part in text.split(",")).replace("ʲ", "j")
+        for sound, nearest in _NEAREST.get(espeak_voice[:2], {}).items():
+            joined = joined.replace(sound, nearest)
+        return joined
 
-    def speak(self, phonemes: str, style: Path, speed: float) -> Audio:
+    def speak(self, phonemes: str, style: Style, speed: float) -> Audio:
         """Return float32 [samples] at 16 kHz."""
-        ids = [self.vocabulary[letter] for letter in phonemes if letter in self.vocabulary]
-        styles = np.fromfile(style, dtype=np.float32).reshape(-1, 1, 256)
+        ids = token_ids(phonemes, self.vocabulary, len(style))
         inputs = {
-            self.token_input: np.array([[0, *ids, 0]], dtype=np.int64),
-            "style": styles[len(ids)],
+            self.token_input: np.array([ids], dtype=np.int64),
+            "style": style[len(ids) - 2],
             "speed": np.array([speed], dtype=self.speed_type),
         }
         audio = np.asarray(self.session.run(None, inputs)[0], dtype=np.float32).reshape(-1)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import Nemotron3_5AsrForRNNT
 
@@ -41,8 +40,12 @@ class Learner:
         Several processes then train the same weights without locks, each with an optimizer and an average
         of its own: that gives more steps than threads, which wait for each other.
         """
-        self._steps.share_memory_()
+        self.share_steps()
         return self.model.share_memory(), self.helpers.share_memory(), self._steps
+
+    def share_steps(self) -> Tensor:
+        """Move the step count to shared memory, and return it."""
+        return self._steps.share_memory_()
 
     def adopt(self, model: nn.Module, helpers: nn.Module, steps: Tensor) -> None:
         """Train the shared weights of another process from now on."""
@@ -55,11 +58,8 @@ class Learner:
         """Start the average at the present weights."""
         self._average = [parameter.detach().clone() for parameter in self.model.parameters()]
 
-    def start(self, folder: Path, steps: int) -> None:
-        """Start with the weights of a model folder, as if ``steps`` had been taken; the optimizer starts from zero."""
-        trained = Nemotron3_5AsrForRNNT.from_pretrained(folder)
-        self.model.load_state_dict({name: value.float() for name, value in trained.state_dict().items()})
-        self.helpers.load_state_dict({name: value.float() for name, value in load_file(folder / HELPERS).items()})
+    def begin(self, steps: int) -> None:
+        """Begin with the present weights, as if ``steps`` had been taken; the optimizer starts from zero."""
         self._steps.fill_(steps)
         self.reset_average()
 

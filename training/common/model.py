@@ -95,7 +95,7 @@ def _whiten(model: Nemotron3_5AsrForRNNT, sample: Tensor, lengths: Tensor) -> No
     """
     last = model.encoder.subsampling.linear
     hidden, valid = _convolved(model, sample, lengths)
-    hidden = hidden[torch.arange(hidden.shape[1]) < valid[:, None]]
+    hidden = hidden[torch.arange(hidden.shape[1], device=hidden.device) < valid[:, None]]
     mean = hidden.mean(dim=0)
     hidden = hidden - mean
     values, vectors = torch.linalg.eigh((hidden.T @ hidden / len(hidden)).double())
@@ -103,7 +103,7 @@ def _whiten(model: Nemotron3_5AsrForRNNT, sample: Tensor, lengths: Tensor) -> No
     values, vectors = values[-size:], vectors[:, -size:]
     components = (vectors / torch.sqrt(values + 1e-4 * values[-1])).T.float()
     # A random rotation spreads the components over all channels, as LayerNorm expects.
-    rotation = torch.linalg.qr(torch.randn(size, size))[0]
+    rotation = torch.linalg.qr(torch.randn(size, size))[0].to(hidden.device)
     projection = rotation @ components
     scale = (hidden @ projection.T).std()
     last.weight.copy_(projection / scale)
@@ -119,7 +119,7 @@ def _keep(hidden: Tensor, lengths: Tensor) -> Tensor:
     """Zero frames past the end; hidden [B, T, F, C]."""
     if bool((lengths >= hidden.shape[1]).all()):
         return hidden
-    mask = torch.arange(hidden.shape[1]) < lengths[:, None]
+    mask = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
     return hidden * mask[:, :, None, None]
 
 
@@ -153,18 +153,19 @@ def _convolved(model: Nemotron3_5AsrForRNNT, mel: Tensor, lengths: Tensor) -> tu
 
 def chunk_mask(frames: int, lengths: Tensor, right: int) -> Tensor:
     """Return [B, T, T] booleans: True where frame q may see frame k (``chunked_limited``)."""
-    chunk = torch.arange(frames) // (right + 1)
+    index = torch.arange(frames, device=lengths.device)
+    chunk = index // (right + 1)
     difference = chunk[:, None] - chunk[None, :]
     allowed = (difference >= 0) & (difference <= LEFT_CONTEXT // (right + 1))
-    valid = torch.arange(frames) < lengths[:, None]
+    valid = index < lengths[:, None]
     # A padding frame attends to itself, so that no row of the softmax is empty.
-    return (allowed & valid[:, None, :]) | torch.eye(frames, dtype=torch.bool)
+    return (allowed & valid[:, None, :]) | torch.eye(frames, dtype=torch.bool, device=lengths.device)
 
 
-def _positions(frames: int, size: int) -> Tensor:
+def _positions(frames: int, size: int, device: torch.device) -> Tensor:
     """Return sinusoids [2T-1, D] for the distances T-1 .. -(T-1)."""
-    inverse = 10000.0 ** (-torch.arange(0, size, 2) / size)
-    angles = torch.arange(frames - 1, -frames, -1.0)[:, None] * inverse
+    inverse = 10000.0 ** (-torch.arange(0, size, 2, device=device) / size)
+    angles = torch.arange(frames - 1, -frames, -1.0, device=device)[:, None] * inverse
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
@@ -206,8 +207,8 @@ def forward_layers(
     hidden, lengths = subsample(model, mel, lengths)
     frames = hidden.shape[1]
     mask = chunk_mask(frames, lengths, right)
-    bias = torch.zeros(mask.shape).masked_fill_(~mask, -math.inf)[:, None]
-    positions = _positions(frames, hidden.shape[2])
+    bias = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, -math.inf)[:, None]
+    positions = _positions(frames, hidden.shape[2], hidden.device)
     outputs = []
     for block in model.encoder.layers:
         hidden = hidden + 0.5 * _feed_forward(block.feed_forward1, block.norm_feed_forward1(hidden))

@@ -1,10 +1,11 @@
 """BPE tokenizers, and the files that make a checkpoint folder complete for the processor."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 BLANK = "<blank>"
 UNKNOWN = "<unk>"
@@ -16,14 +17,18 @@ def train_bpe(
     alphabet: Iterable[str],
     tags: list[str],
     drop_merge: Callable[[list[str]], bool] | None = None,
+    alone: str = "",
 ) -> Tokenizer:
     """Return a BPE tokenizer with ``vocab_size`` - 1 pieces and the blank as the last id.
 
     ``tags`` are language tags with brackets. The pieces of merges that ``drop_merge`` picks stay in
-    the vocabulary, unused.
+    the vocabulary, unused. A character of ``alone`` is a piece for itself.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN, fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True)
+    if alone:
+        marks = pre_tokenizers.Split(Regex(f"[{re.escape(alone)}]"), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([tokenizer.pre_tokenizer, marks])
     tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always", split=True)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - 1,

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 
 from training.common.audio import trim
-from training.common.kokoro import LANGUAGE_OF, Kokoro
+from training.common.kokoro import LANGUAGE_OF, Kokoro, read_style
 from training.numbers import words
 from training.numbers.bank import BankWriter
 
@@ -38,7 +38,7 @@ def main() -> None:
             items = words.random_phrase(language, rng, settings["max_words"])
             separator = rng.choice([", ", " "])
             phonemes = kokoro.phonemes(words.spoken(items, separator) + ".", espeak_voice)
-            audio = kokoro.speak(phonemes, style, speed=rng.choice([1.0, rng.uniform(0.8, 1.25)]))
+            audio = kokoro.speak(phonemes, read_style(style), speed=rng.choice([1.0, rng.uniform(0.8, 1.25)]))
             writer.add(
                 trim(audio),
                 language=language,

@@ -1,28 +1,31 @@
 """Batches: utterances of all languages and kinds, drawn, changed, and grouped by similar length."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.small.augment import BANDS, SILENCE, Piece, color, pad, vary
 from training.small.languages import ALPHABET, TAGS
+from training.small.languages import letters as written_letters
 from training.small.phones import CLASSES, PHONES
 from training.small.shards import Record, Shards
 
-KINDS = ("words", "sentences", "wide", "real")
+KINDS = ("words", "sentences", "wide", "real", "numbers")
 #: Classes of the helper heads; the last one is CTC's blank, and silence in the flat start.
 LETTER_CLASSES = {letter: index for index, letter in enumerate(ALPHABET)}
 LETTER_BLANK = len(ALPHABET)
 PHONE_BLANK = len(PHONES)
 FRAME = 8  # mel frames per encoder frame
 PARTS = 3  # parts of an encoder frame that the helper heads tell apart
-POOL = 256  # utterances drawn at a time and sorted by length
+POOL = 256  # utterances drawn at a time and sorted by length, and so many batches of the longest
+BATCHES = 12
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Target:
     lengths: Tensor  # [B]
     guess: Tensor | None  # [B, PARTS * T']: the class in each part of a frame by the flat start, -100 past the end
 
+    def to(self, device: torch.device) -> "Target":
+        """Return the target on a device."""
+        guess = None if self.guess is None else self.guess.to(device)
+        return Target(self.ids.to(device), self.lengths.to(device), guess)
+
 
 @dataclass
 class Batch:
@@ -57,6 +65,10 @@ class Batch:
     last_letters: list[list[int]]  # for each label the number of letters written with it
     languages: list[str]
     texts: list[str]
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch with features that a GPU can copy by itself."""
+        return replace(self, mel=self.mel.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,7 @@ class Stage:
     flat: float  # the flat start of both helper heads
     ctc: float  # CTC of both helper heads
     transducer: float
+    numbers: float = 0.0
     languages: tuple[str, ...] = tuple(TAGS)
 
     @classmethod
@@ -84,7 +97,13 @@ class Stage:
 
     def mix(self) -> tuple[float, ...]:
         """Return the shares of the kinds."""
-        return self.words, 1.0 - self.words - self.real - self.wide, self.wide, self.real
+        sentences = max(0.0, 1.0 - self.words - self.wide - self.real - self.numbers)
+        return self.words, sentences, self.wide, self.real, self.numbers
+
+
+def current(stages: Sequence[Stage], steps: int) -> Stage:
+    """Return the stage that follows ``steps`` steps."""
+    return next(stage for stage in stages if steps < stage.until)
 
 
 def flat_start(piece: Piece, ids: Tensor, frames: int, silence: int) -> Tensor:
@@ -135,7 +154,7 @@ class Collator:
         for text in utterance.texts:
             encoding = self._tokenizer.encode(text)
             before = letters[-1] if letters else 0
-            counts = before + np.cumsum([len(token.replace("▁", "")) for token in encoding.tokens])
+            counts = before + np.cumsum([len(written_letters(token)) for token in encoding.tokens])
             ids += [*encoding.ids, self._tags[utterance.language]]
             letters += [*counts.tolist(), int(counts[-1])]
         return ids, letters
@@ -148,7 +167,7 @@ class Collator:
         for row, piece in enumerate(pieces):
             mel[row, : len(piece.mel)] = torch.from_numpy(piece.mel)
         labels, last_letters = zip(*(self.labels(member) for member in members), strict=True)
-        letters = [[LETTER_CLASSES[letter] for letter in "".join(member.texts) if letter != " "] for member in members]
+        letters = [[LETTER_CLASSES[letter] for letter in written_letters("".join(member.texts))] for member in members]
         phones = [[CLASSES[phone] for phone in member.phones] for member in members]
         return Batch(
             mel,
@@ -185,18 +204,29 @@ class Sampler:
     def next(self, stage: Stage) -> Batch:
         """Return the next batch of a stage."""
         if not self._ready or self._drawn_in != stage:
-            pool = sorted((self._draw(stage) for _ in range(POOL)), key=lambda member: len(member.piece.mel))
+            self._pick_up()
+            count = max(POOL, round(BATCHES * stage.batch_seconds / stage.seconds))
+            pool = sorted((self._draw(stage) for _ in range(count)), key=lambda member: len(member.piece.mel))
             self._ready = list(pack(pool, round(stage.batch_seconds * 100)))
             self._rng.shuffle(self._ready)  # type: ignore[arg-type]
             self._drawn_in = stage
         return self._collate(self._ready.pop(), guess=stage.flat > 0)
+
+    def _pick_up(self) -> None:
+        """Add utterances that have been written since to what is left of the epochs."""
+        for key, shards in self._shards.items():
+            known = len(shards.records)
+            shards.refresh()
+            if known and len(shards.records) > known:
+                self._left[key].extend(range(known, len(shards.records)))
+                self._rng.shuffle(self._left[key])
 
     def _draw(self, stage: Stage) -> Utterance:
         weights = np.array([self._weights[language] for language in stage.languages])
         language = str(self._rng.choice(stage.languages, p=weights / weights.sum()))
         if self._rng.random() < stage.silence:
             mel = np.full((int(self._rng.integers(100, 500)), BANDS), SILENCE, np.float32)
-            return Utterance(Piece(color(mel, self._rng), 0, 0), language, (), ())
+            return Utterance(Piece(color(mel, self._rng, self._babble), 0, 0), language, (), ())
         record, piece = self._take(stage, language)
         texts, phones = [record.text], [*record.phones]
         if self._rng.random() < stage.joined:
@@ -209,7 +239,20 @@ class Sampler:
                 piece = Piece(np.concatenate([pad(piece, 0, pause).mel, further.mel]), piece.onset, 0)
                 texts.append(record.text)
                 phones += record.phones
-        return Utterance(vary(piece, self._rng, stage.augment), language, tuple(texts), tuple(phones))
+        return Utterance(vary(piece, self._rng, stage.augment, self._babble), language, tuple(texts), tuple(phones))
+
+    def _babble(self, frames: int) -> npt.NDArray[np.float32]:
+        """Return the power [frames, 128] of three to six people, each with a sentence of any language without end."""
+        power = np.zeros((frames, BANDS), np.float32)
+        spoken = [
+            shards for (_, kind), shards in self._shards.items() if kind in ("sentences", "wide") and shards.records
+        ]
+        for _ in range(int(self._rng.integers(3, 7))):
+            shards = spoken[self._rng.integers(len(spoken))]
+            mel = shards.mel(*shards.records[self._rng.integers(len(shards.records))])
+            shift = self._rng.integers(len(mel))
+            power += np.exp(mel[(np.arange(frames) + shift) % len(mel)])
+        return power
 
     def _take(self, stage: Stage, language: str) -> tuple[Record, Piece]:
         """Return the next stored utterance of a language that is short enough."""
@@ -219,7 +262,6 @@ class Sampler:
                 kind = "words" if stage.words == 1.0 else "sentences"
             shards, left = self._shards[language, kind], self._left[language, kind]
             if not left:
-                shards.refresh()
                 left.extend(int(index) for index in self._rng.permutation(len(shards.records)))
             shard, record = shards.records[left.pop()]
             if record.frames <= stage.seconds * 100:

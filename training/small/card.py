@@ -38,42 +38,33 @@ def main() -> None:
             if cell["subset"]:
                 place = cell["language"], cell["subset"], cell["mode"], cell["model"], cell["chunk_ms"]
                 cells[place] = cell
-    rows = sorted({(part, language) for language, part, *_ in cells}, key=lambda row: (row[0] == "real", row[1]))
+    rows = sorted({(part, language) for language, part, *_ in cells})
     chunks = sorted({place[4] for place in cells})
-    for mode, name in MODES.items():
-        header = [name, *(f"{chunk} ms, {precision}" for chunk in chunks for precision in precisions.values())]
+    modes = [mode for mode in MODES if any(place[2] == mode for place in cells)]
+
+    def rate(key: str, row: tuple[str, str], mode: str, label: str, chunk: int) -> str:
+        part, language = row
+        cell = cells.get((language, part, mode, label, chunk))
+        return percent(cell[key]) if cell else ""
+
+    for mode in modes:
+        header = [MODES[mode]]
+        header += [f"{chunk} ms, {precision}" for chunk in chunks for precision in precisions.values()]
         body = [
-            [
-                f"{language}, {part}",
-                *(
-                    percent(cells[language, part, mode, label, chunk]["cer"])
-                    for chunk in chunks
-                    for label in precisions
-                ),
-            ]
-            for part, language in rows
+            [f"{row[1]}, {row[0]}", *(rate("cer", row, mode, label, chunk) for chunk in chunks for label in precisions)]
+            for row in rows
         ]
         print(table(header, body), end="\n\n")
     header = ["320 ms", "utterances", *(f"WER, {precision}" for precision in precisions.values())]
-    header += [
-        *(f"tags right with `auto`, {precision}" for precision in precisions.values()),
-        "first token, s",
-        "last token, s",
-    ]
+    header += [f"tags right with `auto`, {precision}" for precision in precisions.values()] * ("auto" in modes)
     body = []
-    for part, language in rows:
-        given = [cells[language, part, "manifest", label, 320] for label in precisions]
-        auto = [cells[language, part, "auto", label, 320] for label in precisions]
-        body.append(
-            [
-                f"{language}, {part}",
-                str(given[0]["utterances"]),
-                *(percent(cell["wer"]) for cell in given),
-                *(percent(cell["language_accuracy"]) for cell in auto),
-                *(f"{given[-1][key]['p50']:.2f}" for key in ("first_token_latency", "final_latency")),
-            ]
-        )
-    print(table(header, body), end="\n\n")
+    for row in rows:
+        given = cells[row[1], row[0], "manifest", next(iter(precisions)), 320]
+        line = [f"{row[1]}, {row[0]}", str(given["utterances"])]
+        line += [rate("wer", row, "manifest", label, 320) for label in precisions]
+        line += [rate("language_accuracy", row, "auto", label, 320) for label in precisions] * ("auto" in modes)
+        body.append(line + [f"{given[key]['p50']:.2f}" for key in ("first_token_latency", "final_latency")])
+    print(table([*header, "first token, s", "last token, s"], body), end="\n\n")
 
 
 if __name__ == "__main__":

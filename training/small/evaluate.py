@@ -1,4 +1,4 @@
-"""Character error rate of a model folder on the test parts: held-out synthetic sentences, and real speech.
+"""Character error rate of a model folder on the test parts: synthesized sentences, known and unknown speakers.
 
     python -m training.small.evaluate --data DATA --model DATA/checkpoints/model [--right 0 3 13] [--prompt given auto]
 
@@ -21,7 +21,7 @@ from training.common.decode import greedy
 from training.common.model import forward_features
 from training.small.batches import whole
 from training.small.languages import TAGS
-from training.small.manifest import TEST_PARTS
+from training.small.parts import TEST_PARTS, UNHEARD_PARTS
 from training.small.scoring import Score, letter_errors
 
 
@@ -43,8 +43,8 @@ def main() -> None:
         for prompt in arguments.prompt:
             scores: dict[str, Score] = defaultdict(Score)
             tags: dict[str, list[bool]] = defaultdict(list)
-            for kind, language, count, part in TEST_PARTS:
-                name = f"{language} real" if part == "real" else language
+            for kind, language, count, part in [*TEST_PARTS, *UNHEARD_PARTS]:
+                name = language if part == "synthesised" else f"{language} {part}"
                 slot = int(slots["auto" if prompt == "auto" else TAGS[language]])
                 printed = 0
                 for batch in whole(arguments.data / "features", language, kind, tokenizer, count):
@@ -61,7 +61,7 @@ def main() -> None:
             result = {
                 "right": right,
                 "prompt": prompt,
-                "cer": {name: round(score.rate, 2) for name, score in scores.items()},
+                "cer": {name: round(score.rate, 2) for name, score in scores.items() if score.letters},
                 "tags": {name: round(100 * sum(right_ones) / len(right_ones), 1) for name, right_ones in tags.items()},
             }
             print(json.dumps(result), flush=True)

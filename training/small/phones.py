@@ -14,6 +14,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from training.small.languages import plain
+
 VOICES = {"en": "en-us", "de": "de", "fr": "fr-fr", "es": "es", "it": "it", "hi": "hi"}
 
 #: Rare sounds, and those that differ in ways that a small model need not tell apart.
@@ -80,7 +82,7 @@ def main() -> None:
         if path.name.endswith(".phones.json") or target.exists():
             continue
         records = json.loads(path.read_text(encoding="utf-8"))
-        spoken = phones([record["text"] for record in records], path.name[:2])
+        spoken = phones([plain(record["text"]) for record in records], path.name[:2])
         part = target.with_suffix(".part")
         part.write_text(json.dumps(["|".join(entry) for entry in spoken], ensure_ascii=False), encoding="utf-8")
         part.rename(target)

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from training.small.languages import plain
+
 _TAG = re.compile(r"<[a-z]{2}-[A-Z]{2}>")
 
 
@@ -16,9 +18,9 @@ class Errors:
 
 
 def letter_errors(reference: str, hypothesis: str) -> Errors:
-    """Return the edit distance in letters; language tags are taken out of the hypothesis first."""
+    """Return the edit distance of the :func:`plain` texts; language tags are taken out of the hypothesis first."""
     tags = tuple(_TAG.findall(hypothesis))
-    written = " ".join(_TAG.sub(" ", hypothesis).split())
+    written, reference = plain(_TAG.sub(" ", hypothesis)), plain(reference)
     row = list(range(len(written) + 1))
     for i, letter in enumerate(reference, start=1):
         diagonal, row[0] = row[0], i

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.small.languages import TAGS, held_out, normalize
+from training.small.languages import TAGS, held_out, normalize, plain, write
 from training.small.real import Recording, kathleen, kerstin
 
 _READING = re.compile(r"\(.*?\)")
@@ -61,17 +61,18 @@ def select(sentences: Iterator[str], language: str, forbidden: set[str], setting
     chosen: dict[str, Sentence] = {}
     for raw in sentences:
         spoken = raw.strip()
-        text = normalize(write_as_spoken(spoken) if language == "ja" and spoken else spoken, language)
-        if text is None or text in forbidden or text in chosen:
+        kana = write_as_spoken(spoken) if language == "ja" and spoken else spoken
+        text, written = normalize(kana, language), write(kana, language)
+        if text is None or written is None or text in forbidden or text in chosen:
             continue
         fits = settings["min_letters"] <= len(text) <= settings["max_letters"]
         if fits and len(text.split()) <= settings["max_words"]:
-            chosen[text] = Sentence(spoken, text)
-    return sorted(chosen.values(), key=lambda sentence: hashlib.sha256(sentence.text.encode()).digest()[::-1])
+            chosen[text] = Sentence(spoken, written)
+    return [chosen[text] for text in sorted(chosen, key=lambda text: hashlib.sha256(text.encode()).digest()[::-1])]
 
 
 def test_texts(recordings: list[Recording], manifest: Path | None) -> set[str]:
-    """Return the texts that must not be trained on, as the model would write them."""
+    """Return the texts that must not be trained on, as :func:`normalize` writes them."""
     texts = [(recording.text, recording.language) for recording in recordings if recording.test]
     if manifest:
         entries = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
@@ -79,7 +80,7 @@ def test_texts(recordings: list[Recording], manifest: Path | None) -> set[str]:
     return {normalize(text, language) or "" for text, language in texts}
 
 
-def write(path: Path, sentences: list[Sentence]) -> None:
+def store(path: Path, sentences: list[Sentence]) -> None:
     """Write one JSON object a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(vars(sentence), ensure_ascii=False) + "\n" for sentence in sentences]
@@ -87,7 +88,7 @@ def write(path: Path, sentences: list[Sentence]) -> None:
 
 
 def read(path: Path) -> list[Sentence]:
-    """Read back what :func:`write` wrote."""
+    """Read back what :func:`store` wrote."""
     return [Sentence(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -109,11 +110,11 @@ def main() -> None:
         if language == "ja":
             sentences += [*transcripts(arguments.rohan), *transcripts(arguments.ita)]
         chosen = select(iter(sentences), language, forbidden, settings)
-        kept = [sentence for sentence in chosen if held_out(sentence.text, settings["held_out_of"])]
-        training = [sentence for sentence in chosen if not held_out(sentence.text, settings["held_out_of"])]
-        write(arguments.data / "texts" / f"{language}.jsonl", training)
-        write(arguments.data / "texts" / f"{language}.held-out.jsonl", kept)
-        excluded.update(sentence.text for sentence in kept)
+        kept = [sentence for sentence in chosen if held_out(plain(sentence.text), settings["held_out_of"])]
+        training = [sentence for sentence in chosen if not held_out(plain(sentence.text), settings["held_out_of"])]
+        store(arguments.data / "texts" / f"{language}.jsonl", training)
+        store(arguments.data / "texts" / f"{language}.held-out.jsonl", kept)
+        excluded.update(plain(sentence.text) for sentence in kept)
         print(f"{language}: {len(training)} sentences to train on, {len(kept)} held out", flush=True)
     (arguments.data / "texts" / "excluded.txt").write_text("\n".join(sorted(excluded)), encoding="utf-8")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.common.tokenizer import save_processor, train_bpe
 from training.small import texts
-from training.small.languages import ALPHABET, TAGS
+from training.small.languages import CHARACTERS, MARKS, TAGS
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
         for text in islice(cycle(sentences), settings["sentences"][language])
     ]
     tags = [f"<{tag}>" for tag in sorted(TAGS.values())]
-    tokenizer = train_bpe(balanced, settings["vocab_size"], ALPHABET, tags)
+    tokenizer = train_bpe(balanced, settings["vocab_size"], CHARACTERS, tags, alone=MARKS)
     # The contexts that `train.py` draws from.
     save_processor(arguments.data / "tokenizer", tokenizer, arguments.processor_config, [3, 0, 1, 6, 13])
     for language, sentences in corpus.items():

@@ -7,7 +7,7 @@ the first writes ``checkpoints/state.pt``, from which the same command goes on a
 ``checkpoints/model`` (an ordinary model folder, averaged weights). In the last minutes the learning
 rate falls to zero; ``checkpoints/state-before-decay.pt`` holds what was before, and is what a longer
 training should go on from (copy it over ``state.pt``). Without a state, ``--start training/small/model`` goes on
-from the weights of a model folder; its tokenizer must then be that of the data.
+from the weights of a model folder, which may have another tokenizer (:mod:`training.small.warm`).
 """
 
 import argparse
@@ -16,11 +16,13 @@ import os
 import signal
 import time
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -29,16 +31,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Nemotron3_5AsrForRNNT
 
-from training.common.alignment import letter_steps
+from training.common.alignment import all_letter_steps
 from training.common.band import band_index, band_loss, band_starts
 from training.common.decode import greedy
 from training.common.half import linear
 from training.common.histories import Histories
 from training.common.learner import HELPERS, Learner, save_model, save_whole
 from training.common.model import build_config, forward_features, forward_layers, fuse_prompt, initialize
-from training.small.batches import LETTER_BLANK, PARTS, PHONE_BLANK, Batch, Sampler, Stage, Target, whole
+from training.small import warm
+from training.small.batches import LETTER_BLANK, PARTS, PHONE_BLANK, Batch, Sampler, Stage, Target, current, whole
 from training.small.languages import ALPHABET, TAGS
-from training.small.manifest import WATCHED
+from training.small.loader import Batches, load
+from training.small.parts import WATCHED
 from training.small.scoring import Score, letter_errors
 
 
@@ -63,7 +67,7 @@ class Helpers(nn.Module):
 
 def helper_loss(scores: Tensor, target: Target, frames: Tensor, stage: Stage) -> Tensor:
     """Return the weighted loss of a helper head: CTC per label, and the flat start per part of a frame."""
-    loss = torch.zeros(())
+    loss = scores.new_zeros(())
     if stage.ctc:
         ctc = F.ctc_loss(
             scores.transpose(0, 1),
@@ -83,15 +87,14 @@ def helper_loss(scores: Tensor, target: Target, frames: Tensor, stage: Stage) ->
 
 def label_frames(scores: Tensor, batch: Batch, frames: Tensor) -> list[Any]:
     """Return the frame of each label of each utterance, by the letters' CTC: that of its last letter."""
+    valid = PARTS * frames.cpu().numpy()
+    lengths = batch.letters.lengths.numpy()
+    paths = all_letter_steps(scores.cpu().numpy(), valid, batch.letters.ids.numpy(), lengths, LETTER_BLANK)
     found = []
-    for row, counts in enumerate(batch.last_letters):
-        length = int(batch.letters.lengths[row])
-        steps = letter_steps(
-            scores[row, : PARTS * int(frames[row])].numpy(), batch.letters.ids[row, :length].numpy(), LETTER_BLANK
-        )
-        if steps is None:  # spoken too fast for the letters: evenly
-            steps = np.linspace(0, PARTS * int(frames[row]) - 1, length).astype(np.int64)
-        found.append(steps[np.maximum(np.array(counts, dtype=np.int64) - 1, 0)] // PARTS)
+    for path, count, length, written in zip(paths, valid, lengths, batch.last_letters, strict=True):
+        # Spoken too fast for the letters: evenly.
+        steps = np.linspace(0, count - 1, length).astype(np.int64) if path is None else path
+        found.append(steps[np.maximum(np.array(written, dtype=np.int64) - 1, 0)] // PARTS)
     return found
 
 
@@ -99,16 +102,28 @@ class Trainer:
     """The learner, its data, its schedule and its log."""
 
     def __init__(
-        self, data: Path, configuration: dict[str, Any], until: float, worker: int = 0, start: Path | None = None
+        self,
+        data: Path,
+        configuration: dict[str, Any],
+        until: float,
+        worker: int = 0,
+        start: Path | None = None,
+        device: str = "cpu",
+        loaders: int = 0,
     ) -> None:
         self.data = data
+        self.device = torch.device(device)
         self.until = until
         self.stopping = False
         self.settings = configuration["train"]
         self.stages = [Stage.read(entry) for entry in self.settings["stages"]]
+        if self.device.type == "cuda":
+            self.settings |= configuration["gpu"]
+            self.stages[-1] = replace(self.stages[-1], batch_seconds=self.settings["batch_seconds"])
         self.rng = np.random.default_rng(self.settings["seed"])
         torch.manual_seed(self.settings["seed"])
         self.audio_frames = torch.zeros((), dtype=torch.long).share_memory_()  # of all workers
+        self.started = 0  # the step that the warm-up of the learning rate starts at
         self.seconds = 0.0  # of computing, of the first worker
         self.tokenizer = Tokenizer.from_file(str(data / "tokenizer" / "tokenizer.json"))
         prompts = json.loads((data / "tokenizer" / "processor_config.json").read_text())["prompt_dictionary"]
@@ -116,8 +131,8 @@ class Trainer:
         self.slots = {language: int(prompts[tag]) for language, tag in TAGS.items()}
         vocab_size = self.tokenizer.get_vocab_size()
         self.blank = vocab_size - 1
-        model = Nemotron3_5AsrForRNNT(build_config(configuration["model"], vocab_size))
-        helpers = Helpers(configuration["model"]["hidden_size"])
+        model = Nemotron3_5AsrForRNNT(build_config(configuration["model"], vocab_size)).to(self.device)
+        helpers = Helpers(configuration["model"]["hidden_size"]).to(self.device)
         self.learner = Learner(model, helpers, self.settings)
         self.histories = Histories(self.blank, self.rng)
         self.sampler = Sampler(data / "features", self.settings["language_weights"], self.tokenizer, self.rng)
@@ -127,11 +142,20 @@ class Trainer:
         if self.state_path.exists():
             self.restore()
         elif start:
-            self.learner.start(start, self.stages[-2].until)
+            warm.start(model, helpers, start, self.tokenizer)
+            self.learner.begin(self.stages[-2].until)
+            self.started = self.learner.steps
         else:
             sample = self.sampler.next(replace(self.stage(), batch_seconds=300.0))
-            initialize(model, self.settings["residual_scale"], sample.mel, sample.frames)
+            mel, frames = sample.mel.to(self.device), sample.frames.to(self.device)
+            initialize(model, self.settings["residual_scale"], mel, frames)
             self.learner.reset_average()
+        self.batches: Iterator[Batch] | None = None
+        if loaders:
+            steps = self.learner.share_steps()
+            weights = self.settings["language_weights"]
+            drawn = Batches(data, weights, self.stages, steps, (self.settings["seed"], self.learner.steps))
+            self.batches = load(drawn, loaders, self.device)
         if worker:  # what it draws is its own
             self.rng.bit_generator.state = np.random.default_rng([worker, self.learner.steps]).bit_generator.state
 
@@ -155,6 +179,7 @@ class Trainer:
         self.rng.bit_generator.state = state["rng"]
         self.audio_frames.fill_(state["audio_frames"])
         self.seconds = state["seconds"]
+        self.started = state["started"]
         print(f"going on from step {self.learner.steps}", flush=True)
 
     def save_state(self, path: Path) -> None:
@@ -165,12 +190,13 @@ class Trainer:
             "rng": self.rng.bit_generator.state,
             "audio_frames": int(self.audio_frames),
             "seconds": self.seconds,
+            "started": self.started,
         }
         save_whole(path, state)
 
     def stage(self) -> Stage:
         """Return the stage of the present step."""
-        return next(stage for stage in self.stages if self.learner.steps < stage.until)
+        return current(self.stages, self.learner.steps)
 
     def decay(self) -> float:
         """Return the factor of the learning rate: 1, and falling to 0 before the end."""
@@ -178,40 +204,42 @@ class Trainer:
 
     def rate(self) -> float:
         """Return the learning rate."""
-        warm = min(1.0, (self.learner.steps + 1) / self.settings["warmup_steps"])
+        warm = min(1.0, (self.learner.steps - self.started + 1) / self.settings["warmup_steps"])
         return float(self.settings["peak_lr"] * warm * self.decay())
 
     def losses(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
         """Return the weighted losses of a batch, per label or per part of a frame."""
-        model, helpers = self.learner.model, self.learner.helpers
+        model, helpers, device = self.learner.model, self.learner.helpers, self.device
         auto = self.rng.random(len(batch.languages)) < self.settings["auto_prompt"]
         slots = [self.auto if hidden else self.slots[name] for hidden, name in zip(auto, batch.languages, strict=True)]
         right = int(self.rng.choice(self.settings["right_contexts"]))
-        layers, frames = forward_layers(model, batch.mel, batch.frames, right)
-        features = fuse_prompt(model, layers[-1], torch.tensor(slots))
+        mel = batch.mel.to(device, non_blocking=True)
+        layers, frames = forward_layers(model, mel, batch.frames.to(device), right)
+        features = fuse_prompt(model, layers[-1], torch.tensor(slots, device=device))
         losses = {}
         phones = helpers.scores(helpers.phones, layers[self.settings["phones_layer"] - 1])
-        losses["phones"] = helper_loss(phones, batch.phones, frames, stage)
+        losses["phones"] = helper_loss(phones, batch.phones.to(device), frames, stage)
         letters = helpers.scores(helpers.letters, features)
-        losses["letters"] = helper_loss(letters, batch.letters, frames, stage)
+        losses["letters"] = helper_loss(letters, batch.letters.to(device), frames, stage)
         if stage.transducer:
             aligned = label_frames(letters.detach(), batch, frames)
             longest = features.shape[1]
-            starts = torch.from_numpy(np.stack([band_starts(label, longest) for label in aligned]))
+            starts = torch.from_numpy(np.stack([band_starts(label, longest) for label in aligned])).to(device)
             predicted = self.histories.predict(model, batch.labels, batch.label_lengths)
-            index = band_index(starts, batch.label_lengths)
+            labels, counts = batch.labels.to(device), batch.label_lengths.to(device)
+            index = band_index(starts, counts)
             picked = predicted.gather(1, index.flatten(1)[..., None].expand(-1, -1, predicted.shape[2]))
             encoded = model.encoder_projector(features)[:, :, None]
             joined = model.joint.activation(picked.view(*index.shape, -1) + encoded)
             logits = linear(joined, model.joint.head.weight, model.joint.head.bias)
-            loss = band_loss(logits, batch.labels, starts, frames, batch.label_lengths, self.blank)
-            losses["rnnt"] = stage.transducer * loss.sum() / batch.label_lengths.sum().clamp(min=1)
+            loss = band_loss(logits, labels, starts, frames, counts, self.blank)
+            losses["rnnt"] = stage.transducer * loss.sum() / counts.sum().clamp(min=1)
         return losses
 
     def train_step(self) -> dict[str, float]:
         """Take one step; return the losses, each divided by its weight (that of CTC, if a helper has two losses)."""
         stage = self.stage()
-        batch = self.sampler.next(stage)
+        batch = next(self.batches) if self.batches is not None else self.sampler.next(stage)
         losses = self.losses(batch, stage)
         self.learner.step(torch.stack(list(losses.values())).sum(), self.rate())
         self.audio_frames += batch.frames.sum()
@@ -227,8 +255,9 @@ class Trainer:
             for language, kind in [*((name, "held-out") for name in TAGS), ("en", "real-dev"), ("de", "real-dev")]:
                 score = Score()
                 for batch in whole(self.data / "features", language, kind, self.tokenizer, WATCHED):
-                    prompts = torch.full((len(batch.texts),), self.slots[language])
-                    features, frames = forward_features(model, batch.mel, batch.frames, prompts, 3)
+                    prompts = torch.full((len(batch.texts),), self.slots[language], device=self.device)
+                    mel, counts = batch.mel.to(self.device), batch.frames.to(self.device)
+                    features, frames = forward_features(model, mel, counts, prompts, 3)
                     for hypothesis, text in zip(self.write(features, frames), batch.texts, strict=True):
                         score.add(letter_errors(text if self.stage().transducer else text.replace(" ", ""), hypothesis))
                 if score.letters:
@@ -276,10 +305,10 @@ class Trainer:
         reported = self.seconds
         first = self.learner.steps
         while time.time() < self.until and not self.stopping:
-            before = time.process_time()
+            before = time.thread_time()
             for name, value in self.train_step().items():
                 sums.setdefault(name, []).append(value)
-            self.seconds += time.process_time() - before
+            self.seconds += time.thread_time() - before
             if self.learner.steps >= first + 100:
                 means = " ".join(f"{name} {np.mean(values):.3f}" for name, values in sums.items())
                 speed = (self.learner.steps - first) / (time.time() - began)
@@ -305,6 +334,7 @@ class Trainer:
 def train_along(worker: int, data: Path, configuration: dict[str, Any], until: float, shared: tuple[Any, ...]) -> None:
     """Be a further worker."""
     torch.set_num_threads(1)
+    numba.set_num_threads(1)
     Trainer(data, configuration, until, worker).train_along(*shared)
 
 
@@ -318,13 +348,25 @@ def main() -> None:
         "--start", type=Path, help="model folder to go on from, in the last stage, if there is no state"
     )
     parser.add_argument("--config", type=Path, default=Path(__file__).with_name("config.toml"))
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--loaders", type=int, default=0, help="processes that only make batches, for a GPU")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.device == "cpu":
+        numba.set_num_threads(1)
+    torch.set_float32_matmul_precision("high")
     configuration = tomllib.loads(arguments.config.read_text())
     until = arguments.until.timestamp()
-    trainer = Trainer(arguments.data, configuration, until, start=arguments.start)
+    trainer = Trainer(
+        arguments.data,
+        configuration,
+        until,
+        start=arguments.start,
+        device=arguments.device,
+        loaders=arguments.loaders,
+    )
     signal.signal(signal.SIGTERM, trainer.stop)
-    shared = trainer.share()
+    shared = trainer.share() if arguments.workers > 1 else ()
     context = torch.multiprocessing.get_context("spawn")
     for worker in range(1, arguments.workers):
         context.Process(
