@@ -23,11 +23,9 @@ def write_bundle(
     """Write a whole bundle, one weight at a time.
 
     Args:
-        checkpoint: the model.
         folder: the folder to create; it must not exist.
         precision: precision of the encoder. It determines the precision of prediction net and joint.
-        layout: `native` or `published`.
-        name: name of the model.
+        layout: `native`, `published` or `litert`.
         progress: called after every weight, with the name of the graph as the step.
     """
     folder.mkdir(parents=True)
@@ -35,10 +33,16 @@ def write_bundle(
     transducer = precision.transducer
     batch: int | str = "batch" if native else 1
     frames: int | str = "frames" if native else 1
-    encoder = (write_native_encoder if native else write_published_encoder)(checkpoint, precision)
-    save_graph(encoder, folder, "encoder", progress)
-    save_graph(write_decoder(checkpoint, transducer, batch), folder, "decoder", progress)
-    save_graph(write_joint(checkpoint, transducer, batch, frames), folder, "joint", progress)
+    if layout == "litert":
+        # Needs the packages of the extra `litert`.
+        from legato.convert.litert.graphs import save_models  # noqa: PLC0415
+
+        save_models(checkpoint, folder, precision, progress)
+    else:
+        encoder = (write_native_encoder if native else write_published_encoder)(checkpoint, precision)
+        save_graph(encoder, folder, "encoder", progress)
+        save_graph(write_decoder(checkpoint, transducer, batch), folder, "decoder", progress)
+        save_graph(write_joint(checkpoint, transducer, batch, frames), folder, "joint", progress)
     _write_json(folder / "vocab.json", {str(number): piece for number, piece in enumerate(checkpoint.pieces)})
     _write_json(folder / "languages.json", _languages(checkpoint))
     files = {file.name: {"size": file.stat().st_size, "sha256": sha256_of(file)} for file in sorted(folder.iterdir())}
@@ -62,9 +66,18 @@ def save_graph(model: ir.Model, folder: Path, name: str, progress: Progress) -> 
 
 
 def _languages(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The prompts of the checkpoint, and the bare code of every language whose locales share one slot.
+
+    Readers of the published layout look up a locale and then its bare code, and use `auto` if both are missing.
+    """
     prompts = checkpoint.prompt_dictionary
+    slots: dict[str, set[int]] = {}
+    for name, slot in prompts.items():
+        if "-" in name:
+            slots.setdefault(name.split("-")[0], set()).add(slot)
+    codes = {code: min(found) for code, found in slots.items() if len(found) == 1}
     auto = {"autoSlot": prompts[AUTO]} if AUTO in prompts else {}
-    return {"numPrompts": checkpoint.architecture.prompts, **auto, "promptDictionary": prompts}
+    return {"numPrompts": checkpoint.architecture.prompts, **auto, "promptDictionary": codes | prompts}
 
 
 def _our_config(checkpoint: Checkpoint, precision: Precision, layout: str, name: str) -> dict[str, Any]:
@@ -81,13 +94,18 @@ def _our_config(checkpoint: Checkpoint, precision: Precision, layout: str, name:
         "rightContexts": list(a.right_contexts),
         "maxSymbols": a.max_symbols,
         "melConstants": a.mel.constants_dtype,
+        "source": {
+            "file": checkpoint.path.name,
+            "parameters": a.parameters,
+            **({"license": dict(checkpoint.license)} if checkpoint.license else {}),
+        },
     }
 
 
 def _published_config(checkpoint: Checkpoint, precision: str, layout: str, name: str) -> dict[str, Any]:
     """The keys that loaders of the published bundle read."""
     a = checkpoint.architecture
-    published = layout == "published"
+    published = layout != "native"
     right = RIGHT_CONTEXT if published else a.right_contexts[0]
     frames = FRAMES if published else right + 1
     samples = frames * SUBSAMPLING_FACTOR * a.mel.hop_length
@@ -112,7 +130,7 @@ def _published_config(checkpoint: Checkpoint, precision: str, layout: str, name:
         "numPrompts": a.prompts,
         "streaming": {
             "chunkMs": samples * 1000 // a.mel.sample_rate,
-            "chunkSize": samples,
+            "chunkSize": frames,
             "rightContext": right,
             "melFrames": WINDOW if published else frames * SUBSAMPLING_FACTOR,
             "preCacheSize": PRE_CACHE,

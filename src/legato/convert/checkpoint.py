@@ -23,6 +23,7 @@ class Checkpoint:
         prompt_dictionary: locale or bare language code -> prompt slot.
         weights: name (as NeMo names it) -> function that reads the weight as float32.
         nbytes: size of the stored weights in bytes.
+        license: its license, by the fields of a model card; empty if it is not stated.
         release: closes the files that `weights` reads. No weight can be read afterwards.
     """
 
@@ -32,6 +33,7 @@ class Checkpoint:
     prompt_dictionary: dict[str, int]
     weights: Mapping[str, Callable[[], Weight]]
     nbytes: int
+    license: Mapping[str, str]
     release: Callable[[], None]
 
     def read(self, name: str) -> Weight:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from legato.convert.architecture import Architecture
 from legato.errors import CheckpointError
+from legato.model.fields import FieldError, Fields
 
 #: Weights that inference does not use: constants of the front end (checked separately) and heads for training.
 UNUSED_PREFIXES = ("preprocessor.", "ctc_decoder.", "aux_ctc.", "ctc_head.", "loss.", "wer.", "spec_augmentation.")
@@ -15,7 +16,6 @@ def check_shapes(path: Path, architecture: Architecture, found: dict[str, tuple[
 
     Args:
         path: the checkpoint, for the message.
-        architecture: its sizes.
         found: name (as NeMo names it) -> shape of every weight in the checkpoint.
 
     Raises:
@@ -55,6 +55,24 @@ def require(path: Path, part: str, values: Iterable[tuple[str, object, object]])
             raise CheckpointError(
                 f"{path}: another architecture: the {part} has {name} = {found!r}, but Legato supports only {needed!r}."
             )
+
+
+def prompt_slots(fields: Fields, name: str, prompts: int) -> dict[str, int]:
+    """Return the prompt slots by language.
+
+    Args:
+        fields: the section that has them.
+        name: its field with them.
+        prompts: number of slots of the model.
+
+    Raises:
+        FieldError: there are none, or one is no slot of the model.
+    """
+    section = fields.section(name)
+    slots = {language: section.whole(language, slot, 0, prompts - 1) for language, slot in section.items(10_000)}
+    if not slots:
+        raise FieldError(f"{section.place}: is missing or empty.")
+    return slots
 
 
 def _some(names: list[str], most: int = 3) -> str:

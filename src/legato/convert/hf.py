@@ -1,7 +1,7 @@
 """Reads the folder of a transformers checkpoint (`nemotron3_5_asr`): JSON files and safetensors, sharded or not."""
 
-import json
 import re
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,15 @@ from safetensors import SafetensorError, safe_open
 
 from legato.convert.architecture import measure
 from legato.convert.checkpoint import Checkpoint, Weight
-from legato.convert.checks import check_shapes, require
+from legato.convert.checks import check_shapes, prompt_slots, require
+from legato.convert.license import read_license
 from legato.errors import CheckpointError
+from legato.model.fields import Fields, read_json
 from legato.types import MelConfig
 
 _MODEL_TYPE = "nemotron3_5_asr"
+_CONFIG, _PROCESSOR = "config.json", "processor_config.json"
+_JSON_BYTES = 128 << 20
 
 #: (pattern in a transformers name, its replacement in NeMo's name), applied in this order.
 _RENAMES = (
@@ -46,39 +50,39 @@ def open_transformers(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing or broken, or the model has another architecture.
     """
-    config = _json(path, "config.json")
+    config = _json(path, _CONFIG)
     if config.get("model_type") != _MODEL_TYPE:
         raise CheckpointError(
             f"{path}: another architecture: its model_type is {config.get('model_type')!r}, not {_MODEL_TYPE!r}."
         )
-    processor = _json(path, "processor_config.json")
-    encoder = _section(path, config, "encoder_config")
-    _check_config(path, config, encoder)
+    processor = _json(path, _PROCESSOR)
+    root, audio = (Fields(each, f"{path}: {name}") for each, name in ((config, _CONFIG), (processor, _PROCESSOR)))
+    encoder = root.section("encoder_config")
+    _check_config(path, config, config.get("encoder_config") or {})
     files = _weight_files(path)
     handles = {file: _open_weights(file) for file in set(files.values())}
     stored = {_rename(name): name for name in files}
     shapes = {name: tuple(handles[files[old]].get_slice(old).get_shape()) for name, old in stored.items()}
-    default = int(encoder["default_num_lookahead_tokens"])
-    rights = [int(right) for right in processor.get("supported_num_lookahead_tokens") or [default]]
+    default = encoder.integer("default_num_lookahead_tokens", 0, 1000)
+    rights = audio.integers("supported_num_lookahead_tokens", 0, 1000, 100, [default])
     try:
         architecture = measure(
             shapes,
-            left_context=int(encoder["sliding_window"]) - 1,
+            left_context=encoder.integer("sliding_window", 2, 1 << 20) - 1,
             right_contexts=(default, *(right for right in rights if right != default)),
-            max_symbols=int(config.get("max_symbols_per_step") or 10),
-            mel=_mel_config(path, processor),
-            scaled_input=bool(encoder.get("scale_input", False)),
+            max_symbols=root.integer("max_symbols_per_step", 1, 100, 10),
+            mel=_mel_config(audio.section("feature_extractor")),
+            scaled_input=encoder.flag("scale_input", False),
         )
     except KeyError as error:
         raise CheckpointError(f"{path}: another architecture: {error} is missing.") from error
     except ValueError as error:
         raise CheckpointError(f"{path}: another architecture: {error}.") from error
     check_shapes(path, architecture, shapes)
-    if (blank := int(config["blank_token_id"])) != architecture.vocabulary:
+    if (blank := root.integer("blank_token_id", 0, 1 << 30)) != architecture.vocabulary:
         raise CheckpointError(
             f"{path}: the blank id is {blank}, not {architecture.vocabulary}, the id after the last token."
         )
-    prompts = _section(path, processor, "prompt_dictionary")
     weights = {name: partial(_read, handles[files[old]], old) for name, old in stored.items()}
 
     def release() -> None:
@@ -90,8 +94,9 @@ def open_transformers(path: Path) -> Checkpoint:
         path=path,
         architecture=architecture,
         pieces=_pieces(path, architecture.vocabulary),
-        prompt_dictionary={str(name): int(slot) for name, slot in prompts.items()},
+        prompt_dictionary=prompt_slots(audio, "prompt_dictionary", architecture.prompts),
         weights=weights,
+        license=read_license(path),
         nbytes=sum(file.stat().st_size for file in handles),
         release=release,
     )
@@ -99,24 +104,15 @@ def open_transformers(path: Path) -> Checkpoint:
 
 def _json(path: Path, name: str) -> dict[str, Any]:
     try:
-        loaded = json.loads((path / name).read_text("utf-8"))
+        loaded = read_json(path / name, _JSON_BYTES)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: has no {name}, so it is not a complete transformers checkpoint.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path / name}: cannot be read ({error}).") from error
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path / name}: contains no JSON object.")
     return loaded
 
 
-def _section(path: Path, config: dict[str, Any], name: str) -> dict[str, Any]:
-    section = config.get(name)
-    if not isinstance(section, dict) or not section:
-        raise CheckpointError(f"{path}: its configuration has no {name}.")
-    return section
-
-
-def _check_config(path: Path, config: dict[str, Any], encoder: dict[str, Any]) -> None:
+def _check_config(path: Path, config: dict[str, Any], encoder: Mapping[str, Any]) -> None:
     require(
         path,
         "encoder",
@@ -136,24 +132,23 @@ def _check_config(path: Path, config: dict[str, Any], encoder: dict[str, Any]) -
     require(path, "joint", (("hidden_act", config.get("hidden_act", "relu"), "relu"),))
 
 
-def _mel_config(path: Path, processor: dict[str, Any]) -> MelConfig:
-    extractor = _section(path, processor, "feature_extractor")
+def _mel_config(extractor: Fields) -> MelConfig:
     return MelConfig(
-        sample_rate=int(extractor["sampling_rate"]),
-        mel_bins=int(extractor["feature_size"]),
-        fft_length=int(extractor["n_fft"]),
-        hop_length=int(extractor["hop_length"]),
-        window_length=int(extractor["win_length"]),
-        pre_emphasis=float(extractor.get("preemphasis") or 0.0),
-        constants_dtype=str(extractor.get("mel_filters_dtype", "float32")),
+        sample_rate=extractor.integer("sampling_rate", 1, 1 << 20),
+        mel_bins=extractor.integer("feature_size", 1, 1 << 20),
+        fft_length=extractor.integer("n_fft", 1, 1 << 20),
+        hop_length=extractor.integer("hop_length", 1, 1 << 20),
+        window_length=extractor.integer("win_length", 1, 1 << 20),
+        pre_emphasis=extractor.number("preemphasis", 0, 1, 0.0),
+        constants_dtype=extractor.text("mel_filters_dtype", 40, "float32"),
     )
 
 
 def _weight_files(path: Path) -> dict[str, Path]:
     """Name of every weight in the checkpoint -> the file that contains it."""
     if (path / "model.safetensors.index.json").is_file():
-        index = _section(path, _json(path, "model.safetensors.index.json"), "weight_map")
-        files = {str(name): path / str(file) for name, file in index.items()}
+        index = Fields(_json(path, "model.safetensors.index.json"), f"{path}: index").section("weight_map")
+        files = {name: path / str(file) for name, file in index.items(100_000)}
         for file in set(files.values()):
             if file.parent != path or not file.is_file():
                 raise CheckpointError(f"{file}: this part of the sharded weights is missing.")
@@ -183,14 +178,17 @@ def _read(handle: Any, name: str) -> Weight:
 
 def _pieces(path: Path, count: int) -> list[str]:
     tokenizer = _json(path, "tokenizer.json")
-    vocabulary = _section(path, tokenizer, "model").get("vocab")
-    if isinstance(vocabulary, list):  # Unigram: a list of (piece, score)
-        ids = {str(piece): number for number, (piece, _) in enumerate(vocabulary)}
-    else:
-        ids = {str(piece): int(number) for piece, number in (vocabulary or {}).items()}
-    ids |= {str(token["content"]): int(token["id"]) for token in tokenizer.get("added_tokens") or []}
+    try:
+        vocabulary = tokenizer["model"]["vocab"]
+        if isinstance(vocabulary, list):  # Unigram: a list of (piece, score)
+            ids = {str(piece): number for number, (piece, _) in enumerate(vocabulary)}
+        else:
+            ids = {str(piece): int(number) for piece, number in (vocabulary or {}).items()}
+        ids |= {str(token["content"]): int(token["id"]) for token in tokenizer.get("added_tokens") or []}
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path / 'tokenizer.json'}: is no tokenizer of this model ({error!r:.80}).") from error
     by_id = {number: piece for piece, number in ids.items()}
-    missing = [number for number in range(count) if number not in by_id]
-    if missing:
-        raise CheckpointError(f"{path / 'tokenizer.json'}: has no piece for the token {missing[0]} of {count}.")
+    missing = next((number for number in range(count) if number not in by_id), None)
+    if missing is not None:
+        raise CheckpointError(f"{path / 'tokenizer.json'}: has no piece for the token {missing} of {count}.")
     return [by_id[number] for number in range(count)]

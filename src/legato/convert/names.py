@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 PRECISIONS = ("fp32", "fp16", "int8")
-LAYOUTS = ("native", "published")
+LAYOUTS = ("native", "published", "litert")
 
 #: Former name -> current name. Former names are accepted for one version.
 FORMER_LAYOUTS = {"reference": "published"}

@@ -1,26 +1,24 @@
 """Reads a NeMo archive (`.nemo`): a tar of `model_config.yaml`, `model_weights.ckpt` and the files of the tokenizer."""
 
-import shutil
-import tarfile
-import tempfile
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sentencepiece
-import yaml
 
 from legato.convert.architecture import Architecture, measure
 from legato.convert.checkpoint import Checkpoint, Weight
-from legato.convert.checks import check_shapes, require
+from legato.convert.checks import check_shapes, prompt_slots, require
+from legato.convert.license import read_license
+from legato.convert.nemo_archive import WEIGHTS, read_config, unpack
+from legato.convert.scratch import ScratchFolder
 from legato.convert.torch_archive import TorchArchive
 from legato.errors import CheckpointError
+from legato.model.fields import Fields
 from legato.runtime.features import hann_window, mel_filters
 from legato.types import MelConfig
-
-_CONFIG, _WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 
 
 def open_nemo(path: Path) -> Checkpoint:
@@ -29,39 +27,39 @@ def open_nemo(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: it is not such an archive, is unsafe, or has another architecture.
     """
-    folder = Path(tempfile.mkdtemp(prefix="legato-nemo-"))
+    scratch = ScratchFolder("legato-nemo-")
     try:
-        return _open(path, folder)
+        return _open(path, scratch)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch.remove()
         raise
 
 
-def _open(path: Path, folder: Path) -> Checkpoint:
-    _unpack(path, folder)
+def _open(path: Path, scratch: ScratchFolder) -> Checkpoint:
+    folder = scratch.path
+    unpack(path, folder)
     try:
-        config = yaml.safe_load((folder / _CONFIG).read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise CheckpointError(f"{path}: its {_CONFIG} is not plain YAML ({error}).") from error
-    if not isinstance(config, dict) or not isinstance(config.get("encoder"), dict):
-        raise CheckpointError(f"{path}: its {_CONFIG} describes no encoder, so it is not a speech model.")
-    _check_config(path, config)
-    try:
-        archive = TorchArchive(folder / _WEIGHTS)
+        config = read_config(folder)
+        archive = TorchArchive(folder / WEIGHTS)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    root = Fields(config, f"{path}: model_config.yaml")
+    if not isinstance(config.get("encoder"), dict):
+        raise CheckpointError(f"{path}: its configuration describes no encoder, so it is not a speech model.")
+    encoder = root.section("encoder")
+    _check_config(path, config)
     stored = {_rename(name): name for name in archive.tensors}
     shapes = {name: archive.tensors[original].shape for name, original in stored.items()}
-    mel = _mel_config(path, config["preprocessor"], archive)
-    left, rights = _contexts(path, config["encoder"])
+    preprocessor = root.section("preprocessor")
+    left, rights = _contexts(path, encoder, config["encoder"].get("att_context_size"))
     try:
         architecture = measure(
             shapes,
             left_context=left,
             right_contexts=rights,
-            max_symbols=int((config.get("decoding") or {}).get("greedy", {}).get("max_symbols") or 10),
-            mel=mel,
-            scaled_input=bool(config["encoder"].get("xscaling", True)),
+            max_symbols=root.section("decoding").section("greedy").integer("max_symbols", 1, 100, 10),
+            mel=_mel_config(path, preprocessor, config.get("preprocessor") or {}, archive),
+            scaled_input=encoder.flag("xscaling", True),
         )
     except KeyError as error:
         raise CheckpointError(f"{path}: another architecture: the weight {error} is missing.") from error
@@ -71,35 +69,18 @@ def _open(path: Path, folder: Path) -> Checkpoint:
 
     def release() -> None:
         archive.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        scratch.remove()
 
     return Checkpoint(
         path=path,
         architecture=architecture,
         pieces=_pieces(path, folder, config, architecture),
-        prompt_dictionary=_prompt_dictionary(path, config),
+        prompt_dictionary=prompt_slots(root.section("model_defaults"), "prompt_dictionary", architecture.prompts),
         weights={name: partial(_read, archive, original) for name, original in stored.items()},
-        nbytes=(folder / _WEIGHTS).stat().st_size,
+        license=read_license(path),
+        nbytes=(folder / WEIGHTS).stat().st_size,
         release=release,
     )
-
-
-def _unpack(path: Path, folder: Path) -> None:
-    """Unpack the regular files at the top level of the archive. Links, devices and paths with folders are skipped."""
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                inside = PurePosixPath(member.name)
-                if member.isfile() and len([part for part in inside.parts if part != "."]) == 1:
-                    source = archive.extractfile(member)
-                    assert source is not None
-                    with source, (folder / inside.name).open("wb") as target:
-                        shutil.copyfileobj(source, target, 1 << 20)
-    except (tarfile.TarError, EOFError) as error:
-        raise CheckpointError(f"{path}: not a .nemo archive, or truncated ({error}).") from error
-    for name in (_CONFIG, _WEIGHTS):
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{path}: contains no {name}, so it is not a .nemo archive of a model.")
 
 
 def _rename(name: str) -> str:
@@ -132,20 +113,22 @@ def _check_config(path: Path, config: Mapping[str, Any]) -> None:
             )
         ),
     )
-    if "prompt_dictionary" not in (config.get("model_defaults") or {}):
+    defaults = config.get("model_defaults")
+    if not isinstance(defaults, dict) or "prompt_dictionary" not in defaults:
         raise CheckpointError(
             f"{path}: another architecture: model_defaults has no prompt_dictionary, so the model has no language "
-            f"prompt (its target is {config.get('target')})."
+            f"prompt (its target is {config.get('target')!r:.80})."
         )
 
 
-def _contexts(path: Path, encoder: Mapping[str, Any]) -> tuple[int, tuple[int, ...]]:
-    sizes = encoder.get("att_context_size")
+def _contexts(path: Path, encoder: Fields, sizes: object) -> tuple[int, tuple[int, ...]]:
     if not isinstance(sizes, list) or not sizes:
         raise CheckpointError(f"{path}: the encoder's att_context_size is missing.")
     pairs = sizes if isinstance(sizes[0], list) else [sizes]
-    lefts = {int(left) for left, _ in pairs}
-    rights = tuple(int(right) for _, right in pairs)
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise CheckpointError(f"{path}: the encoder's att_context_size is no pair of numbers, nor a list of pairs.")
+    lefts = {encoder.whole("att_context_size", left, -1, 1 << 20) for left, _ in pairs}
+    rights = tuple(encoder.whole("att_context_size", right, -1, 1000) for _, right in pairs)
     if len(lefts) != 1 or min(lefts) < 1 or min(rights) < 0:
         raise CheckpointError(
             f"{path}: another architecture: att_context_size is {sizes}; streaming needs one limited left "
@@ -154,8 +137,8 @@ def _contexts(path: Path, encoder: Mapping[str, Any]) -> tuple[int, tuple[int, .
     return lefts.pop(), rights
 
 
-def _mel_config(path: Path, preprocessor: Mapping[str, Any], archive: TorchArchive) -> MelConfig:
-    rate = int(preprocessor.get("sample_rate", 16000))
+def _mel_config(path: Path, section: Fields, preprocessor: Mapping[str, Any], archive: TorchArchive) -> MelConfig:
+    rate = section.integer("sample_rate", 1, 1 << 20, 16000)
     require(
         path,
         "preprocessor",
@@ -170,14 +153,14 @@ def _mel_config(path: Path, preprocessor: Mapping[str, Any], archive: TorchArchi
             ("log_zero_guard_type", preprocessor.get("log_zero_guard_type", "add"), "add"),
         ),
     )
-    window = round(rate * float(preprocessor.get("window_size", 0.02)))
+    window = round(rate * section.number("window_size", 0, 1, 0.02))
     config = MelConfig(
         sample_rate=rate,
-        mel_bins=int(preprocessor.get("features", 64)),
-        fft_length=int(preprocessor.get("n_fft") or 1 << (window - 1).bit_length()),
-        hop_length=round(rate * float(preprocessor.get("window_stride", 0.01))),
+        mel_bins=section.integer("features", 1, 1024, 64),
+        fft_length=section.integer("n_fft", 1, 1 << 20, 1 << (window - 1).bit_length()),
+        hop_length=round(rate * section.number("window_stride", 0, 1, 0.01)),
         window_length=window,
-        pre_emphasis=float(preprocessor.get("preemph", 0.97) or 0.0),
+        pre_emphasis=section.number("preemph", 0, 1, 0.97 if "preemph" not in preprocessor else 0.0),
     )
     constants = ("preprocessor.featurizer.window", "preprocessor.featurizer.fb")
     if not all(name in archive.tensors for name in constants):
@@ -192,8 +175,9 @@ def _mel_config(path: Path, preprocessor: Mapping[str, Any], archive: TorchArchi
 
 
 def _pieces(path: Path, folder: Path, config: Mapping[str, Any], architecture: Architecture) -> list[str]:
-    model = str((config.get("tokenizer") or {}).get("model_path", "")).removeprefix("nemo:")
-    if not model or not (folder / model).is_file():
+    tokenizer = config.get("tokenizer")
+    model = str(tokenizer.get("model_path", "") if isinstance(tokenizer, dict) else "").removeprefix("nemo:")
+    if not model or Path(model).name != model or not (folder / model).is_file():
         raise CheckpointError(f"{path}: the SentencePiece model of its tokenizer is missing.")
     processor = sentencepiece.SentencePieceProcessor()
     try:
@@ -207,10 +191,3 @@ def _pieces(path: Path, folder: Path, config: Mapping[str, Any], architecture: A
             "tokens."
         )
     return pieces
-
-
-def _prompt_dictionary(path: Path, config: Mapping[str, Any]) -> dict[str, int]:
-    dictionary = config["model_defaults"]["prompt_dictionary"]
-    if not isinstance(dictionary, dict) or not dictionary:
-        raise CheckpointError(f"{path}: its prompt_dictionary is empty.")
-    return {str(name): int(slot) for name, slot in dictionary.items()}

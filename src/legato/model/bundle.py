@@ -4,17 +4,23 @@ One reader serves bundles that Legato wrote and published ones. Legato's own say
 `legato`: format, layout, precision, right contexts, and the size and SHA-256 of every file.
 """
 
-import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from legato.chunks import SUBSAMPLING_FACTOR
 from legato.errors import BundleError
-from legato.model.integrity import REMEDY, check_files
-from legato.model.languages import AUTO, PromptSlots
+from legato.model import onnx_file, tflite_file
+from legato.model.bundle_files import read_json_of, read_mel, read_pieces, read_prompts
+from legato.model.calibration import Calibration, read_calibration
+from legato.model.contract import PUBLISHED, check_interfaces
+from legato.model.fields import FieldError, Fields
+from legato.model.integrity import REMEDY, check_files, recorded_files
+from legato.model.interface import Interface
+from legato.model.languages import AUTO, PromptSlots, same_language, spoken_languages
+from legato.model.sizes import Sizes, complete_sizes, read_sizes
 from legato.types import MelConfig
 
 FORMAT = 2
@@ -24,37 +30,10 @@ Format 1 has other names for layouts and recipes.
 """
 
 GRAPHS = ("encoder", "decoder", "joint")
-_LAYOUTS = {"native": "native", "published": "published", "reference": "published"}
+_LAYOUTS = {"native": "native", "published": "published", "reference": "published", "litert": "litert"}
 """Layouts by their name in `config.json`; `reference` is what Legato called the published layout at first."""
 
-_PUBLISHED_WINDOW = 32
 _LANGUAGE_TAG = re.compile(r"^<([a-z]{2,3}-[A-Z]{2})>$")
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes that are needed to make states and to run the graphs.
-
-    Attributes:
-        layers, width, heads: of the encoder.
-        left_context: encoder frames that attention sees before a chunk.
-        conv_cache: frames that a convolution keeps of those before a chunk.
-        decoder_hidden, decoder_layers: of the prediction net.
-        vocabulary: number of tokens without blank; also the id of blank.
-        prompts: number of prompt slots.
-        max_symbols: tokens that greedy search may emit on one frame.
-    """
-
-    layers: int
-    width: int
-    heads: int
-    left_context: int
-    conv_cache: int
-    decoder_hidden: int
-    decoder_layers: int
-    vocabulary: int
-    prompts: int
-    max_symbols: int
 
 
 @dataclass(frozen=True)
@@ -64,30 +43,40 @@ class Bundle:
     Attributes:
         path: the folder.
         name: its name, for people.
-        layout: `native` or `published`.
+        layout: `native`, `published`, or `litert` for the published layout in LiteRT's format.
         precision: `fp32`, `fp16`, `int8`, or `unknown` for a published bundle that does not say.
+        recipe: INT8 recipe; None if the bundle does not name one.
+        hashes: SHA-256 by the name of a file, as recorded in `config.json` and checked; empty without a record.
         reduce_range: its INT8 weights use 7 of 8 bits, so that no kernel saturates.
         right_contexts: right contexts that the model was trained with, in encoder frames; the default first.
         sizes, mel: numbers of the model and of its front end.
         pieces: SentencePiece pieces by token id.
         prompts: prompt slots by locale or bare language code.
+        calibration: from confidences to probabilities; None if `legato calibrate` has not been run.
     """
 
     path: Path
     name: str
     layout: str
     precision: str
+    recipe: str | None
+    hashes: dict[str, str]
     reduce_range: bool
     right_contexts: tuple[int, ...]
     sizes: Sizes
     mel: MelConfig
     pieces: tuple[str, ...]
     prompts: dict[str, int]
+    calibration: Calibration | None = None
 
     @property
     def frame_seconds(self) -> float:
         """Seconds of audio in one encoder frame."""
         return SUBSAMPLING_FACTOR * self.mel.hop_length / self.mel.sample_rate
+
+    def graph_file(self, graph: str) -> Path:
+        """Return the file of one of `GRAPHS`."""
+        return self.path / graph_name(self.layout, graph)
 
     @cached_property
     def language_tags(self) -> dict[int, str]:
@@ -96,14 +85,28 @@ class Bundle:
         return {number: match[1] for number, match in matches if match}
 
     @cached_property
+    def spoken_languages(self) -> tuple[str, ...]:
+        """Names of the prompts of the languages that the model was trained on, sorted."""
+        return spoken_languages(self.prompts, self.language_tags.values())
+
+    def speaks(self, language: str) -> bool:
+        """Return whether the model was trained on a language, in any region; `auto` counts as one."""
+        return language == AUTO or self.prompt_slot(language) in self._spoken_slots
+
+    @cached_property
+    def _spoken_slots(self) -> frozenset[int]:
+        spoken = self.spoken_languages
+        return frozenset(s for name, s in self.prompts.items() if any(same_language(name, each) for each in spoken))
+
+    @cached_property
     def _slots(self) -> PromptSlots:
-        return PromptSlots(self.prompts, self.name)
+        return PromptSlots(self.prompts, self.name, self.spoken_languages)
 
     def prompt_slot(self, language: str) -> int:
         """Return the prompt slot of a language; see `PromptSlots`.
 
         Raises:
-            LanguageError: the model has no such prompt. The message names the nearest ones.
+            LanguageError: the model has no such prompt. The message names similar ones.
         """
         return self._slots.slot(language)
 
@@ -112,111 +115,81 @@ class Bundle:
         return self._slots.name(language)
 
 
+def graph_name(layout: str, graph: str) -> str:
+    """Return the name of the file that holds one of `GRAPHS`."""
+    return f"nemotron-multilingual-{graph}.tflite" if layout == "litert" else f"{graph}.onnx"
+
+
+def layout_of(names: Iterable[str]) -> str:
+    """Return the layout of a published bundle with these files."""
+    there = set(names)
+    litert = graph_name("litert", "encoder") in there and graph_name("published", "encoder") not in there
+    return "litert" if litert else "published"
+
+
 def open_bundle(path: Path) -> Bundle:
-    """Read and check a model folder. Files of a bundle that Legato wrote are compared with their recorded SHA-256.
+    """Read and check a model folder: the JSON files, and the interface of every graph.
+
+    Files of a bundle that Legato wrote are compared with their recorded SHA-256. No graph is loaded.
 
     Raises:
         BundleError: names the file, what is wrong with it, and what to do.
     """
     if not path.is_dir():
         raise BundleError(f"{path}: no such model folder. Run 'legato models' to list the installed models.")
-    config = _json(path, "config.json")
-    for name in GRAPHS:
-        if not (path / f"{name}.onnx").is_file():
-            raise BundleError(f"{path}: {name}.onnx is missing. {REMEDY}")
-    ours = config.get("legato") or {}
     try:
-        _check_format(path, ours)
-        check_files(path, ours.get("files") or {})
-        return _read(path, config, ours)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"{path / 'config.json'}: {type(error).__name__} {error}: this is not the configuration of a model that "
-            f"Legato can run. {REMEDY}"
-        ) from error
+        config = Fields(read_json_of(path, "config.json"), str(path / "config.json"))
+        ours = config.section("legato")
+        layout = _checked_layout(path, ours)
+        files = recorded_files(ours.section("files"))
+        check_files(path, files)
+        return _read(path, config, ours, layout, {name: each.hash for name, each in files.items()})
+    except FieldError as error:
+        raise BundleError(f"{error} {REMEDY}") from None
 
 
-def _check_format(path: Path, ours: dict[str, Any]) -> None:
-    number = int(ours.get("format", FORMAT))
+def _checked_layout(path: Path, ours: Fields) -> str:
+    """Return the layout of a bundle whose format this version reads."""
+    number = ours.integer("format", 0, 1 << 31, FORMAT)
     if number > FORMAT:
         raise BundleError(
             f"{path}: a bundle of format {number}, and this Legato reads formats up to {FORMAT}. Update Legato."
         )
-    layout = ours.get("layout", "published")
+    layout = ours.text("layout", 40, None) or layout_of(file.name for file in path.iterdir())
     if layout not in _LAYOUTS:
         raise BundleError(f"{path}: unknown layout {layout!r}: a newer Legato made this bundle. Update Legato.")
+    return _LAYOUTS[layout]
 
 
-def _read(path: Path, config: dict[str, Any], ours: dict[str, Any]) -> Bundle:
-    sizes = Sizes(
-        layers=int(config["encoderLayers"]),
-        width=int(config["encoderHidden"]),
-        heads=int(ours.get("attentionHeads", 8)),
-        left_context=int(config["attentionLeftContext" if "attentionLeftContext" in config else "attentionContext"]),
-        conv_cache=int(config["convCacheSize"]),
-        decoder_hidden=int(config["decoderHidden"]),
-        decoder_layers=int(config["decoderLayers"]),
-        vocabulary=int(config["blankTokenId"]),
-        prompts=int(config["numPrompts"]),
-        max_symbols=int(ours.get("maxSymbols", 10)),
-    )
-    mel = MelConfig(
-        sample_rate=int(config["sampleRate"]),
-        mel_bins=int(config["numMelBins"]),
-        fft_length=int(config["nFFT"]),
-        hop_length=int(config["hopLength"]),
-        window_length=int(config["winLength"]),
-        pre_emphasis=float(config["preEmphasis"]),
-        constants_dtype=str(ours.get("melConstants", "float32")),
-    )
-    layout = _LAYOUTS[ours.get("layout", "published")]
-    if layout == "published" and int(config["streaming"]["melFrames"]) != _PUBLISHED_WINDOW:
-        raise BundleError(
-            f"{path}: its window is not {_PUBLISHED_WINDOW} mel frames (320 ms), as the published layout needs. "
-            "Convert the checkpoint with '--layout native'."
-        )
+def _read(path: Path, config: Fields, ours: Fields, layout: str, hashes: dict[str, str]) -> Bundle:
+    sizes = read_sizes(config)
+    missing = [name for name in (graph_name(layout, graph) for graph in GRAPHS) if not (path / name).is_file()]
+    if missing:
+        raise BundleError(f"{path}: {missing[0]} is missing. {REMEDY}")
+    check_interfaces({graph: _interface(path, layout, graph) for graph in GRAPHS}, layout, sizes)
+    complete = complete_sizes(config, sizes, ours, published=layout != "native")
+    usual = complete.window // SUBSAMPLING_FACTOR - 1
+    default = [config.section("streaming").integer("rightContext", 0, 1000, usual)]
     return Bundle(
         path=path,
-        name=str(ours.get("name", path.name)),
+        name=ours.text("name", 200, path.name),
         layout=layout,
-        precision=str(ours.get("precision", "unknown")),
-        reduce_range=bool(ours.get("narrowWeights", False)),
-        right_contexts=tuple(int(r) for r in ours.get("rightContexts") or [config["streaming"]["rightContext"]]),
-        sizes=sizes,
-        mel=mel,
-        pieces=_pieces(path, sizes.vocabulary),
-        prompts=_prompts(path, sizes.prompts),
+        precision=ours.text("precision", 20, "unknown"),
+        recipe=ours.text("recipe", 40, None),
+        hashes=hashes,
+        reduce_range=ours.flag("narrowWeights", False),
+        right_contexts=tuple(ours.integers("rightContexts", 0, 1000, 64, default)),
+        sizes=complete,
+        mel=read_mel(config, ours, complete.mel_bins),
+        pieces=read_pieces(path, complete.vocabulary),
+        prompts=read_prompts(path, complete.prompts),
+        calibration=read_calibration(path),
     )
 
 
-def _json(path: Path, name: str) -> dict[str, Any]:
-    try:
-        loaded = json.loads((path / name).read_text("utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{path}: {name} is missing. {REMEDY}") from None
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path / name}: cannot be read ({error}). {REMEDY}") from error
-    if not isinstance(loaded, dict):
-        raise BundleError(f"{path / name}: does not hold a JSON object. {REMEDY}")
-    return loaded
-
-
-def _pieces(path: Path, count: int) -> tuple[str, ...]:
-    vocabulary = _json(path, "vocab.json")
-    missing = [number for number in range(count) if str(number) not in vocabulary]
-    if missing:
-        raise BundleError(f"{path / 'vocab.json'}: token {missing[0]} of {count} is missing. {REMEDY}")
-    return tuple(str(vocabulary[str(number)]) for number in range(count))
-
-
-def _prompts(path: Path, slots: int) -> dict[str, int]:
-    languages = _json(path, "languages.json")
-    prompts = {str(name): int(slot) for name, slot in languages["promptDictionary"].items()}
-    if languages.get("autoSlot") is not None:
-        prompts.setdefault(AUTO, int(languages["autoSlot"]))
-    wrong = [name for name, slot in prompts.items() if not 0 <= slot < slots]
-    if wrong:
-        raise BundleError(
-            f"{path / 'languages.json'}: the slot of {wrong[0]} is not one of the model's {slots}. {REMEDY}"
-        )
-    return prompts
+def _interface(path: Path, layout: str, graph: str) -> Interface:
+    file = path / graph_name(layout, graph)
+    if layout == "litert":
+        inputs, outputs = ([role.name for role in roles] for roles in PUBLISHED[graph])
+        return tflite_file.read_interface(file, inputs, outputs)
+    return onnx_file.read_interface(file)

@@ -18,9 +18,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from legato.errors import BundleError, DownloadError
-from legato.files import Progress
+from legato.files import Progress, describe_size
 from legato.model.hub import RemoteFile, explained, is_network_error, receive, remote_files
-from legato.model.integrity import DOWNLOAD_RECORD, has_hash
+from legato.model.integrity import DOWNLOAD_RECORD, REMEDY, has_hash
 
 _SPARE_BYTES = 32 << 20
 _TRIES = 3
@@ -60,8 +60,9 @@ def download(repo: str, target: Path, *, check: Callable[[Path], object], progre
                 check(partial)
             except BundleError as error:
                 shutil.rmtree(partial)
+                reason = str(error).removesuffix(REMEDY).removesuffix("Choose another model.").rstrip()
                 raise DownloadError(
-                    f"{repo} arrived complete but is not a model that Legato can run: {error} Choose another model."
+                    f"{repo} arrived complete but is not a model that Legato can run: {reason} Choose another model."
                 ) from error
             _publish(partial, target)
 
@@ -116,7 +117,7 @@ def _check_room(folder: Path, repo: str, files: list[RemoteFile]) -> None:
     free = shutil.disk_usage(folder).free
     if free < need:
         raise DownloadError(
-            f"No room for {repo}: {need / 1e6:.0f} MB are needed in {folder} and {free / 1e6:.0f} MB are free. "
+            f"No room for {repo}: {describe_size(need)} are needed in {folder} and {describe_size(free)} are free. "
             "Free some, or set LEGATO_HOME to a folder on another disk."
         )
 

@@ -6,9 +6,11 @@ No other module imports huggingface_hub. `legato.model.registry` loads this one 
 import errno
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import BinaryIO
 
 from huggingface_hub import HfApi, get_hf_file_metadata, get_session, hf_hub_url
@@ -26,10 +28,15 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 )
 
 from legato.errors import DownloadError
-from legato.model.bundle import GRAPHS
+from legato.installation import install_command
+from legato.model.bundle import GRAPHS, graph_name, layout_of
 
-_REQUIRED = (*(f"{graph}.onnx" for graph in GRAPHS), "config.json", "vocab.json", "languages.json")
-_WANTED = re.compile(r"[\w.-]+\.(onnx|data|onnx_data|json)")
+_REQUIRED = ("config.json", "vocab.json", "languages.json")
+#: The files of a bundle. A repository may hold thousands of others.
+_WANTED = re.compile(
+    rf"({'|'.join(GRAPHS)})[\w.-]*\.(onnx|data|onnx_data)"
+    rf"|nemotron-multilingual-({'|'.join(GRAPHS)})\.tflite|(config|vocab|languages|io_map)\.json"
+)
 _NETWORK_LIBRARIES = {"httpx", "httpx2", "httpcore", "httpcore2"}
 
 
@@ -63,10 +70,12 @@ def remote_files(repo: str) -> tuple[str, list[RemoteFile]]:
         DownloadError: the repository does not hold a model that Legato can run.
     """
     _open_session()
-    info = HfApi().model_info(repo)
+    info = HfApi().model_info(repo, timeout=HF_HUB_DOWNLOAD_TIMEOUT)
     commit = info.sha or "main"
     names = [sibling.rfilename for sibling in info.siblings or []]
-    missing = [name for name in _REQUIRED if name not in names]
+    layout = layout_of(names)
+    graphs = (graph_name(layout, graph) for graph in GRAPHS)
+    missing = [name for name in (*graphs, *_REQUIRED) if name not in names]
     if missing:
         checkpoint = any(name.endswith((".nemo", ".safetensors")) for name in names)
         remedy = (
@@ -75,6 +84,11 @@ def remote_files(repo: str) -> tuple[str, list[RemoteFile]]:
             else "Choose a repository of a converted model."
         )
         raise DownloadError(f"{repo} is not a model for Legato: {missing[0]} is missing. {remedy}")
+    if layout == "litert" and find_spec("ai_edge_litert") is None:
+        raise DownloadError(
+            f"{repo} is a model for LiteRT, which needs packages that are not installed. "
+            f"Install them with: {install_command('litert')}"
+        )
     files = [_remote_file(repo, name, commit) for name in names if _WANTED.fullmatch(name)]
     return commit, sorted(files, key=lambda file: file.size)
 
@@ -132,6 +146,7 @@ def receive(file: RemoteFile, start: int, sink: BinaryIO, progress: Callable[[in
 
     Raises:
         Exception: of huggingface_hub, or a ConnectionError; `explained` makes a DownloadError of it.
+        DownloadError: more bytes come than the hub announced, or in a coding that was not asked for.
     """
     headers = build_hf_headers()
     headers["Accept-Encoding"] = "identity"
@@ -144,9 +159,13 @@ def receive(file: RemoteFile, start: int, sink: BinaryIO, progress: Callable[[in
         if start and response.status_code != 206:  # the whole file is coming
             sink.seek(0)
             sink.truncate()
-        for piece in response.iter_bytes():
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise DownloadError(f"{file.name}: the hub sends it compressed, which was not asked for. Try again later.")
+        for piece in response.iter_raw():
+            if sink.tell() + len(piece) > file.size:
+                raise DownloadError(f"{file.name}: the hub sends more than the {file.size} bytes that it announced.")
             sink.write(piece)
-            progress(min(sink.tell(), file.size))
+            progress(sink.tell())
         if sink.tell() < file.size:
             raise ConnectionError(f"{file.name} ended after {sink.tell()} of {file.size} bytes")
 
@@ -177,6 +196,12 @@ def _explanation(repo: str, error: Exception) -> str | None:
         return f"{repo} cannot be downloaded: HF_HUB_OFFLINE is set. Unset it."
     if isinstance(error, HfHubHTTPError):
         return f"{repo}: {_status(error)}"
+    if is_network_error(error) and is_name_error(error):
+        return (
+            f"{repo}: the name of the hub cannot be resolved (DNS: {error}). Check the network and HF_ENDPOINT. {again}"
+        )
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return f"{repo}: the hub did not answer for {HF_HUB_DOWNLOAD_TIMEOUT} s. Try again later. {again}"
     if is_network_error(error):
         return f"{repo}: no connection to the hub ({error}). Check the network, a proxy, and HF_ENDPOINT. {again}"
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -194,6 +219,15 @@ def is_network_error(error: Exception) -> bool:
     """Return whether a connection failed, as opposed to an answer of the hub that is an error."""
     library = type(error).__module__.split(".")[0]
     return library in _NETWORK_LIBRARIES or isinstance(error, ConnectionError | TimeoutError)
+
+
+def is_name_error(error: BaseException | None) -> bool:
+    """Return whether the name of a host could not be resolved."""
+    while error is not None:
+        if isinstance(error, socket.gaierror) or "Name or service not known" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _status(error: HfHubHTTPError) -> str:

@@ -4,16 +4,47 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from legato.errors import BundleError
 from legato.files import sha256_of, write_text_atomically
+from legato.model.fields import FieldError, Fields, read_json
 
 DOWNLOAD_RECORD = "download.json"
 """File in a downloaded folder: repository, commit, and the size and hash of every file."""
 
 REMEDY = "Download or convert the model again."
+
+_MOST_FILES = 1000
+_LARGEST = 1 << 50
+_MOST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is recorded of a file.
+
+    Attributes:
+        size: in bytes.
+        hash: SHA-256, or for a download a git blob's SHA-1 or another kind of hash, in hexadecimal digits.
+    """
+
+    size: int
+    hash: str
+
+
+def recorded_files(files: Fields, key: str = "sha256") -> dict[str, Recorded]:
+    """Read what is recorded of files: by name, its `size` and its hash under `key`.
+
+    Raises:
+        FieldError: an entry is not as expected.
+    """
+    entries = {name: Fields(value, f"{files.place}: {name}") for name, value in files.items(_MOST_FILES)}
+    return {
+        Path(name).name: Recorded(entry.integer("size", 0, _LARGEST), entry.text(key, 200))
+        for name, entry in entries.items()
+    }
 
 
 def cache_home() -> Path:
@@ -26,32 +57,28 @@ def cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "legato"
 
 
-def check_files(folder: Path, files: dict[str, Any]) -> None:
+def check_files(folder: Path, files: dict[str, Recorded]) -> None:
     """Compare a bundle's files with the sizes and SHA-256 in its configuration.
 
     Args:
-        folder: the bundle.
-        files: names, each with its `size` in bytes and its `sha256`.
+        files: what is recorded of them, by name.
 
     Raises:
         BundleError: a file is missing, cut off or altered.
     """
-    verified = _Verified()
+    known = KnownHashes()
     for name, expected in files.items():
-        file = folder / Path(name).name
+        file = folder / name
         if not file.is_file():
             raise BundleError(f"{folder}: {name} is missing. {REMEDY}")
         size = file.stat().st_size
-        if size != expected["size"]:
+        if size != expected.size:
             raise BundleError(
-                f"{file}: has {size} bytes instead of {expected['size']}: it was cut off or altered. {REMEDY}"
+                f"{file}: has {size} bytes instead of {expected.size}: it was cut off or altered. {REMEDY}"
             )
-        if verified.knows(file, expected["sha256"]):
-            continue
-        if sha256_of(file) != expected["sha256"]:
+        if known.sha256(file) != expected.hash:
             raise BundleError(f"{file}: was altered (its SHA-256 differs). {REMEDY}")
-        verified.remember(file, expected["sha256"])
-    verified.save()
+    known.save()
 
 
 def altered_file(folder: Path) -> str | None:
@@ -60,16 +87,18 @@ def altered_file(folder: Path) -> str | None:
     Returns:
         The name of the first file that is missing or differs; None if all are right or the folder has no record.
     """
+    record = folder / DOWNLOAD_RECORD
     try:
-        files = json.loads((folder / DOWNLOAD_RECORD).read_text("utf-8"))["files"]
+        files = Fields(read_json(record, _MOST_BYTES), str(record)).section("files")
+        recorded = recorded_files(files, "hash")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError):
+    except FieldError:
         return DOWNLOAD_RECORD
-    for name, expected in files.items():
+    for name, expected in recorded.items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != expected["size"] or not has_hash(path, expected["hash"]):
-            return str(name)
+        if not path.is_file() or path.stat().st_size != expected.size or not has_hash(path, expected.hash):
+            return name
     return None
 
 
@@ -84,11 +113,11 @@ def has_hash(path: Path, expected: str) -> bool:
     return True
 
 
-class _Verified:
-    """Remembers which large files had the right SHA-256, so that they are not hashed at every start.
+class KnownHashes:
+    """Remembers the SHA-256 of large files, so that they are not read at every start.
 
-    A file counts as verified while its size, times of change and inode stay the same. Without a writable cache folder
-    nothing is remembered, and every start hashes all files.
+    It holds while the file's size, times of change and inode stay the same. Without a writable cache folder nothing is
+    remembered, and every start reads all files.
     """
 
     _SMALL = 1 << 20
@@ -97,29 +126,31 @@ class _Verified:
         self._file = cache_home() / "verified.json"
         self._changed = False
         try:
-            loaded = json.loads(self._file.read_text("utf-8"))
-            self._known: dict[str, str] = loaded if isinstance(loaded, dict) else {}
-        except (OSError, ValueError):
+            loaded = read_json(self._file, _MOST_BYTES)
+            self._known: dict[str, object] = loaded if isinstance(loaded, dict) else {}
+        except (FileNotFoundError, FieldError):
             self._known = {}
 
-    @staticmethod
-    def _stamp(file: Path, sha256: str) -> str:
+    def sha256(self, file: Path) -> str:
+        """Return the SHA-256 of a file as 64 hexadecimal digits; OSError if it cannot be read."""
         stat = file.stat()
-        return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} {sha256}"
-
-    def knows(self, file: Path, sha256: str) -> bool:
-        return self._known.get(str(file.resolve())) == self._stamp(file, sha256)
-
-    def remember(self, file: Path, sha256: str) -> None:
-        if file.stat().st_size > self._SMALL:
-            self._known[str(file.resolve())] = self._stamp(file, sha256)
+        stamp = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} "
+        name = str(file.resolve())
+        known = self._known.get(name)
+        if isinstance(known, str) and known.startswith(stamp):
+            return known.removeprefix(stamp)
+        sha256 = sha256_of(file)
+        if stat.st_size > self._SMALL:
+            self._known[name] = stamp + sha256
             self._changed = True
+        return sha256
 
     def save(self) -> None:
+        """Write what was learned, for the next process; files that no longer exist are forgotten."""
         if not self._changed:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_text_atomically(self._file, json.dumps(self._known))
+            write_text_atomically(self._file, json.dumps({k: v for k, v in self._known.items() if Path(k).exists()}))
         except OSError:
             pass

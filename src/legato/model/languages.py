@@ -1,13 +1,16 @@
 """The language prompts of a model: from the name of a language to its prompt slot."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from legato.errors import LanguageError
 from legato.model.language_names import CODES, LIKELY, RELATED
 
 AUTO = "auto"
 """Name of the prompt with which the model detects the language."""
+
+_TAG = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 
 
 class PromptSlots:
@@ -20,11 +23,13 @@ class PromptSlots:
     Args:
         prompts: prompt slots by locale or bare language code.
         model: name of the model, for messages.
+        spoken: the tags of the languages that the model was trained on, for suggestions.
     """
 
-    def __init__(self, prompts: Mapping[str, int], model: str) -> None:
+    def __init__(self, prompts: Mapping[str, int], model: str, spoken: Sequence[str] = ()) -> None:
         self._model = model
         self._prompts = prompts
+        self._spoken = spoken
         self._names = {_fold(name): name for name in prompts}
 
     def slot(self, language: str) -> int:
@@ -35,7 +40,7 @@ class PromptSlots:
         """Return the name of the prompt that is used for a language.
 
         Raises:
-            LanguageError: the model has no such prompt. The message names the nearest ones.
+            LanguageError: the model has no such prompt. The message names similar ones, or the model's languages.
         """
         if not isinstance(language, str):
             raise LanguageError(f"The language is {language!r}. Give its name, such as 'en-US', or 'auto'.")
@@ -49,17 +54,47 @@ class PromptSlots:
         locales = [name for folded, name in self._names.items() if _code(folded) == code]
         if locales:
             return locales[0]
-        near = [self._names[folded] for folded in difflib.get_close_matches(wanted, self._names, n=3, cutoff=0.0)]
-        hint = f" The nearest are: {', '.join(sorted(near)[:5])}." if near else ""
         raise LanguageError(
-            f"Unknown language {language!r} for the model {self._model}.{hint} Use 'auto' to detect the language."
+            f"Unknown language {language!r} for the model {self._model}.{self._hint(wanted)} "
+            "Use 'auto' to detect the language."
         )
+
+    def _hint(self, wanted: str) -> str:
+        """Return a sentence with the languages whose tag or English name resembles what was asked for."""
+        names = {_fold(tag): tag for tag in self._spoken} | {english_name(tag): tag for tag in self._spoken}
+        near = {names[name] for name in difflib.get_close_matches(wanted, names, n=3, cutoff=0.7)}
+        known = ", ".join(f"{english_name(tag).title()} ({tag})" for tag in sorted(near) or self._spoken[:10])
+        if near:
+            return f" Did you mean {known}?"
+        more = f" and {len(self._spoken) - 10} more" if len(self._spoken) > 10 else ""
+        return f" It knows {known}{more}." if known else ""
 
 
 def english_name(tag: str) -> str:
     """Return the English name of the language of a tag in lower case, such as `german`; an unknown tag as it is."""
     code = _code(_fold(tag))
     return next((name for name, each in CODES.items() if each == code), tag)
+
+
+def spoken_languages(prompts: Mapping[str, int], tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the languages that a model was trained on, as sorted names of prompts.
+
+    Args:
+        prompts: its prompt slots. NeMo's dictionary names every language that any model may have, and some names that
+            are no language tags, such as `enGB`.
+        tags: languages of the tags that it emits. Without one, every proper name of a prompt counts.
+    """
+    return tuple(sorted(set(tags) & set(prompts)) or sorted(name for name in prompts if is_tag(name) and name != AUTO))
+
+
+def is_tag(name: str) -> bool:
+    """Return whether the name of a prompt is `auto` or has the form of a language tag, unlike NeMo's `enGB`."""
+    return name == AUTO or _TAG.fullmatch(name) is not None
+
+
+def same_language(one: str, other: str) -> bool:
+    """Return whether two tags name the same language, whatever the region."""
+    return _code(_fold(one)) == _code(_fold(other))
 
 
 def _candidates(wanted: str) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 import difflib
 import logging
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,11 +20,16 @@ logger = logging.getLogger("legato")
 EMBEDDED = "embedded"
 """Name of the small model inside the package."""
 
-_PUBLISHED = "soniqo/Nemotron-3.5-ASR-Streaming-Multilingual-0.6B-ONNX-"
-ALIASES = {"nemotron-3.5-int8": _PUBLISHED + "INT8", "nemotron-3.5-fp16": _PUBLISHED + "FP16"}
+_PUBLISHED = "soniqo/Nemotron-3.5-ASR-Streaming-Multilingual-0.6B-"
+ALIASES = {
+    "nemotron-3.5-int8": _PUBLISHED + "ONNX-INT8",
+    "nemotron-3.5-fp16": _PUBLISHED + "ONNX-FP16",
+    "nemotron-3.5-litert-int8": _PUBLISHED + "LiteRT-INT8",
+    "nemotron-3.5-litert-fp16": _PUBLISHED + "LiteRT-FP16",
+}
 """Repositories on the hub by their short names, in order of preference."""
 
-_PRECISIONS = {ALIASES["nemotron-3.5-int8"]: "int8", ALIASES["nemotron-3.5-fp16"]: "fp16"}
+_PRECISIONS = {repo: alias.rpartition("-")[2] for alias, repo in ALIASES.items()}
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 Source = Literal["path", "downloaded", "embedded"]
@@ -106,7 +113,7 @@ def resolve(name_or_path: str | Path | None) -> ResolvedModel:
         if not path.is_dir():
             raise BundleError(f"The model {name} is not downloaded. Get it with: legato models download {name}")
         return ResolvedModel(path, name, "downloaded")
-    if Path(name).exists():
+    if os.path.exists(name):  # noqa: PTH110 - without an error for a name that no file can have
         return ResolvedModel(Path(name), name, "path")
     if isinstance(name_or_path, str) and _REPO.fullmatch(name):
         path = _folder(name)
@@ -127,16 +134,24 @@ def list_models() -> list[ModelInfo]:
     return [_describe(model) for model in found]
 
 
-def download_model(name: str, *, progress: Progress | None = None, force: bool = False) -> ResolvedModel:
+def download_model(
+    name: str,
+    *,
+    progress: Progress | None = None,
+    force: bool = False,
+    check: Callable[[Path], object] = open_bundle,
+) -> ResolvedModel:
     """Download a model into the cache, unless it is there and complete.
 
     Args:
         name: a short name or `owner/name`.
         progress: called for every piece that arrives.
         force: download the newest version even if there is one.
+        check: called with the complete folder; raises BundleError if the model cannot be used.
 
     Raises:
         DownloadError: cause and remedy.
+        BundleError: the model was there and complete, and cannot be used.
     """
     repo = repository(name)
     target = _folder(repo)
@@ -144,12 +159,17 @@ def download_model(name: str, *, progress: Progress | None = None, force: bool =
         # Loads huggingface_hub, which takes half a second and is needed here only.
         from legato.model.download import download  # noqa: PLC0415
 
-        download(repo, target, check=open_bundle, progress=progress)
+        download(repo, target, check=check, progress=progress)
+    else:
+        check(target)
     return ResolvedModel(target, _short(repo), "downloaded")
 
 
-def check_model(name_or_path: str | Path | None) -> ModelInfo:
+def check_model(name_or_path: str | Path | None, check: Callable[[Path], object] = open_bundle) -> ModelInfo:
     """Check every file of a model, by its hash if that is known.
+
+    Args:
+        check: called with the folder; raises BundleError if the model cannot be used.
 
     Raises:
         BundleError: names the file, what is wrong with it, and what to do.
@@ -162,18 +182,20 @@ def check_model(name_or_path: str | Path | None) -> ModelInfo:
             f"{model.path / altered}: missing, or not as it was downloaded. "
             f"Get it again with: legato models download --force {model.name}"
         )
+    check(model.path)
     return _describe(model)
 
 
 def embedded_path() -> Path | None:
     """Return the folder of the model inside the package; None in an installation without it."""
-    folder = resources.files("legato") / "assets" / "small"
+    folder = resources.files("legato") / "assets" / "embedded"
     return folder if isinstance(folder, Path) and folder.is_dir() else None
 
 
 def _default() -> ResolvedModel:
     for repo in _downloaded():
-        return ResolvedModel(_folder(repo), _short(repo), "downloaded")
+        if repo in ALIASES.values() or _can_be_opened(_folder(repo)):
+            return ResolvedModel(_folder(repo), _short(repo), "downloaded")
     path = embedded_path()
     if path is None:
         first = next(iter(ALIASES))
@@ -181,11 +203,22 @@ def _default() -> ResolvedModel:
     return ResolvedModel(path, EMBEDDED, "embedded")
 
 
-def _describe(model: ResolvedModel) -> ModelInfo:
-    size = sum(path.stat().st_size for path in model.path.iterdir() if path.is_file())
+def _can_be_opened(folder: Path) -> bool:
+    """Return whether a folder in the cache holds a model; if not, warn. Somebody else may have put it there."""
     try:
+        open_bundle(folder)
+    except (BundleError, OSError) as error:
+        logger.warning("A folder of the downloaded models is passed over: %s", error)
+        return False
+    return True
+
+
+def _describe(model: ResolvedModel) -> ModelInfo:
+    size = 0
+    try:
+        size = sum(path.stat().st_size for path in model.path.iterdir() if path.is_file())
         bundle = open_bundle(model.path)
-    except BundleError as error:
+    except (BundleError, OSError) as error:
         return ModelInfo(model.name, model.path, model.source, size, "broken", "broken", str(error))
     precision = bundle.precision
     if precision == "unknown":
@@ -197,11 +230,12 @@ def _downloaded() -> list[str]:
     """Return the downloaded repositories, those with a short name first, in the order of `ALIASES`."""
     try:
         folder = models_folder()
-        names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+        there = list(folder.iterdir()) if folder.is_dir() else []
+        names = [path.name for path in there if os.path.isdir(path)]  # noqa: PTH112 - Path's raises an error for some
     except (OSError, RuntimeError) as error:  # a folder of somebody else, or no home folder
         logger.warning("downloaded models are not available: %s. Set LEGATO_HOME to a folder of yours.", error)
         return []
-    repos = sorted(name.replace("--", "/", 1) for name in names if "--" in name and not name.startswith("."))
+    repos = sorted(repo for repo in (name.replace("--", "/", 1) for name in names) if _REPO.fullmatch(repo))
     preferred = [repo for repo in ALIASES.values() if repo in repos]
     return preferred + [repo for repo in repos if repo not in preferred]
 

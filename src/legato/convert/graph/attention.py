@@ -64,7 +64,6 @@ def attend(
     """Write the attention of one conformer layer and its output projection.
 
     Args:
-        writer: the encoder that is written.
         query: float32[n, batch, width], without position bias, already multiplied by head_width ** -0.5.
         keys, values: float32[m, batch, width], the m - n cached frames first.
         layer: index of the conformer layer.

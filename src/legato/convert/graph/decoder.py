@@ -14,16 +14,16 @@ from legato.convert.graph.writer import GraphWriter
 _LSTM = "decoder.prediction.dec_rnn.lstm"
 
 
-def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str) -> ir.Model:
+def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str, *, linear: bool = False) -> ir.Model:
     """Write the prediction net, which takes one token and computes one step of its LSTM.
 
     Inputs: token int64[B, 1]; h and c float32[layers, B, hidden]. Outputs: decoder_output float32[B, 1, hidden]; the
     new h_out and c_out. Blank, the id after the last token, has a row of its own in the embedding and starts a stream.
 
     Args:
-        checkpoint: the model.
         precision: precision of the weights.
         batch: B, or the name of a dynamic dimension.
+        linear: write the LSTM as linear layers, as INT8 always is, and not as the operator LSTM.
     """
     a = checkpoint.architecture
     graph = GraphWriter("decoder")
@@ -36,7 +36,7 @@ def write_decoder(checkpoint: Checkpoint, precision: Precision, batch: int | str
     x = graph.op("Transpose", graph.op("Gather", table, token, axis=0), perm=[1, 0, 2])
     states = []
     hs, cs = (_split(graph, state, layers) for state in (h, c))
-    step = _quantized_step if precision.name == "int8" else _lstm_step
+    step = _linear_step if linear or precision.name == "int8" else _lstm_step
     for layer in range(layers):
         x, new_h, new_c = step(graph, checkpoint, precision, layer, x, hs[layer], cs[layer])
         states.append((new_h, new_c))
@@ -63,7 +63,8 @@ def _lstm_step(
         return _onnx_gates(checkpoint.read(f"{_LSTM}.{name}_l{layer}"))
 
     def read_biases() -> NDArray[np.float32]:
-        return np.concatenate([read("bias_ih"), read("bias_hh")])[None]
+        bias = _onnx_gates(_bias(checkpoint, layer))
+        return np.concatenate([bias, np.zeros_like(bias)])[None]
 
     shape = (1, 4 * hidden, hidden)
     weights = [
@@ -75,7 +76,7 @@ def _lstm_step(
     return graph.op("Squeeze", y, graph.constant([1])), new_h, new_c
 
 
-def _quantized_step(
+def _linear_step(
     graph: GraphWriter, checkpoint: Checkpoint, precision: Precision, layer: int, x: ir.Value, h: ir.Value, c: ir.Value
 ) -> tuple[ir.Value, ir.Value, ir.Value]:
     """Write the same as `_lstm_step`, with its two products as linear layers of the precision.
@@ -85,20 +86,25 @@ def _quantized_step(
     hidden = checkpoint.architecture.prediction_hidden
 
     def gates(value: ir.Value, part: str) -> ir.Value:
-        weight, bias = f"{_LSTM}.weight_{part}_l{layer}", f"{_LSTM}.bias_{part}_l{layer}"
+        weight = f"{_LSTM}.weight_{part}_l{layer}"
         site = Site(Group.PREDICTION, Source.OTHER)
         linear = Linear(weight, site, hidden, 4 * hidden, lambda: checkpoint.read(weight).T)
-        product = precision.linear(graph, value, linear)
-        added = graph.weight(bias, ir.DataType.FLOAT, (4 * hidden,), lambda: checkpoint.read(bias))
-        return graph.op("Add", product, added)
+        return precision.linear(graph, value, linear)
 
     with graph.scoped(f"lstm.{layer}"):
-        total = graph.op("Add", gates(x, "ih"), gates(h, "hh"))
+        name, shape = f"{_LSTM}.bias_l{layer}", (4 * hidden,)
+        bias = graph.weight(name, ir.DataType.FLOAT, shape, lambda: _bias(checkpoint, layer))
+        total = graph.op("Add", graph.op("Add", gates(x, "ih"), gates(h, "hh")), bias)
         i, f, g, o = graph.ops("Split", total, outputs=4, axis=-1, num_outputs=4)
         kept = graph.op("Mul", graph.op("Sigmoid", f), c)
         new_c = graph.op("Add", kept, graph.op("Mul", graph.op("Sigmoid", i), graph.op("Tanh", g)))
         new_h = graph.op("Mul", graph.op("Sigmoid", o), graph.op("Tanh", new_c))
     return new_h, new_h, new_c
+
+
+def _bias(checkpoint: Checkpoint, layer: int) -> NDArray[np.float32]:
+    """Return the bias of an LSTM layer. Torch has two, which are only ever added; some checkpoints have the sum."""
+    return checkpoint.read(f"{_LSTM}.bias_ih_l{layer}") + checkpoint.read(f"{_LSTM}.bias_hh_l{layer}")
 
 
 def _onnx_gates(weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -114,7 +120,6 @@ def write_joint(checkpoint: Checkpoint, precision: Precision, batch: int | str, 
     vocabulary + 1], blank last.
 
     Args:
-        checkpoint: the model.
         precision: precision of the weights.
         batch: B, or the name of a dynamic dimension.
         frames: T, or the name of a dynamic dimension.

@@ -4,6 +4,7 @@ Activations are float32[frames, batch, channels] throughout: the cached frames o
 frames, and cut off again, in one block of memory. Weights have the names that NeMo gives them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,17 +113,19 @@ class EncoderWriter:
             inner = self.linear(self.silu(inner), f"{module}.linear2.weight", second, scale=0.5)
             return self.graph.op("Add", x, inner)
 
-    def convolution(self, x: ir.Value, layer: int, cache: ir.Value) -> tuple[ir.Value, ir.Value]:
+    def convolution(
+        self, x: ir.Value, layer: int, join: Callable[[ir.Value], ir.Value]
+    ) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Write `x` plus the output of the convolution module.
 
         Args:
             x: float32[n, batch, width].
             layer: index of the conformer layer.
-            cache: float32[kernel - 1, batch, width], the inputs of the depthwise convolution before x.
+            join: puts the kernel - 1 earlier inputs of the depthwise convolution before the new ones.
 
         Returns:
-            float32[n, batch, width], and the inputs of the depthwise convolution, float32[kernel - 1 + n, batch,
-            width]. The last kernel - 1 of them are the cache for the next call.
+            float32[n, batch, width], and the inputs of the depthwise convolution: the new ones, float32[n, batch,
+            width], and what `join` returned.
         """
         graph = self.graph
         name = f"encoder.layers.{layer}"
@@ -130,12 +133,12 @@ class EncoderWriter:
         with graph.scoped("conv"):
             inner = self.linear(x, f"{name}.conv.pointwise_conv1.weight", first, norm=f"{name}.norm_conv")
             value, gate = graph.ops("Split", inner, outputs=2, axis=-1, num_outputs=2)
-            inner = graph.op("Mul", value, graph.op("Sigmoid", gate))
-            joined = graph.op("Concat", cache, inner, axis=0)
+            new = graph.op("Mul", value, graph.op("Sigmoid", gate))
+            joined = join(new)
             inner = self._depthwise(joined, f"{name}.conv.depthwise_conv.weight")
             inner = self.silu(self.layer_norm(inner, f"{name}.conv.batch_norm"))
             inner = self.linear(inner, f"{name}.conv.pointwise_conv2.weight", second)
-            return graph.op("Add", x, inner), joined
+            return graph.op("Add", x, inner), new, joined
 
     def _depthwise(self, x: ir.Value, name: str) -> ir.Value:
         """Write a depthwise convolution over frames: float32[kernel - 1 + n, batch, width] -> [n, batch, width].

@@ -21,7 +21,7 @@ from legato.convert.graph.writer import GraphWriter
 #: Columns of `RelativePositions.ones`: one vector register.
 _ONES = 16
 
-#: (cache that the graph takes, the same cache joined with the new frames)
+#: (cache that the graph takes, the new frames)
 _Cache = tuple[ir.Value, ir.Value]
 
 
@@ -34,12 +34,12 @@ def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Mod
         mel_length int64[B]: number of mel frames of the whole utterance, or any larger number while it is not known;
         chunk int64[B]: right context + 1, in encoder frames;
         prompt int64[B]: language-prompt slot;
-        key_cache_L, value_cache_L float32[left context, B, width] and conv_cache_L float32[kernel - 1, B, width] for
-        every layer L: the last frames of what the previous call returned, zeros at the start of a stream.
+        key_cache_L, value_cache_L float32[left context + n, B, width] and conv_cache_L float32[kernel - 1 + n, B,
+        width] for every layer L: the last frames of the stream, zeros before its start, and room for the n new frames.
 
     Outputs: `encoded` float32[B, n, width], the frames after the language prompt, and for every cache an output with
-    the prefix `joined_`: the cache followed by the n new frames. Its last frames are the cache for the next call. They
-    are one block of memory, so they are cut off without copying.
+    the prefix `new_`, the n new frames. **The caller must place each of them in the room at the end of its cache**: the
+    graph reads the whole cache after it has computed the new frames. So no cached frame is copied.
     """
     a = checkpoint.architecture
     graph = GraphWriter("encoder")
@@ -57,15 +57,15 @@ def write_native_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Mod
     caches: list[_Cache] = []
     for layer in range(a.layers):
         with graph.scoped(f"layers.{layer}"):
-            x, new = _conformer_layer(writer, x, layer, positions, mask)
-            caches += new
+            x, found = _conformer_layer(writer, x, layer, positions, mask)
+            caches += found
     with graph.scoped("prompt"):
         last = f"encoder.layers.{a.layers - 1}.norm_out"
         x = writer.prompt(x, graph.op("Gather", writer.prompt_table(), prompt, axis=0), last)
     x = graph.op("Transpose", x, perm=[1, 0, 2])
     graph.output(x, "encoded", ir.DataType.FLOAT, ["batch", "frames", a.width])
-    for cache, joined in caches:
-        graph.output(joined, f"joined_{cache.name}", ir.DataType.FLOAT, [None, "batch", a.width])
+    for cache, new in caches:
+        graph.output(new, f"new_{cache.name}", ir.DataType.FLOAT, ["frames", "batch", a.width])
     return graph.model("Legato native streaming encoder")
 
 
@@ -75,19 +75,28 @@ def _conformer_layer(
     graph, a = writer.graph, writer.architecture
     key_cache, value_cache, conv_cache = (
         graph.input(f"{name}_cache_{layer}", ir.DataType.FLOAT, [frames, "batch", a.width])
-        for name, frames in (("key", a.left_context), ("value", a.left_context), ("conv", a.conv_cache))
+        for name, frames in (("key", "keys"), ("value", "keys"), ("conv", "inputs"))
     )
     x = writer.feed_forward(x, layer, 1)
     with graph.scoped("self_attn"):
         query, key, value = _project(writer, x, layer)
-        keys = graph.op("Concat", key_cache, key, axis=0)
-        values = graph.op("Concat", value_cache, value, axis=0)
+        keys, values = (filled(graph, cache, new) for cache, new in ((key_cache, key), (value_cache, value)))
         x = graph.op("Add", x, attend(writer, query, keys, values, layer, positions, mask))
-    x, convolved = writer.convolution(x, layer, conv_cache)
+    x, convolved, _ = writer.convolution(x, layer, lambda new: filled(graph, conv_cache, new))
     x = writer.feed_forward(x, layer, 2)
     if layer < a.layers - 1:  # `EncoderWriter.prompt` writes the last one
         x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
-    return x, [(key_cache, keys), (value_cache, values), (conv_cache, convolved)]
+    return x, [(key_cache, key), (value_cache, value), (conv_cache, convolved)]
+
+
+def filled(graph: GraphWriter, cache: ir.Value, new: ir.Value) -> ir.Value:
+    """Write `cache` as it is when `new` has been computed, which the caller has placed in its memory.
+
+    A Reshape that changes nothing takes no time. Its shape [0, 0, 0] (every dimension as before) is computed from the
+    size of `new`, so ONNX Runtime runs it, and what reads its output, after `new`.
+    """
+    shape = graph.op("Min", graph.constant([0, 0, 0]), graph.op("Size", new))
+    return graph.op("Reshape", cache, shape)
 
 
 def _project(writer: EncoderWriter, x: ir.Value, layer: int) -> tuple[ir.Value, ir.Value, ir.Value]:

@@ -1,5 +1,7 @@
 """The encoder graph of the published contract: batch 1, one window of 320 ms, layer inputs cached as NeMo does."""
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ WINDOW = 8 * FRAMES
 PRE_CACHE = 9
 #: NeMo subsamples cache and window together and drops the encoder frames that begin before the window.
 DROPPED = 2
+#: The most inputs of a Concat node.
+JOINED = 6
 
 
 def write_published_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.Model:
@@ -60,7 +64,8 @@ def write_published_encoder(checkpoint: Checkpoint, precision: Precision) -> ir.
                 x = graph.op("Add", x, attended)
                 new_channel.append(_batch_first(graph, writer.last(context, a.left_context, axis=0)))
             cache = graph.op("Gather", time_cache, graph.constant(layer), axis=0)
-            x, convolved = writer.convolution(x, layer, graph.op("Transpose", cache, perm=[2, 0, 1]))
+            earlier = graph.op("Transpose", cache, perm=[2, 0, 1])
+            x, _, convolved = writer.convolution(x, layer, partial(_before, graph, earlier))
             new_time.append(graph.op("Transpose", writer.last(convolved, a.conv_cache, axis=0), perm=[1, 2, 0]))
             x = writer.feed_forward(x, layer, 2)
             x = writer.layer_norm(x, f"encoder.layers.{layer}.norm_out")
@@ -99,6 +104,10 @@ def _attention(
     return attend(writer, query, keys, values, layer, positions, mask), context
 
 
+def _before(graph: GraphWriter, earlier: ir.Value, new: ir.Value) -> ir.Value:
+    return graph.op("Concat", earlier, new, axis=0)
+
+
 def _frames_first(graph: GraphWriter, x: ir.Value) -> ir.Value:
     """float32[1, n, width] -> float32[n, 1, width]. The batch is 1, so no data moves."""
     return graph.op("Reshape", x, graph.constant([-1, 1, 0]))
@@ -110,7 +119,15 @@ def _batch_first(graph: GraphWriter, x: ir.Value) -> ir.Value:
 
 
 def _stack(graph: GraphWriter, layers: list[ir.Value]) -> ir.Value:
-    return graph.op("Concat", *(graph.op("Unsqueeze", layer, graph.constant([0])) for layer in layers), axis=0)
+    """Join the layers along a new first axis with a tree of Concat nodes.
+
+    Browsers compute on a GPU with shaders that read few buffers, so no node has more than `JOINED` inputs.
+    """
+    parts = [graph.op("Unsqueeze", layer, graph.constant([0])) for layer in layers]
+    while len(parts) > 1:
+        groups = [parts[start : start + JOINED] for start in range(0, len(parts), JOINED)]
+        parts = [graph.op("Concat", *group, axis=0) if len(group) > 1 else group[0] for group in groups]
+    return parts[0]
 
 
 def _int32(values: list[int]) -> NDArray[np.int32]:

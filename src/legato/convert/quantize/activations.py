@@ -1,7 +1,7 @@
 """The inputs of every linear layer on the recordings of a calibration, in FP32."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from legato.chunks import FRAME_MS
+from legato.convert.architecture import Architecture
 from legato.convert.checkpoint import Checkpoint
 from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
@@ -19,6 +20,7 @@ from legato.convert.graph.writer import GraphWriter
 from legato.convert.quantize.clips import Clip
 from legato.convert.quantize.runner import EncoderRunner, prompt_slots
 from legato.errors import AudioError, ConversionError
+from legato.files import Progress
 from legato.runtime.session import Session, open_session
 
 logger = logging.getLogger("legato")
@@ -33,8 +35,6 @@ ROWS = 3072
 _VIEWS = 20
 #: Seconds of one recording that are used.
 _SECONDS = 30
-#: Bytes of inputs that one run over the recordings keeps in memory.
-_BYTES = 1_500_000_000
 _RATE = 16000
 #: What the views of a recording differ in. The numbers of values have no common divisor with each other's order.
 _SPEEDS = (1.0, 0.9, 1.1, 0.95, 1.05)
@@ -72,68 +72,111 @@ class View:
 
 @dataclass
 class Recordings:
-    """The inputs of linear layers in FP32.
+    """The inputs of linear layers in FP32. Those of the encoder are recorded in files, and read one layer at a time.
 
     Args:
-        checkpoint: the model, which must stay open.
+        open: opens the model.
         clips: the recordings. Those that cannot be read are skipped with a warning.
-        folder: the folder for the FP32 graphs; it must not exist. The caller removes it.
+        folder: a folder for temporary files; it must not exist. The caller removes it.
+        progress: called as `calibrating`, with a unit for every recording that is played and every encoder layer.
 
     Attributes:
-        layers: the linear layers of the encoder by the name of their weight, in the order of the graph.
+        architecture: the sizes of the model.
 
     Raises:
         ConversionError: no recording can be read, or the model has no prompt for the language of one.
     """
 
-    checkpoint: Checkpoint
+    open: Callable[[], Checkpoint]
     clips: Sequence[Clip]
     folder: Path
-    layers: dict[str, Linear] = field(init=False)
+    progress: Progress = field(default=lambda *_: None)
+    architecture: Architecture = field(init=False)
 
     def __post_init__(self) -> None:
-        self._prompts = prompt_slots(self.checkpoint, self.clips)
-        self._audio = self._read()
-        self._views = self._choose_views()
-        self.folder.mkdir(parents=True)
-        observing = _Observing()
-        _save(write_native_encoder(self.checkpoint, observing), self.folder, "encoder")
-        self.layers = observing.layers
-        self._runner = EncoderRunner(self.checkpoint, self.folder / "encoder.onnx")
+        checkpoint = self.open()
+        try:
+            self.architecture = checkpoint.architecture
+            self._prompts = prompt_slots(checkpoint, self.clips)
+            self._audio = self._read()
+            self._views = self._choose_views()
+            self.folder.mkdir(parents=True)
+            observing = _Observing()
+            _save(write_native_encoder(checkpoint, observing), self.folder, "encoder")
+            self._names = list(observing.layers)
+        finally:
+            checkpoint.release()  # the graph and the checkpoint are never in memory together
 
-    def encoder(self) -> Iterator[tuple[list[Linear], dict[str, Floats], NDArray[np.int64]]]:
-        """Yield the inputs of the encoder's linear layers, a few conformer layers at a time.
+    def encoder(self) -> Iterator[tuple[Linear, Floats, NDArray[np.int64]]]:
+        """Yield every linear layer of the encoder, its inputs float32[n, inputs], and the recording of every row.
 
-        Yields:
-            The linear layers; by name, their inputs float32[n, inputs]; the index of the recording of every row.
+        A layer can be read until the next one is asked for.
         """
-        for layers in self._parts():
-            rows: dict[str, list[Floats]] = {layer.name: [] for layer in layers}
-            clips: list[NDArray[np.int64]] = []
-            generator = np.random.default_rng(0)  # the same rows in every part
-            share = ROWS / max(ROWS, self._frames)
-            for view, samples, prompt in self._played():
-                outputs = [f"{_PREFIX}{name}" for name in rows]
-                for results in self._runner.run(samples, prompt, chunk=view.chunk, outputs=outputs):
-                    kept = generator.random(len(results[outputs[0]])) < share
-                    clips.append(np.full(int(kept.sum()), view.clip))
-                    for name, output in zip(rows, outputs, strict=True):
-                        rows[name].append(results[output][kept, 0])
-            yield layers, {name: np.concatenate(rows.pop(name)) for name in list(rows)}, np.concatenate(clips)
+        owners = self._record()
+        checkpoint = self.open()
+        try:
+            observing = _Observing()
+            write_native_encoder(checkpoint, observing)
+            for number, layer in enumerate(observing.layers.values()):
+                file = self._file(number)
+                yield layer, np.fromfile(file, np.float32).reshape(-1, layer.inputs), owners
+                file.unlink()
+                self._advance()
+        finally:
+            checkpoint.release()
 
-    def transducer(self) -> tuple[list[Linear], dict[str, Floats], dict[str, NDArray[np.int64]]]:
-        """Return the inputs of the linear layers of prediction net and joint along the path of a greedy search.
+    def transducer(self) -> Iterator[tuple[Linear, Floats, NDArray[np.int64]]]:
+        """Yield the same for prediction net and joint, along the path of a greedy search over the encoder's frames.
 
-        Returns:
-            The linear layers; by name, their inputs float32[n, inputs], and the index of the recording of every row.
+        The encoder must have been recorded.
         """
-        search = _Search(self.checkpoint, self.folder)
-        for view, samples, prompt in self._played():
-            results = self._runner.run(samples, prompt, chunk=view.chunk, outputs=["encoded"])
-            search.run(np.concatenate([result["encoded"][0] for result in results]), view.clip)
-            if search.steps >= ROWS:
-                break
-        return search.result()
+        checkpoint = self.open()
+        try:
+            search = _Search(checkpoint, self.folder)
+            for clip, frames in self._encoded:
+                search.run(frames, clip)
+                if search.steps >= ROWS:
+                    break
+            yield from search.result()
+        finally:
+            checkpoint.release()
+
+    def _record(self) -> NDArray[np.int64]:
+        """Write the inputs of the layers to files, keep the encoder's frames, and return the recording of every row."""
+        runner = EncoderRunner(self.architecture, self.folder / "encoder.onnx")
+        self._done, self._total = 0, len(self._views) + len(self._names)
+        self._encoded: list[tuple[int, Floats]] = []
+        owners: list[int] = []
+        generator = np.random.default_rng(0)
+        share = ROWS / max(ROWS, self._frames)
+        for view in self._views:
+            samples = view.play(self._audio[view.clip])
+            encoded = []
+            if len(samples):
+                prompt = self._prompts[self.clips[view.clip].language]
+                for results in runner.run(samples, prompt, chunk=view.chunk):
+                    encoded.append(results["encoded"][0])
+                    kept = generator.random(len(encoded[-1])) < share
+                    owners += [view.clip] * int(kept.sum())
+                    for number, name in enumerate(self._names):
+                        with self._file(number).open("ab") as file:
+                            results[f"{_PREFIX}{name}"][kept, 0].tofile(file)
+            if encoded:
+                self._encoded.append((view.clip, np.concatenate(encoded)))
+            self._advance()
+        del runner
+        for path in self.folder.glob("encoder.onnx*"):
+            path.unlink()
+        if not owners:
+            raise ConversionError("no usable audio to calibrate on: the recordings are too short.")
+        return np.array(owners)
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number}.inputs"
+
+    def _advance(self) -> None:
+        self._done += 1
+        self.progress("calibrating", self._done, self._total)
 
     def _read(self) -> dict[int, Floats]:
         """Read recordings in a random order until they have enough frames."""
@@ -162,31 +205,12 @@ class Recordings:
         self._frames *= views
         return [View(clip, number) for number in range(views) for clip in self._audio]
 
-    def _played(self) -> Iterator[tuple[View, Floats, int]]:
-        for view in self._views:
-            samples = view.play(self._audio[view.clip])
-            if len(samples):
-                yield view, samples, self._prompts[self.clips[view.clip].language]
-
-    def _parts(self) -> Iterator[list[Linear]]:
-        """Yield the linear layers in groups whose inputs fit into memory; conformer layers are not divided."""
-        part: list[Linear] = []
-        for layer in self.layers.values():
-            size = 4 * ROWS * sum(other.inputs for other in [*part, layer])
-            if part and size > _BYTES and part[-1].site.layer != layer.site.layer:
-                yield part
-                part = []
-            part.append(layer)
-        yield part
-
 
 class _Observing(Float32):
     """FP32 with additional outputs: the input of every linear layer."""
 
-    def __init__(self, *, lstm: bool = False) -> None:
+    def __init__(self) -> None:
         self.layers: dict[str, Linear] = {}
-        if lstm:
-            self.name = "int8"  # the prediction net's LSTM then consists of linear layers
 
     def linear(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
         """See `Precision.linear`."""
@@ -201,8 +225,8 @@ class _Search:
 
     def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
         self._architecture = checkpoint.architecture
-        observing = _Observing(lstm=True)
-        _save(write_decoder(checkpoint, observing, "batch"), folder, "decoder")
+        observing = _Observing()
+        _save(write_decoder(checkpoint, observing, "batch", linear=True), folder, "decoder")
         _save(write_joint(checkpoint, observing, "batch", "frames"), folder, "joint")
         self._layers = observing.layers
         self._decoder, self._joint = (open_session(folder / f"{name}.onnx", 1) for name in ("decoder", "joint"))
@@ -228,10 +252,10 @@ class _Search:
             if self.steps >= ROWS:
                 return
 
-    def result(self) -> tuple[list[Linear], dict[str, Floats], dict[str, NDArray[np.int64]]]:
+    def result(self) -> Iterator[tuple[Linear, Floats, NDArray[np.int64]]]:
         """See `Recordings.transducer`."""
-        rows = {name: np.concatenate(found) for name, found in self._rows.items()}
-        return list(self._layers.values()), rows, {name: np.array(found) for name, found in self._clips.items()}
+        for name, layer in self._layers.items():
+            yield layer, np.concatenate(self._rows[name]), np.array(self._clips[name])
 
     def _predict(self, token: int, h: Floats, c: Floats, clip: int) -> tuple[Floats, Floats, Floats]:
         results = self._observe(self._decoder, {"token": np.array([[token]]), "h": h, "c": c}, clip)

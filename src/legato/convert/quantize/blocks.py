@@ -24,7 +24,6 @@ def block_product(
     """Write `x @ W` with a weight that is quantized when the graph is saved.
 
     Args:
-        graph: the graph that is written.
         x: float32[..., inputs].
         layer: the linear layer; its inputs are a multiple of `BLOCK`.
         bits: 8 or 4, bits per weight.

@@ -56,11 +56,9 @@ class Calibration:
     @contextmanager
     def recordings(self) -> Iterator[Recordings]:
         """Open the recordings of the layers' inputs, which need the temporary folder until the context ends."""
-        checkpoint = self.open()
         try:
-            yield Recordings(checkpoint, self.clips, self.folder)
+            yield Recordings(self.open, self.clips, self.folder, self.progress)
         finally:
-            checkpoint.release()
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -87,7 +85,7 @@ def input_ranges(checkpoint: Checkpoint, clips: Sequence[Clip], folder: Path) ->
     ir.save(model, folder / "encoder.onnx", external_data="encoder.onnx.data", alignment=1 << 16)
     del model  # it holds references to the weights
     checkpoint.release()
-    runner = EncoderRunner(checkpoint, folder / "encoder.onnx")
+    runner = EncoderRunner(checkpoint.architecture, folder / "encoder.onnx")
     ranges: dict[str, NDArray[np.float32]] = {}
     for clip in clips:
         try:

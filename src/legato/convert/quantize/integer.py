@@ -78,8 +78,6 @@ def integer_weight(
     kernels for signed weights are exact on every CPU.
 
     Args:
-        graph: the graph that is written.
-        layer: the linear layer.
         reduce_range: whether the weight has 7 bits.
         rounded: returns integers and scales; the default rounds to the nearest integers (see `quantize_columns`).
     """
@@ -107,11 +105,9 @@ def product(graph: GraphWriter, rows: ir.Value, step: float, zero: int, weight: 
     """Write `(rows - zero) * step @ W` with integer sums.
 
     Args:
-        graph: the graph that is written.
         rows: uint8[..., n, inputs].
         step: the value of one unit of `rows`.
         zero: the integer that represents zero.
-        weight: the weight W.
 
     Returns:
         float32[..., n, outputs].
@@ -170,10 +166,8 @@ def lifted(graph: GraphWriter, x: ir.Value, lift: ReadVector, weight: IntegerWei
     but not what was added to it.
 
     Args:
-        graph: the graph that is written.
         x: float32[..., n, inputs].
         lift: reads float32[inputs].
-        weight: the weight W.
     """
 
     def read() -> NDArray[np.float32]:

@@ -13,7 +13,6 @@ class BySite(Float32):
     """One precision for most linear layers, and another for those that `choose` selects.
 
     Args:
-        recipe: name of the mixture.
         rest: the precision of all layers for which `choose` returns None.
         choose: returns the precision of a layer for its site, or None.
     """

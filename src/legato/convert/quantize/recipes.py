@@ -25,11 +25,13 @@ class Recipe:
         make: returns the precision. It measures what it needs to know about the model with the calibration.
         summary: a description of one line.
         calibrated: whether the recipe needs recordings.
+        records: whether it records the inputs of all layers in files.
     """
 
     make: Callable[[Calibration], Precision]
     summary: str
     calibrated: bool = False
+    records: bool = False
 
 
 def _mixed(calibration: Calibration) -> Precision:
@@ -47,14 +49,16 @@ RECIPES: dict[str, Recipe] = {
         solve,
         "per-token, with every layer quantized by the error of its output on calibration recordings",
         calibrated=True,
+        records=True,
     ),
     "auto-7bit": Recipe(
         partial(solve, reduce_range=True),
         "auto with 7-bit weights: less accurate, faster with many streams",
         calibrated=True,
+        records=True,
     ),
     "dynamic-per-tensor": Recipe(
-        lambda _: DynamicPerTensor(signed=False),
+        lambda _: DynamicPerTensor(),
         "the published recipe: a weight scale per output channel, an activation scale per tensor",
     ),
     "per-token": Recipe(
@@ -85,8 +89,8 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
-#: As accurate as `two-term` with half of its integer products.
-DEFAULT_RECIPE = "per-token-smooth"
+#: The most accurate recipe with one integer product per layer, for models with and without outliers.
+DEFAULT_RECIPE = "auto"
 
 
 def recipe_summaries() -> dict[str, str]:

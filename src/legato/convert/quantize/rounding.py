@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 #: Rows whose compensation is one matrix product.
-_BLOCK = 64
+_BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -22,25 +22,25 @@ class Correlation:
 
     Attributes:
         order: int64[inputs], the order of rounding: the strongest inputs first.
-        feedback: float64[inputs, inputs], strictly upper triangular: the share of the error of row i that row j makes
+        feedback: float32[inputs, inputs], strictly upper triangular: the share of the error of row i that row j makes
             up for, in that order.
         innovation: float64[inputs], in that order: the mean square of an input that the others do not predict. The
             rounding error of a row counts by it.
     """
 
     order: NDArray[np.int64]
-    feedback: Doubles
+    feedback: Floats
     innovation: Doubles
 
 
-def covariance(inputs: Floats) -> Doubles:
-    """Return the covariance of float32[n, inputs]: float64[inputs, inputs]."""
+def covariance(inputs: Floats) -> Floats:
+    """Return the covariance of float32[n, inputs]: float32[inputs, inputs]."""
     centered = inputs - inputs.mean(axis=0)
-    return np.asarray((centered.T @ centered).astype(np.float64) / len(inputs))
+    return np.asarray(centered.T @ centered / np.float32(len(inputs)))
 
 
-def decompose(hessian: Doubles, damping: float) -> Correlation:
-    """Return the correlation of inputs with the covariance `hessian`, float64[inputs, inputs].
+def decompose(hessian: Floats | Doubles, damping: float) -> Correlation:
+    """Return the correlation of inputs with the covariance `hessian`, [inputs, inputs].
 
     Args:
         hessian: the covariance, or any other mean of squares and products of the inputs.
@@ -49,15 +49,21 @@ def decompose(hessian: Doubles, damping: float) -> Correlation:
     """
     size = len(hessian)
     mean = float(np.trace(hessian)) / size
-    order = np.argsort(-np.diag(hessian), kind="stable")
-    damped = hessian[np.ix_(order, order)]
-    damped[np.arange(size), np.arange(size)] += damping * mean if mean > 0 else 1.0
+    order = np.argsort(-np.asarray(np.diag(hessian), np.float64), kind="stable")
+    reverse = order[::-1]
+    damped = hessian[np.ix_(reverse, reverse)]
+    np.einsum("ii->i", damped)[:] += damping * mean if mean > 0 else 1.0
     # The Cholesky factor of the reversed matrix, reversed, is upper triangular: damped = factor @ factor.T.
-    factor = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
+    try:
+        factor = np.linalg.cholesky(damped)
+    except np.linalg.LinAlgError:  # too close to singular for 32 bits
+        factor = np.linalg.cholesky(damped.astype(np.float64))
     diagonal = np.diag(factor).copy()
-    feedback = factor / diagonal
-    feedback[np.arange(size), np.arange(size)] = 0
-    return Correlation(order, np.ascontiguousarray(feedback), diagonal**2)
+    factor /= diagonal
+    np.einsum("ii->i", factor)[:] = 0
+    return Correlation(
+        order, np.ascontiguousarray(factor[::-1, ::-1], np.float32), diagonal[::-1].astype(np.float64) ** 2
+    )
 
 
 def round_compensated(matrix: Floats, scales: Floats, steps: int, correlation: Correlation) -> NDArray[np.int8]:
@@ -72,8 +78,8 @@ def round_compensated(matrix: Floats, scales: Floats, steps: int, correlation: C
         correlation: that of the inputs.
     """
     order, feedback = correlation.order, correlation.feedback
-    wanted = matrix[order].astype(np.float64)
-    step = np.broadcast_to(scales, matrix.shape)[order].astype(np.float64)
+    wanted = matrix[order]
+    step = np.broadcast_to(scales, matrix.shape)[order]
     integers = np.empty(matrix.shape, np.int8)
     error = np.zeros_like(wanted)
     for first in range(0, len(wanted), _BLOCK):

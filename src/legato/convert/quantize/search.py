@@ -1,50 +1,31 @@
 """The search for the quantization of one linear layer: the one with the smallest error of the layer's output."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from legato.convert.graph.sites import Group, Linear, Source
-from legato.convert.quantize.blocks import BLOCK
+from legato.convert.quantize.candidates import Candidate, Floats, Scaling, candidates, plain
 from legato.convert.quantize.per_token import SILU_DEPTH
 from legato.convert.quantize.rounding import Correlation, covariance, decompose, round_compensated
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+_T = TypeVar("_T", bound=np.generic)
 
-#: Strengths of the smoothing that are tried, by the activations and, relative to that, by the weights.
-_STRENGTHS = (0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
-_WEIGHT_SHARES = (0.0, 0.5, 1.0)
 #: The part of the error that a more complicated candidate must save.
 _GAIN = 0.03
 #: Damping of the correlations (see `decompose`) that is tried on recordings which were left out.
 _DAMPING = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-#: Rows on which the rounding of activations is tried, and random directions in which the error of outputs is measured.
-_ROWS = 768
+#: Inputs of a layer on which it is tried.
+_DAMPING_INPUTS = 1024
+#: Rows on which the rounding of activations is tried: by all candidates, and by the best smoothed ones of them.
+_ROWS = (192, 768)
+_BEST = 4
+#: Random directions in which the error of outputs is measured, and outputs whose scales stand for all.
 _DIRECTIONS = 128
 #: The second INT8 term of a weight divides half a step of the first into 127 steps.
 _FINER = 254
-#: Channels without any signal count as if they had this part of the largest one.
-_FLOOR = 1e-4
-
-
-class Scaling(Enum):
-    """The kind of activation scale.
-
-    Attributes:
-        SYMMETRIC: 127 steps on either side of zero in every row.
-        ONE_SIDED: 255 steps from zero to the largest value of every row.
-        LIFTED: the same after adding 0.2785, the depth of SiLU.
-        BLOCKS: 127 steps on either side in every block of 32 inputs of a row; the weights have blocks too.
-    """
-
-    SYMMETRIC = auto()
-    ONE_SIDED = auto()
-    LIFTED = auto()
-    BLOCKS = auto()
 
 
 @dataclass(frozen=True)
@@ -76,51 +57,6 @@ class Solution:
     residual: NDArray[np.int8] | None = None
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A way to quantize the inputs of a layer.
-
-    Attributes:
-        scaling: the kind of activation scale.
-        factors: float32[inputs], all 1 without smoothing.
-        shift: float32[inputs], all 0 without shift.
-        strength: the strength of the smoothing by the activations; 0 for none.
-        terms: INT8 terms of the activations, 1 or 2; 2 only with symmetric scales.
-        weight_terms: INT8 terms of the weight, 1 or 2.
-    """
-
-    scaling: Scaling
-    factors: Floats
-    shift: Floats
-    strength: float = 0.0
-    terms: int = 1
-    weight_terms: int = 1
-
-    def rounded(self, inputs: Floats) -> Floats:
-        """Return float32[n, inputs] as the integers represent them."""
-        if self.terms == 2:  # 15 bits
-            return inputs
-        x = (inputs - self.shift) / self.factors
-        match self.scaling:
-            case Scaling.SYMMETRIC:
-                x = _symmetric(x)
-            case Scaling.BLOCKS:
-                x = _symmetric(x.reshape(len(x), -1, BLOCK)).reshape(x.shape)
-            case Scaling.ONE_SIDED:
-                x = _one_sided(x)
-            case Scaling.LIFTED:
-                lift = SILU_DEPTH / self.factors
-                x = _one_sided(x + lift) - lift
-        return np.asarray(x * self.factors + self.shift, np.float32)
-
-    def scales(self, matrix: Floats, steps: int) -> Floats:
-        """Return the value of one step of the smoothed weight, float32[blocks, outputs]."""
-        smoothed = np.abs(matrix * self.factors[:, None])
-        blocks = smoothed.reshape(-1, BLOCK, smoothed.shape[1]) if self.scaling is Scaling.BLOCKS else smoothed[None]
-        largest = blocks.max(axis=1)
-        return np.where(largest > 0, largest / np.float32(steps), np.float32(1)).astype(np.float32)
-
-
 class Search:
     """Quantizes linear layers one after the other.
 
@@ -145,7 +81,6 @@ class Search:
         """Return the quantization with the smallest error of the output.
 
         Args:
-            layer: the linear layer.
             inputs: its inputs on the calibration recordings, float32[n, inputs].
             clips: int64[n], the index of the recording of every row.
             shiftable: whether what precedes the layer can subtract the mean of every input.
@@ -153,42 +88,37 @@ class Search:
             fine: whether a second INT8 term of activations or weights is worth its time.
         """
         matrix = layer.read()
-        hessian = covariance(inputs)
-        damping = self._choose_damping(layer, matrix, inputs, clips)
-        plain = decompose(hessian, damping)
-        rows = inputs[np.linspace(0, len(inputs) - 1, min(_ROWS, len(inputs))).astype(int)]
-        sketch = _sketch(matrix)
+        correlation = decompose(covariance(inputs), self._choose_damping(layer, matrix, inputs, clips))
+        trial = _Trial(matrix, self._steps, correlation)
+        few, many = (_spread(inputs, rows) for rows in _ROWS)
+        simple, smoothed = candidates(layer, matrix, inputs, shiftable=shiftable, smoothable=smoothable, fine=fine)
+        finalists = sorted(smoothed, key=lambda candidate: trial.estimate(candidate, few))[:_BEST]
         best, least = None, np.inf
-        for candidate in _candidates(layer, matrix, inputs, shiftable=shiftable, smoothable=smoothable, fine=fine):
-            error = self._error(candidate, matrix, rows, sketch, plain)
+        for candidate in [*simple, *finalists]:
+            error = trial.error(candidate, many)
             if best is None or error < least * (1 if best.strength else 1 - _GAIN):
                 best, least = candidate, error
         assert best is not None
-        return self._finish(best, matrix, inputs, hessian, damping)
-
-    def _error(
-        self, candidate: Candidate, matrix: Floats, rows: Floats, sketch: Floats, correlation: Correlation
-    ) -> float:
-        """Return the mean square of the output's error, from the activations and, as expected, from the weights."""
-        difference = (candidate.rounded(rows) - rows) @ sketch
-        activations = float(np.mean(np.sum(difference.astype(np.float64) ** 2, axis=1)))
-        # Row i of the weight is off by a step / sqrt(12) on average, which the others cannot make up for.
-        scales = candidate.scales(matrix, self._steps).astype(np.float64)
-        steps = np.repeat((scales**2).sum(axis=1), len(matrix) // len(scales))[correlation.order]
-        share = correlation.innovation / candidate.factors[correlation.order].astype(np.float64) ** 2
-        weight = float((steps * share).sum()) / 12
-        return activations + (weight if candidate.weight_terms == 1 else weight / _FINER**2)
+        return self._finish(best, matrix, inputs, correlation)
 
     def _choose_damping(self, layer: Linear, matrix: Floats, inputs: Floats, clips: NDArray[np.int64]) -> float:
-        """Return the damping with the smallest error on a third of the recordings, for the rounding on the others."""
+        """Return the damping with the smallest error on a third of the recordings, for the rounding on the others.
+
+        How much of the correlations can be trusted depends on the number of rows for each input, so that of a wide
+        layer is chosen on a part of its inputs and as small a part of the rows.
+        """
         key = (layer.site.group, layer.site.source, layer.inputs)
         if key not in self._damping:
+            if len(matrix) > _DAMPING_INPUTS:
+                some = _spread(np.arange(len(matrix)), _DAMPING_INPUTS)
+                rows = _spread(np.arange(len(inputs)), len(inputs) * _DAMPING_INPUTS // len(matrix))
+                matrix, inputs, clips = matrix[some], inputs[np.ix_(rows, some)], clips[rows]
             left_out = clips % 3 == 0 if len(np.unique(clips)) > 1 else np.arange(len(clips)) % 3 == 0
             if not 0 < left_out.sum() < len(inputs):
                 left_out = np.arange(len(clips)) % 2 == 0
             hessian, test = covariance(inputs[~left_out]), inputs[left_out] - inputs.mean(axis=0)
-            columns = matrix[:, np.linspace(0, matrix.shape[1] - 1, min(_DIRECTIONS, matrix.shape[1])).astype(int)]
-            scales = _plain(Scaling.SYMMETRIC, len(matrix)).scales(columns, self._steps)
+            columns = _spread(matrix.T, _DIRECTIONS).T
+            scales = plain(Scaling.SYMMETRIC, len(matrix)).scales(columns, self._steps)
             errors = {}
             for damping in _DAMPING:
                 integers = round_compensated(columns, scales, self._steps, decompose(hessian, damping))
@@ -196,27 +126,22 @@ class Search:
             self._damping[key] = min(errors, key=errors.__getitem__)
         return self._damping[key]
 
-    def _finish(
-        self, candidate: Candidate, matrix: Floats, inputs: Floats, hessian: Doubles, damping: float
-    ) -> Solution:
+    def _finish(self, candidate: Candidate, matrix: Floats, inputs: Floats, correlation: Correlation) -> Solution:
         """Round the weight, and make up for the mean error."""
-        factors = candidate.factors.astype(np.float64)
-        # Damped before smoothing: an input that smoothing makes large is not more certain.
-        damped = hessian + damping * np.trace(hessian) / len(hessian) * np.eye(len(hessian))
-        correlation = decompose(damped / np.outer(factors, factors), 1e-9)
-        smoothed = matrix * candidate.factors[:, None]
         scales = candidate.scales(matrix, self._steps)
-        by_row = np.repeat(scales, len(matrix) // len(scales), axis=0)
+        # Rounding the smoothed weight with these scales is rounding the weight itself with a step for every row.
+        by_row = np.repeat(scales, len(matrix) // len(scales), axis=0) / candidate.factors[:, None]
         residual = None
         if candidate.weight_terms == 2:
-            integers = np.rint(smoothed / by_row).astype(np.int8)
-            residual = np.rint((smoothed / by_row - integers) * _FINER).astype(np.int8)
-            represented = integers + residual / _FINER
+            exact = matrix / by_row
+            integers = np.rint(exact).astype(np.int8)
+            residual = np.rint((exact - integers) * _FINER).astype(np.int8)
+            weight = (integers + residual / np.float32(_FINER)) * by_row
         else:
-            represented = integers = round_compensated(smoothed, by_row, self._steps, correlation)
-        weight = represented * by_row.astype(np.float64) / factors[:, None]
+            integers = round_compensated(matrix, by_row, self._steps, correlation)
+            weight = integers * by_row
         mean = inputs.mean(axis=0, dtype=np.float64)
-        offset = mean @ (matrix - weight) + candidate.shift @ weight
+        offset = mean @ (matrix - weight) + candidate.shift.astype(np.float64) @ weight
         if candidate.scaling is Scaling.LIFTED:
             offset = offset - np.full(len(matrix), float(SILU_DEPTH)) @ weight
         smooth, shifted = bool(candidate.strength), bool(np.any(candidate.shift))
@@ -234,53 +159,40 @@ class Search:
         )
 
 
-def _candidates(
-    layer: Linear, matrix: Floats, inputs: Floats, *, shiftable: bool, smoothable: bool, fine: bool = False
-) -> Iterator[Candidate]:
-    """Yield the ways to quantize the inputs, the simplest first."""
-    scalings = {
-        Source.RELU: [Scaling.ONE_SIDED],
-        Source.SILU: [Scaling.LIFTED, Scaling.SYMMETRIC],
-    }.get(layer.site.source, [Scaling.SYMMETRIC])
-    if layer.site.group is Group.JOINT and layer.inputs % BLOCK == 0:
-        scalings = [Scaling.BLOCKS, *scalings]
-    simple = [_plain(scaling, layer.inputs) for scaling in scalings]
-    if shiftable:
-        simple.append(replace(simple[0], shift=inputs.mean(axis=0)))
-    yield from simple
-    if fine:
-        for scaling, terms in ((scalings[-1], 1), (Scaling.SYMMETRIC, 2)):
-            # The joint's output is large: two terms of weights and one of activations take half of its time.
-            if terms == 2 and (layer.site.group, layer.site.source) == (Group.JOINT, Source.RELU):
-                continue
-            for weight_terms in (1, 2):
-                yield replace(_plain(scaling, layer.inputs), terms=terms, weight_terms=weight_terms)
-    if not smoothable:
-        return
-    for candidate in simple:
-        if candidate.scaling is not Scaling.BLOCKS:
-            yield from _smoothed(candidate, matrix, inputs - candidate.shift)
+class _Trial:
+    """The expected error of a layer's output with a candidate.
 
+    Args:
+        matrix: the weight, float32[inputs, outputs].
+        steps: integers on either side of zero in a weight.
+        correlation: that of the inputs.
+    """
 
-def _smoothed(candidate: Candidate, matrix: Floats, inputs: Floats) -> Iterator[Candidate]:
-    weights = _floored(np.sqrt(np.mean(matrix.astype(np.float64) ** 2, axis=1)))
-    for activations in (
-        np.sqrt(np.mean(inputs.astype(np.float64) ** 2, axis=0)),
-        np.abs(inputs).max(axis=0).astype(np.float64),
-    ):
-        for strength in _STRENGTHS:
-            for share in _WEIGHT_SHARES:
-                factors = _floored(activations) ** strength / weights ** (strength * share)
-                factors /= np.exp(np.log(factors).mean())
-                yield replace(candidate, factors=factors.astype(np.float32), strength=strength)
+    def __init__(self, matrix: Floats, steps: int, correlation: Correlation) -> None:
+        self._steps, self._correlation = steps, correlation
+        self._sketch = _sketch(matrix)
+        self._power = np.sum(matrix.astype(np.float64) ** 2, axis=1)
+        self._columns = _spread(matrix.T, _DIRECTIONS).T.copy()
+        self._outputs_per_column = matrix.shape[1] / self._columns.shape[1]
 
+    def error(self, candidate: Candidate, rows: Floats) -> float:
+        """Return the mean square of the output's error, from the activations and, as expected, from the weights."""
+        difference = (candidate.rounded(rows) - rows) @ self._sketch
+        return float(np.mean(np.sum(difference.astype(np.float64) ** 2, axis=1))) + self._weight_error(candidate)
 
-def _plain(scaling: Scaling, inputs: int) -> Candidate:
-    return Candidate(scaling, np.ones(inputs, np.float32), np.zeros(inputs, np.float32))
+    def estimate(self, candidate: Candidate, rows: Floats) -> float:
+        """Return the same as if the rounding of one input were independent of that of the others, which is quicker."""
+        difference = candidate.rounded(rows) - rows
+        return float(np.mean(difference**2, axis=0) @ self._power) + self._weight_error(candidate)
 
-
-def _floored(values: Doubles) -> Doubles:
-    return np.asarray(np.maximum(values, max(float(values.max()) * _FLOOR, 1e-30)))
+    def _weight_error(self, candidate: Candidate) -> float:
+        # Row i of the weight is off by a step / sqrt(12) on average, which the others cannot make up for.
+        order, innovation = self._correlation.order, self._correlation.innovation
+        scales = candidate.scales(self._columns, self._steps).astype(np.float64)
+        steps = np.repeat((scales**2).sum(axis=1), len(self._columns) // len(scales))[order]
+        share = innovation / candidate.factors[order].astype(np.float64) ** 2
+        weight = float((steps * share).sum() * self._outputs_per_column / 12)
+        return weight / (1 if candidate.weight_terms == 1 else float(_FINER) ** 2)
 
 
 def _sketch(matrix: Floats) -> Floats:
@@ -291,13 +203,6 @@ def _sketch(matrix: Floats) -> Floats:
     return np.asarray(matrix @ (signs / np.sqrt(_DIRECTIONS)).astype(np.float32))
 
 
-def _symmetric(x: Floats) -> Floats:
-    largest = np.abs(x).max(axis=-1, keepdims=True)
-    step = np.where(largest > 0, largest, 1) / np.float32(127)
-    return np.asarray(np.rint(x / step) * step, np.float32)
-
-
-def _one_sided(x: Floats) -> Floats:
-    largest = x.max(axis=-1, keepdims=True)
-    step = np.where(largest > 0, largest, 1) / np.float32(255)
-    return np.asarray(np.clip(np.rint(x / step), 0, 255) * step, np.float32)
+def _spread(rows: NDArray[_T], count: int) -> NDArray[_T]:
+    """Return at most `count` rows, evenly from all."""
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)])

@@ -47,14 +47,13 @@ class PerTokenSmooth(PerToken):
         smoothed = replace(layer, read=lambda: layer.read() * self._factors(layer)[:, None])
         if layer.site.source is Source.NORM:
             return super().linear(graph, x, smoothed)
-        inverse = graph.weight(
-            f"{layer.name}.smoothing",
-            ir.DataType.FLOAT,
-            (layer.inputs,),
-            lambda: np.float32(1) / self._factors(layer),
-        )
         weight = integer_weight(graph, smoothed, reduce_range=self.reduce_range)
-        return lifted(graph, graph.op("Mul", x, inverse), lambda: SILU_DEPTH / self._factors(layer), weight)
+        return lifted(graph, self._divided(graph, x, layer), lambda: SILU_DEPTH / self._factors(layer), weight)
+
+    def _divided(self, graph: GraphWriter, x: ir.Value, layer: Linear) -> ir.Value:
+        """Divide the inputs of a layer by their factors."""
+        name, inverse = f"{layer.name}.smoothing", lambda: np.float32(1) / self._factors(layer)
+        return graph.op("Mul", x, graph.weight(name, ir.DataType.FLOAT, (layer.inputs,), inverse))
 
     def _factors(self, layer: Linear) -> NDArray[np.float32]:
         """Return the factors by which the input channels are divided: float32[inputs]."""
