@@ -42,27 +42,59 @@ def write_text_atomically(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def open_regular(path: Path, mode: Literal["rb", "ab"]) -> BinaryIO:
-    """Open a file for reading or appending, unbuffered, if it is a regular file and no link.
+def open_regular(path: Path, mode: Literal["rb", "ab"], *, links: bool = False) -> BinaryIO:
+    """Open a file for reading or appending, unbuffered, if it is a regular file.
 
     Somebody else may have put a link to another file, a pipe or a device where a program expects a file of its own.
+    A pipe or a device in place of a file that the user names would be read without end.
+
+    Args:
+        links: whether it may be a link to a regular file. A file that Legato writes itself is none.
 
     Raises:
         OSError: it is something else, or cannot be opened.
     """
     flags = os.O_RDONLY if mode == "rb" else os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):  # not every system has each
-        flags |= getattr(os, name, 0)
+    for name in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC", *(() if links else ("O_NOFOLLOW",))):
+        flags |= getattr(os, name, 0)  # not every system has each
     try:
         descriptor = os.open(path, flags, 0o666)
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno == errno.ELOOP and not links:
             raise OSError(errno.ELOOP, "it is a link to another place", str(path)) from None
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EISDIR, "it is a directory", str(path))
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return cast("BinaryIO", os.fdopen(descriptor, mode, buffering=0))
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the contents of a regular file, or of one that a link leads to.
+
+    Args:
+        most: bytes that such a file has at most.
+
+    Raises:
+        OSError: it is no regular file, is larger, or cannot be read.
+    """
+    with open_regular(path, "rb", links=True) as file:
+        data = file.read(most + 1)
+        while len(data) <= most and (more := file.read(most + 1 - len(data))):
+            data += more
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most / 1e6:g} MB", str(path))
+    return data
+
+
+def describe_size(size: float) -> str:
+    """Return a number of bytes as a text with three digits or more: `1.80 kB`, `679 MB`, `2.55 GB`."""
+    unit, factor = ("kB", 1e3) if size < 1e6 else ("MB", 1e6) if size < 1e9 else ("GB", 1e9)
+    number = size / factor
+    return f"{number:.{2 if number < 10 else 1 if number < 100 else 0}f} {unit}"
 
 
 def sha256_of(path: Path) -> str:

@@ -13,6 +13,7 @@ from legato.decode.phrase_trie import PhraseTrie
 from legato.decode.phrases import Phrases, compile_phrases
 from legato.errors import ChunkSizeError, LegatoError
 from legato.model.bundle import Bundle
+from legato.model.calibration import Calibration
 from legato.model.languages import AUTO
 
 
@@ -24,7 +25,8 @@ class Endpointing:
         after_speech: seconds of silence after speech (NeMo and Kaldi use 0.5 to 1.2). The model emits a word up to a
             chunk after it was spoken, so the silence is counted from the emission.
         without_speech: seconds of silence since the start of the segment, while nothing has been said in it.
-        longest: seconds since the first speech of the segment; applies even in the middle of a word.
+        longest: seconds since the first speech of the segment. It then ends at the longest gap between two words in its
+            last third, else before its last word; what follows opens the next segment. No word is cut.
         reset: whether to restart the prediction net after a segment, so that casing and punctuation do not depend on
             what was said minutes ago (sherpa-onnx restarts it, NeMo's pipeline does not). A restart in the middle of
             speech would lose words, so it waits for a silence of 0.8 s. The encoder's caches are kept in any case.
@@ -54,6 +56,10 @@ class Endpointing:
 NEVER = Endpointing(after_speech=math.inf, without_speech=math.inf, longest=math.inf)
 
 
+#: `raw`: as the joint gives it (see `legato.Confidence`); `calibrated`: the probability that the word is right.
+ConfidenceScale = Literal["raw", "calibrated"]
+
+
 class StreamKeywords(TypedDict, total=False):
     """The fields of `StreamOptions` as keyword arguments."""
 
@@ -65,6 +71,7 @@ class StreamKeywords(TypedDict, total=False):
     lm: str | Path | NGram | None
     lm_weight: float
     sample_rate: float | None
+    confidence: ConfidenceScale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +92,8 @@ class StreamOptions:
         lm_weight: factor of the n-gram's log-probabilities, 0 to 2.
         sample_rate: of the samples that are passed, in Hz; None is the model's. Files state their own. Another rate is
             resampled; the last milliseconds in the resampler are not part of a stream's state.
+        confidence: `raw`, or `calibrated`: the probability that a word is right, by the model's calibration (see
+            `legato calibrate`). That of a token is the same function of its confidence.
     """
 
     language: str = AUTO
@@ -95,11 +104,14 @@ class StreamOptions:
     lm: str | Path | NGram | None = None
     lm_weight: float = DEFAULT_NGRAM_WEIGHT
     sample_rate: float | None = None
+    confidence: ConfidenceScale = "raw"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "language", AUTO if self.language in (None, "") else self.language)
         object.__setattr__(self, "chunk_ms", _whole(self.chunk_ms))
         object.__setattr__(self, "beam", _whole(self.beam))
+        if self.confidence not in {"raw", "calibrated"}:
+            raise ValueError(f"confidence must be 'raw' or 'calibrated', not {self.confidence!r}")
 
     @classmethod
     def of(cls, options: "StreamOptions | None" = None, **keywords: Unpack[StreamKeywords]) -> "StreamOptions":
@@ -136,6 +148,21 @@ class StreamOptions:
         if self.endpoint is not None and decoding.holds_back:
             raise LegatoError("Endpoints need greedy search: omit 'beam' and 'lm', or omit the endpoints.")
         return decoding
+
+    def calibration(self, bundle: Bundle) -> Calibration | None:
+        """Return the map of confidences of a stream with these options; None for raw ones.
+
+        Raises:
+            LegatoError: the model has no calibration.
+        """
+        if self.confidence == "raw":
+            return None
+        if bundle.calibration is None:
+            raise LegatoError(
+                f"The model {bundle.name} has no calibration. Make one from recordings with transcripts: "
+                "legato calibrate MODEL MANIFEST. Or use the confidence 'raw'."
+            )
+        return bundle.calibration
 
     @property
     def holds_back(self) -> bool:

@@ -20,14 +20,13 @@ from legato.decode.phrases import Phrases, compile_phrases
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError
 from legato.model.bundle import Bundle, open_bundle
-from legato.model.languages import AUTO
+from legato.model.languages import AUTO, english_name, is_tag
 from legato.model.registry import resolve
 from legato.options import StreamKeywords, StreamOptions
 from legato.runtime.cores import default_threads
 from legato.runtime.encoder import Encoder
 from legato.runtime.features import LogMel
-from legato.runtime.open import open_encoder
-from legato.runtime.transducer import OnnxTransducer
+from legato.runtime.open import open_graphs
 from legato.streaming.collect import Collector, merge_channels
 from legato.streaming.pipeline import Pipeline
 from legato.streaming.state import StreamState
@@ -60,7 +59,7 @@ class Recognizer:
         self.bundle = bundle
         decoder = Decoder(transducer, bundle.sizes.max_symbols, confidence or Confidence())
         self.pipeline = Pipeline(bundle, front_end, encoder, decoder)
-        self._warned: set[int] = set()
+        self._warned: set[int | str] = set()
 
     @property
     def sample_rate(self) -> int:
@@ -69,8 +68,8 @@ class Recognizer:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Names that `language` may have, `auto` included."""
-        return tuple(sorted(self.bundle.prompts))
+        """Names that `language` may have, `auto` included. Not all of them are languages of this model's training."""
+        return tuple(sorted(name for name in self.bundle.prompts if is_tag(name)))
 
     @property
     def confidence(self) -> Confidence:
@@ -174,6 +173,7 @@ class Recognizer:
         """Return the state of a new stream; arguments and errors as for `stream`."""
         state = self.pipeline.start(StreamOptions.of(options, **keywords))
         self._warn_untrained(state.audio.encoder.chunk)
+        self._warn_unspoken(state.language)
         return state
 
     def _transcribe(
@@ -185,18 +185,7 @@ class Recognizer:
         warn: bool = True,
     ) -> Transcript:
         """Transcribe open audio; `warn` logs what was wrong with it, which is the same for all channels of a file."""
-        transcript = self._run(self.start(options), blocks, progress)
-        if warn:
-            for warning in blocks.warnings:
-                logger.warning("%s: %s", blocks.name, warning)
-        return transcript
-
-    def _run(
-        self, state: StreamState, blocks: Iterable[Samples], progress: Callable[[float], None] | None
-    ) -> Transcript:
-        """Recognize whole blocks, many chunks per step."""
-        collector = Collector()
-        pipeline = self.pipeline
+        state, pipeline, collector = self.start(options), self.pipeline, Collector()
         for _ in self._fed(state, blocks):
             while count := pipeline.ready(state, _file_step(state)):
                 collector.add(pipeline.step([state], count)[0])
@@ -205,6 +194,9 @@ class Recognizer:
         collector.add(pipeline.conclude(state))
         if progress:
             progress(pipeline.labels.duration(state))
+        if warn:
+            for warning in blocks.warnings:
+                logger.warning("%s: %s", blocks.name, warning)
         return collector.transcript
 
     def _fed(self, state: StreamState, blocks: Iterable[Samples]) -> Iterator[None]:
@@ -229,6 +221,18 @@ class Recognizer:
                 chunk * FRAME_MS,
             )
 
+    def _warn_unspoken(self, language: str) -> None:
+        """Warn once that the model was not trained on this language."""
+        if language not in self._warned and not self.bundle.speaks(language):
+            self._warned.add(language)
+            logger.warning(
+                "The model %s was not trained on %s (%s): expect no useful text. Its languages are: %s.",
+                self.bundle.name,
+                english_name(language).title(),
+                language,
+                ", ".join(self.bundle.spoken_languages),
+            )
+
 
 def _file_step(state: StreamState) -> int:
     """Return the encoder frames per step of a file: whole chunks."""
@@ -244,27 +248,40 @@ def load(
     Args:
         name_or_path: a model folder, the name of a downloaded model, or None for the best available one: a downloaded
             full model, else the small embedded one.
-        threads: threads of the encoder; by default the cores that this process may use, at most 4.
+        threads: threads of the encoder; by default one for a small model, else the cores that this process may use, at
+            most 4.
         confidence: how the confidence of tokens, words and segments is measured; by default `max_prob` and `min`.
 
     Raises:
         BundleError: there is no such model, or it is incomplete or altered.
+        TypeError: `confidence` is no `Confidence`.
         ValueError: `threads` is less than 1.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be 1 or more, not {threads}")
+    if confidence is not None and not isinstance(confidence, Confidence):
+        raise TypeError(
+            f"confidence must be a legato.Confidence, not {confidence!r}. "
+            "Calibrated confidences are an option of transcribe and stream: confidence='calibrated'."
+        )
     bundle = open_bundle(resolve(name_or_path).path)
-    return load_bundle(bundle, threads=threads or default_threads(), confidence=confidence)
+    return load_bundle(bundle, threads=threads or default_threads(bundle.path), cached=True, confidence=confidence)
 
 
 def load_bundle(
-    bundle: Bundle, *, threads: int, prepack: bool = True, confidence: Confidence | None = None
+    bundle: Bundle, *, threads: int, prepack: bool = True, cached: bool = False, confidence: Confidence | None = None
 ) -> Recognizer:
-    """Load the graphs of an open bundle; without `prepack` weights stay in the file's pages, slower and smaller."""
-    return Recognizer(
-        bundle,
-        LogMel(bundle.mel),
-        open_encoder(bundle, threads, prepack=prepack),
-        OnnxTransducer(bundle, 1, prepack=prepack),
-        confidence,
-    )
+    """Load the graphs of an open bundle.
+
+    Args:
+        bundle: the open bundle.
+        threads: threads of the encoder.
+        prepack: without it, weights stay in the file's pages: slower and smaller.
+        cached: load the optimized copy in the cache folder, which is made for a large INT8 bundle.
+        confidence: as for `load`.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load a graph.
+    """
+    encoder, transducer = open_graphs(bundle, threads, prepack=prepack, cached=cached)
+    return Recognizer(bundle, LogMel(bundle.mel), encoder, transducer, confidence)

@@ -40,6 +40,9 @@ class MelConfig:
         pre_emphasis: factor of the sample before.
         constants_dtype: precision in which the checkpoint stores the window and the filter bank, `float32` or
             `bfloat16`. They are rounded to it and then used at full precision, as the frameworks do.
+
+    Raises:
+        ValueError: a value that no front end has, such as a window longer than the transform.
     """
 
     sample_rate: int = 16000
@@ -49,6 +52,20 @@ class MelConfig:
     window_length: int = 400
     pre_emphasis: float = 0.97
     constants_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if not 4000 <= self.sample_rate <= 192000:
+            raise ValueError(f"the sample rate is {self.sample_rate} Hz, not 4000 to 192000")
+        if not (1 <= self.mel_bins <= 1024 and self.mel_bins <= self.fft_length <= 1 << 16):
+            raise ValueError(f"there are {self.mel_bins} mel bins of a transform of {self.fft_length} samples")
+        if not 1 <= self.hop_length <= self.window_length <= self.fft_length:
+            raise ValueError(
+                f"hop, window and transform have {self.hop_length}, {self.window_length} and {self.fft_length} samples"
+            )
+        if self.constants_dtype not in {"float32", "bfloat16"}:
+            raise ValueError(
+                f"the constants of the front end are {self.constants_dtype!r:.40}, not float32 or bfloat16"
+            )
 
 
 _AGGREGATIONS: dict[str, Callable[[Sequence[float]], float]] = {
@@ -192,7 +209,8 @@ class Partial:
 
     Attributes:
         text: the whole text so far; after a `Segment`, that of the next segment so far.
-        tokens: the tokens that are new since the last event.
+        tokens: the tokens that are new in the open segment. After a `Segment` that ended before its last word these are
+            the tokens of that word, which now belong to the next segment.
         time: seconds of audio that the encoder has used so far.
     """
 

@@ -2,7 +2,8 @@
 
 The measures are NeMo's (`ConfidenceMethodConfig`): functions of the joint's distribution at the frame that emitted the
 token, 0 where all outputs are equally likely and 1 where one has all the probability. They are computed for emitted
-tokens only. They are no calibrated probabilities: compare them with each other, on one model.
+tokens only. They are no probabilities: compare them with each other, on one model. `legato.model.calibration` makes
+probabilities of them.
 """
 
 import math
@@ -23,7 +24,6 @@ def token_scores(confidence: Confidence, logits: Floats, tokens: NDArray[np.int6
     """Score emitted tokens.
 
     Args:
-        confidence: the measure.
         logits: float32[N, V], the joint's outputs that emitted them, blank included.
         tokens: int64[N].
 

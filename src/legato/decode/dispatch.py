@@ -1,7 +1,8 @@
 """Which search a stream uses, with which phrases and language model; streams of one batch may differ in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from legato.decode.beam import MAX_BEAM, beam_search, end_beam
 from legato.decode.beam_state import BeamState, Hypothesis
@@ -83,26 +84,12 @@ class Decoder:
     ) -> list[tuple[list[Emission], DecoderState]]:
         """Decode the next frames of several streams; arguments and result as of `greedy_search`."""
         results: dict[int, tuple[list[Emission], DecoderState]] = {}
-        greedy = [(n, state) for n, state in enumerate(states) if isinstance(state, GreedyState)]
-        if greedy:
-            found = greedy_search(
-                self.transducer,
-                [rows[n] for n, _ in greedy],
-                [state for _, state in greedy],
-                self.max_symbols,
-                self.confidence,
-            )
-            results.update(zip((n for n, _ in greedy), found, strict=True))
-        beams = [(n, state) for n, state in enumerate(states) if isinstance(state, BeamState)]
-        if beams:
-            wide = beam_search(
-                self.transducer,
-                [rows[n] for n, _ in beams],
-                [state for _, state in beams],
-                self.max_symbols,
-                self.confidence,
-            )
-            results.update(zip((n for n, _ in beams), wide, strict=True))
+        searches: list[tuple[type, Callable[..., Any]]] = [(GreedyState, greedy_search), (BeamState, beam_search)]
+        for kind, search in searches:
+            if own := [n for n, state in enumerate(states) if isinstance(state, kind)]:
+                some_rows, some_states = [rows[n] for n in own], [states[n] for n in own]
+                found = search(self.transducer, some_rows, some_states, self.max_symbols, self.confidence)
+                results.update(zip(own, found, strict=True))
         return [results[n] for n in range(len(rows))]
 
     def end(self, state: DecoderState) -> tuple[list[Emission], DecoderState]:

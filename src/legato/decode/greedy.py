@@ -72,7 +72,6 @@ def greedy_search(
     """Decode the next frames of several streams.
 
     Args:
-        transducer: prediction net and joint.
         rows: float32[n, width] per stream; n may differ and may be 0.
         states: per stream the state that the call before returned, or that of `start_search`.
         max_symbols: largest number of tokens per frame.

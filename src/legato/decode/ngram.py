@@ -7,16 +7,23 @@ bytes per entry, and is meant for an n-gram of a domain with up to a few million
 """
 
 import gzip
+import io
 import math
+import os
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from legato.errors import NGramError
+from legato.files import open_regular
 
 #: The pieces before the next one, the oldest first; negative numbers are symbols that are no pieces.
 Context = tuple[int, ...]
 
+#: Bytes of a line, blank lines, and times that a text in ARPA is larger than its gzip; real ones have far less.
+_LINE, _BLANK_LINES, _RATIO = 1 << 16, 1000, 50
 _LN10 = math.log(10)
 _BEGIN, _END, _UNKNOWN = -1, -2, -3
 _SYMBOLS = {"<s>": _BEGIN, "</s>": _END, "<unk>": _UNKNOWN}
@@ -66,24 +73,37 @@ def open_ngram(path: Path, pieces: tuple[str, ...]) -> NGram:
     """Read an ARPA file, plain or gzipped.
 
     Args:
-        path: the file.
         pieces: the model's vocabulary.
 
     Raises:
         NGramError: it cannot be read, is not ARPA, is broken, or has words that are no pieces of the vocabulary.
     """
     try:
-        with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as file:
-            return _read(path, enumerate((line.strip("\n\r ") for line in file), 1), pieces)
-    except (OSError, EOFError) as error:
+        with open_regular(path, "rb", links=True) as file:
+            return _read(path, enumerate(_lines(path, file), 1), pieces)
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise NGramError(f"{path}: cannot be read: {reason}. Check the path.") from error
     except UnicodeDecodeError as error:
         raise NGramError(
             f"{path}: is not text in UTF-8. Use an n-gram in the ARPA format, not a binary one."
         ) from error
+
+
+def _lines(path: Path, raw: BinaryIO) -> Iterator[str]:
+    """Yield the lines, plain or unpacked. The bounds keep a small file from filling memory or running for hours."""
+    room = _RATIO * os.fstat(raw.fileno()).st_size + _LINE
+    packed = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    file = gzip.GzipFile(fileobj=raw) if packed else io.BufferedReader(cast("io.RawIOBase", raw))
+    blank = 0
+    while line := file.readline(_LINE + 1):
+        room -= len(line)
+        text = line.decode().strip("\n\r ")
+        blank += not text
+        if len(line) > _LINE or room < 0 or blank > _BLANK_LINES:
+            raise NGramError(f"{path}: is no n-gram: its lines are too long, or it is almost empty. Make it again.")
+        yield text
 
 
 def _read(path: Path, lines: Iterator[tuple[int, str]], pieces: tuple[str, ...]) -> NGram:

@@ -14,7 +14,7 @@ from numbers import Real
 
 from legato.decode.phrase_trie import PhraseTrie
 from legato.errors import PhraseError
-from legato.text.pieces import SPACE
+from legato.text.pieces import SPACE, byte_of, is_special
 from legato.text.scripts import is_unspaced
 
 #: A phrase, or a phrase and its weight.
@@ -50,7 +50,6 @@ def compile_phrases(phrases: Phrases, pieces: tuple[str, ...]) -> PhraseTrie | N
     Args:
         phrases: texts or pairs of text and weight (nats per token, more than 0 and at most `CAP`); at most
             `MAX_PHRASES` of at most `MAX_CHARACTERS` characters.
-        pieces: the vocabulary.
 
     Returns:
         The trie; None for no phrases. A compiled trie is returned as it is.
@@ -85,9 +84,9 @@ class _Vocabulary:
         self.ids: dict[str, int] = {}
         self.bytes: dict[int, int] = {}
         for number, piece in enumerate(pieces):
-            if piece.startswith("<0x") and piece.endswith(">"):
-                self.bytes[int(piece[3:-1], 16)] = number
-            elif piece and not (piece.startswith("<") and piece.endswith(">") and len(piece) > 2):
+            if (byte := byte_of(piece)) is not None:
+                self.bytes[byte] = number
+            elif piece and not is_special(piece):
                 self.ids.setdefault(piece, number)
         self.characters = frozenset("".join(self.ids))
         self.longest = max(map(len, self.ids), default=1)
@@ -122,9 +121,7 @@ def _spell(text: str, weight: float, vocabulary: _Vocabulary) -> Iterator[tuple[
     if not found:
         missing = [c for c in dict.fromkeys("".join(words)) if not vocabulary.spells(c)]
         what = f"has no {', '.join(map(repr, missing))}" if missing else "has no pieces that make it up"
-        raise PhraseError(
-            f"The model cannot spell the phrase {text!r}: its vocabulary {what}. Leave it out or respell it."
-        )
+        raise PhraseError(f"The model cannot spell {text!r}: its vocabulary {what}. Leave it out or respell it.")
 
 
 def _variants(words: Sequence[str]) -> list[str]:

@@ -101,14 +101,20 @@ class Engine:
             LanguageError, ChunkSizeError, PhraseError, NGramError: what the model cannot do.
         """
         state = self.recognizer.start(options, **keywords)
-        return EngineStream(self._registry, self._admit(state), self.recognizer.pipeline, state.options)
+        mailbox = self._mailbox(state)
+        stream = EngineStream(self._registry, mailbox, self.recognizer.pipeline, state.options)
+        self._registry.admit(Slot(state, mailbox))  # last: an interrupt before it leaves no place taken
+        return stream
 
     def open_async(
         self, options: StreamOptions | None = None, /, **keywords: Unpack[StreamKeywords]
     ) -> AsyncEngineStream:
         """Open a live stream for use from the running asyncio loop; arguments and errors as for `stream`."""
         state = self.recognizer.start(options, **keywords)
-        return AsyncEngineStream(self._registry, self._admit(state), self.recognizer.pipeline, state.options)
+        mailbox = self._mailbox(state)
+        stream = AsyncEngineStream(self._registry, mailbox, self.recognizer.pipeline, state.options)
+        self._registry.admit(Slot(state, mailbox))
+        return stream
 
     @property
     def open_streams(self) -> int:
@@ -129,10 +135,8 @@ class Engine:
         if threading.current_thread() is not self._worker:
             self._worker.join()
 
-    def _admit(self, state: StreamState) -> Mailbox:
+    def _mailbox(self, state: StreamState) -> Mailbox:
         pipeline, chunk = self.recognizer.pipeline, state.audio.encoder.chunk
         seconds = max(self._queued_seconds, 2 * chunk * pipeline.bundle.frame_seconds)
         limit = round(seconds * self.recognizer.sample_rate)
-        mailbox = Mailbox(limit, pipeline.samples_for(chunk), self._registry.lock)
-        self._registry.admit(Slot(state, mailbox))
-        return mailbox
+        return Mailbox(limit, pipeline.samples_for(chunk))

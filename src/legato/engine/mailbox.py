@@ -1,13 +1,13 @@
 """What callers and the worker share of one stream: audio and controls go in, events come out."""
 
-import threading
 from collections import deque
 from collections.abc import Callable
 
 import numpy as np
 
+from legato.engine.waiters import Waiters
 from legato.errors import EngineError
-from legato.streaming.controls import Control
+from legato.streaming.controls import Commit, Control
 from legato.types import Event, Final, Samples
 
 
@@ -15,18 +15,21 @@ class Mailbox:
     """The shared part of a stream. Every method and attribute needs the engine's lock.
 
     Attributes:
-        changed: is notified when there is room, an event or an error.
+        changed: who waits for room, an event or an error.
         listener: is called at the same times, from the thread that caused the change.
         limit: samples that may wait.
         accepted, done: samples that were accepted, and samples that are recognized.
         wanted: samples that must have been accepted before the next chunk can be ready.
         ended: no more audio will come.
         error: why the stream cannot continue.
-        closed: the stream no longer occupies a place: its `Final` is delivered, it failed, or its caller closed it.
+        closed: the stream occupies no place: it was refused, its `Final` is delivered, it failed, or its caller closed
+            it.
+        holder: returns who holds the stream, or None when it was dropped.
     """
 
-    def __init__(self, limit: int, wanted: int, lock: threading.Lock) -> None:
-        self.changed = threading.Condition(lock)
+    def __init__(self, limit: int, wanted: int) -> None:
+        self.changed = Waiters()
+        self.holder: Callable[[], object] = object
         self.listener: Callable[[], None] | None = None
         self.limit = limit
         self.accepted = self.done = 0
@@ -50,8 +53,11 @@ class Mailbox:
         return max(room, 0)
 
     def put(self, control: Control) -> None:
-        """Queue a control after all audio that is queued now."""
+        """Queue a control after all audio that is queued now; a setting replaces the one of its kind just before it."""
         self._require_open()
+        if self._queue and type(self._queue[-1]) is type(control) and not isinstance(control, Commit):
+            self._queue[-1] = control
+            return
         self._queue.append(control)
         self._controls += 1
 
@@ -113,11 +119,12 @@ class Mailbox:
 
     def stop(self, error: EngineError | None) -> None:
         """End the stream and drop its queue. Events that were delivered can still be taken."""
-        self.closed = self.ended = True
+        self.ended = True
         self.error = self.error or error
         self._queue.clear()
         self._controls = 0
         self.notify()
+        self.closed = True  # last: what was interrupted before is done again
 
     def notify(self) -> None:
         """Wake those who wait for this stream."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from legato.engine.mailbox import Mailbox
 from legato.engine.slot import Slot
+from legato.engine.waiters import Waiters
 from legato.errors import BusyError, EngineError
 
 
@@ -21,7 +22,7 @@ class Registry:
         self.lock = threading.Lock()
         self.max_streams = max_streams
         self._process = os.getpid()
-        self._arrived = threading.Condition(self.lock)
+        self._arrived = Waiters()
         self._slots: dict[Mailbox, Slot] = {}
         self._news: dict[Mailbox, None] = {}
         self._closing = False
@@ -48,6 +49,7 @@ class Registry:
     def open_streams(self) -> int:
         """Number of streams that are open now."""
         with self.lock:
+            self._close_dropped()
             return sum(not mailbox.closed for mailbox in self._slots)
 
     def admit(self, slot: Slot) -> None:
@@ -57,14 +59,29 @@ class Registry:
             BusyError: `max_streams` are open.
             EngineError: the engine is closed, or belongs to another process.
         """
+        slot.mailbox.closed = True  # until it has a place
         self.require_same_process()
         with self.lock:
             if self._closing:
                 raise EngineError("The engine is closed.")
+            self._close_dropped()
             self._slots = {mailbox: known for mailbox, known in self._slots.items() if not mailbox.closed}
             if len(self._slots) >= self.max_streams:
                 raise BusyError(f"The engine has {self.max_streams} streams open already, the most that it admits.")
             self._slots[slot.mailbox] = slot
+            slot.mailbox.closed = False
+
+    def _close_dropped(self) -> None:
+        """Free the places of the streams that nobody holds; the caller holds `lock`."""
+        for mailbox in self._slots:
+            if not mailbox.closed and mailbox.holder() is None:
+                self.stop(mailbox, EngineError("The stream was dropped."))
+
+    def stop(self, mailbox: Mailbox, error: EngineError) -> None:
+        """End a stream, unless it is done; the caller holds `lock`. After an interrupt it can be called again."""
+        if not mailbox.closed:
+            self.notify(mailbox)
+            mailbox.stop(error)
 
     def notify(self, mailbox: Mailbox) -> None:
         """Tell the worker that a mailbox has audio or a control, or was ended or closed; the caller holds `lock`."""
@@ -93,14 +110,17 @@ class Registry:
         Returns:
             The streams with news; none if a batch is due; None if the engine is closed and all streams are done.
         """
-        with self.lock:
-            while not self._news and (seconds := due_in()) != 0:
+        while True:
+            with self.lock:
+                seconds = None if self._news else due_in()
+                if self._news or seconds == 0:
+                    arrived = [self._slots[mailbox] for mailbox in self._news if mailbox in self._slots]
+                    self._news.clear()
+                    return arrived
                 if self._closing and all(mailbox.closed for mailbox in self._slots):
                     return None
-                self._arrived.wait(seconds)
-            arrived = [self._slots[mailbox] for mailbox in self._news if mailbox in self._slots]
-            self._news.clear()
-            return arrived
+                ticket = self._arrived.ticket()
+            ticket.wait(seconds)
 
     def requeue(self, slots: Iterable[Slot]) -> None:
         """Put streams after all that have news now."""

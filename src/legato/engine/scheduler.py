@@ -20,6 +20,11 @@ class Scheduler:
     def __contains__(self, slot: Slot) -> bool:
         return slot in self._waiting
 
+    @property
+    def oldest(self) -> float:
+        """The time at which the chunk became ready that has waited longest, and is in the next batch."""
+        return next(iter(self._waiting.values()))
+
     def add(self, slot: Slot, now: float) -> None:
         """Append a stream to the queue; `now` is the time in seconds."""
         self._waiting[slot] = now

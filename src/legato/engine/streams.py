@@ -3,7 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import numpy as np
@@ -29,6 +31,8 @@ class _Common(Controlled[None]):
         self._options = options
         self._intake = Intake(options.sample_rate, self._sample_rate)
         self._held = np.zeros(0, np.float32)  # resampled audio that there was no room for
+        mailbox.holder = weakref.ref(self)
+        weakref.finalize(self, _warn_of_drop, mailbox).atexit = False
 
     @property
     def _lock(self) -> threading.Lock:
@@ -68,7 +72,7 @@ class _Common(Controlled[None]):
         """
         checked = self._pipeline.checked(self._options, control)
         with self._lock:
-            if isinstance(control, Commit):
+            if isinstance(control, Commit) and not control.wait:
                 self._flush()
             self._mailbox.put(checked)
             self._registry.notify(self._mailbox)
@@ -78,9 +82,7 @@ class _Common(Controlled[None]):
         if not self._registry.is_here:
             return
         with self._lock:
-            if not self._mailbox.closed:
-                self._mailbox.stop(EngineError("The stream was closed."))
-                self._registry.notify(self._mailbox)
+            self._registry.stop(self._mailbox, EngineError("The stream was closed."))
 
     @property
     def queued_seconds(self) -> float:
@@ -181,18 +183,25 @@ class EngineStream(_Common):
     def _queue(self, count: int, samples: Samples, deadline: float | None) -> None:
         """Queue the samples of a piece of `count`; wait for room until `deadline`."""
         rest = samples
-        with self._lock:
-            while len(rest := self._offer(rest)):
+        while True:
+            with self._lock:
+                rest = self._offer(rest)
+                if not len(rest):
+                    return
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise self._busy(count, samples, rest)
-                self._mailbox.changed.wait(left)
+                ticket = self._mailbox.changed.ticket()
+            ticket.wait(left)
 
     def _next(self) -> Event | None:
-        with self._lock:
-            while (event := self._mailbox.take_one()) is None and not self._mailbox.closed:
-                self._mailbox.changed.wait()
-            return event
+        while True:
+            with self._lock:
+                event = self._mailbox.take_one()
+                if event is not None or self._mailbox.closed:
+                    return event
+                ticket = self._mailbox.changed.ticket()
+            ticket.wait()
 
 
 class AsyncEngineStream(_Common):
@@ -207,7 +216,7 @@ class AsyncEngineStream(_Common):
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         with registry.lock:
-            mailbox.listener = self._on_change
+            mailbox.listener = _waking(self._loop, self._changed, mailbox)
 
     async def __aenter__(self) -> Self:
         return self
@@ -259,10 +268,25 @@ class AsyncEngineStream(_Common):
         self.end()
         return [event async for event in self]
 
-    def _on_change(self) -> None:
-        """Wake the coroutines; called by a thread that holds the lock."""
+
+def _warn_of_drop(mailbox: Mailbox) -> None:
+    """Warn of a stream that nobody holds any more; the engine frees its place when somebody needs one."""
+    if not mailbox.closed:
+        message = "A stream of an engine was not closed: use `with`, or call `finish` or `close`."
+        warnings.warn(message, ResourceWarning, stacklevel=2)
+
+
+def _waking(loop: asyncio.AbstractEventLoop, changed: asyncio.Event, mailbox: Mailbox) -> Callable[[], None]:
+    """Return what wakes the coroutines of a stream, called by a thread that holds the lock.
+
+    It does not hold the stream: a stream that its caller drops must be collected.
+    """
+
+    def wake() -> None:
         try:
-            self._loop.call_soon_threadsafe(self._changed.set)
+            loop.call_soon_threadsafe(changed.set)
         except RuntimeError:  # the loop is closed, so nobody waits for the stream
-            self._mailbox.listener = None
-            self._mailbox.stop(EngineError("The stream's event loop is closed."))
+            mailbox.listener = None
+            mailbox.stop(EngineError("The stream's event loop is closed."))
+
+    return wake

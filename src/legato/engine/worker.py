@@ -10,6 +10,7 @@ from legato.engine.registry import Registry
 from legato.engine.scheduler import Scheduler
 from legato.engine.slot import BatchGroup, Slot
 from legato.errors import EngineError
+from legato.streaming.controls import Commit
 from legato.streaming.pipeline import Pipeline
 from legato.types import Event
 
@@ -24,11 +25,13 @@ class Step:
         rows: streams in its batch.
         frames: encoder frames of each.
         seconds: its duration.
+        late: seconds from when the oldest of its chunks was ready to its end.
     """
 
     rows: int
     frames: int
     seconds: float
+    late: float = 0.0
 
 
 class Worker(threading.Thread):
@@ -67,11 +70,13 @@ class Worker(threading.Thread):
             while (arrived := self._registry.wait(self._due_in)) is not None:
                 for slot in arrived:
                     self._prepare(slot)
-                batch = self._scheduler.take(self._max_batch) if self._due_in() == 0 else []
+                ready_since, batch = 0.0, list[Slot]()
+                if self._due_in() == 0:
+                    ready_since, batch = self._scheduler.oldest, self._scheduler.take(self._max_batch)
                 BatchGroup.separate(batch, self._departed)
                 self._departed.clear()
                 if batch:
-                    self._compute(batch)
+                    self._compute(batch, ready_since)
         finally:
             self._registry.abandon()
 
@@ -114,20 +119,24 @@ class Worker(threading.Thread):
                 samples, last = mailbox.next_audio(0 if control else slot.chunk * self._frame_samples)
             if control:
                 self._deliver(slot, pipeline.apply(state, control))
+                if isinstance(control, Commit):  # it costs as much as a chunk, and the others have their turn
+                    self._registry.requeue([slot])
+                    return mailbox.closed
             elif last or len(samples):
                 pipeline.feed(state, samples, last=last)
             else:
                 return False
         return True
 
-    def _compute(self, batch: list[Slot]) -> None:
-        """Compute the next chunk of the streams of a batch."""
+    def _compute(self, batch: list[Slot], ready_since: float) -> None:
+        """Compute the next chunk of the streams of a batch, the oldest of which was ready at a time."""
         # Streams that were computed together share a block of memory; in its order their caches need no copy.
         batch.sort(key=lambda slot: (id(slot.group), slot.row))
         frames = max(self._pipeline.ready(slot.state) for slot in batch)
         started = time.monotonic()
         results = self._step(batch, frames)
-        step = Step(len(batch), frames, time.monotonic() - started)
+        now = time.monotonic()
+        step = Step(len(batch), frames, now - started, now - ready_since)
         for slot, events in zip(batch, results, strict=True):
             self._deliver(slot, events)
         self._registry.requeue(batch)  # after whatever became ready during the step

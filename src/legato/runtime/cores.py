@@ -6,6 +6,8 @@ from pathlib import Path
 
 _PROCESS = Path("/proc/self/cgroup")
 _HIERARCHY = Path("/sys/fs/cgroup")
+#: Bytes of the smallest encoder that a second thread makes faster.
+_SMALL_ENCODER = 64 << 20
 
 
 def available_cores() -> int:
@@ -20,8 +22,15 @@ def available_cores() -> int:
     return max(1, math.ceil(min(cores or 1, quota)))
 
 
-def default_threads() -> int:
-    """Return the default threads of a recognizer: the cores that this process may use, at most 4."""
+def default_threads(folder: Path | None = None) -> int:
+    """Return the default threads of an encoder: the cores that this process may use, at most 4.
+
+    Args:
+        folder: the folder of a model. For a small one the default is 1: its operators are shorter than the time that
+            threads need to meet, and other streams can use the other cores.
+    """
+    if folder is not None and sum(file.stat().st_size for file in folder.glob("*encoder*")) < _SMALL_ENCODER:
+        return 1
     return min(available_cores(), 4)
 
 
@@ -33,7 +42,7 @@ def quota_cores(process: Path = _PROCESS, hierarchy: Path = _HIERARCHY) -> float
         hierarchy: where the control groups are mounted, version 1 or 2.
     """
     quotas = [math.inf]
-    for line in _lines(process):
+    for line in lines_of(process):
         _, controllers, path = line.split(":", 2)
         if not controllers:  # version 2
             quotas += [_quota(folder / "cpu.max") for folder in _ancestors(hierarchy, path)]
@@ -51,7 +60,7 @@ def _ancestors(root: Path, path: str) -> list[Path]:
 
 def _quota(*files: Path) -> float:
     """Return the quota in cores: `QUOTA PERIOD` in one file, or one number in each of two."""
-    words = [word for file in files for line in _lines(file) for word in line.split()]
+    words = [word for file in files for line in lines_of(file) for word in line.split()]
     try:
         quota, period = map(float, words)
     except ValueError:  # no such file, or "max"
@@ -59,7 +68,8 @@ def _quota(*files: Path) -> float:
     return quota / period if quota > 0 and period > 0 else math.inf
 
 
-def _lines(file: Path) -> list[str]:
+def lines_of(file: Path) -> list[str]:
+    """Return the lines of a file of the system; none where it has no such file."""
     try:
         return file.read_text().splitlines()
     except OSError:

@@ -87,8 +87,14 @@ class LogMel:
         return hann_window(self.config)
 
     @cached_property
-    def _filters(self) -> NDArray[np.float64]:
-        return np.ascontiguousarray(mel_filters(self.config))
+    def _bands(self) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.intp]]:
+        """The filter bank without its zeros: per entry its FFT bin and its weight, and where each band starts."""
+        filters = mel_filters(self.config)
+        # A band that is narrower than a bin has no entry of its own: one of weight 0 keeps its place.
+        bins = [used if len(used := np.flatnonzero(band)) else np.zeros(1, np.intp) for band in filters.T]
+        weights = [band[used] for band, used in zip(filters.T, bins, strict=True)]
+        starts = np.cumsum([0, *map(len, bins[:-1])])
+        return np.concatenate(bins), np.concatenate(weights), starts
 
     def accept(self, samples: Samples, state: MelState, *, last: bool = False) -> tuple[Frames, MelState]:
         """Accept the next samples and return the frames that they complete.
@@ -133,7 +139,8 @@ class LogMel:
     def _log_mel(self, rows: NDArray[np.float64]) -> Frames:
         spectrum = np.fft.rfft(rows * self._window, self.config.fft_length, axis=1)
         power = spectrum.real**2 + spectrum.imag**2
-        # One vector-matrix product per frame: one matrix product would round differently for another frame count.
-        mel = np.matmul(power[:, None, :], self._filters)[:, 0, :]
+        # One sum per band and frame: a matrix product would round differently for another frame count.
+        bins, weights, starts = self._bands
+        mel = np.add.reduceat(np.take(power, bins, axis=1) * weights, starts, axis=1)
         frames: Frames = np.log(mel + LOG_FLOOR).astype(np.float32)
         return frames

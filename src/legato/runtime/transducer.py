@@ -1,30 +1,26 @@
-"""The prediction net and the joint of a bundle, as ONNX Runtime sessions."""
+"""The prediction net and the joint of a bundle, as sessions of ONNX Runtime or LiteRT."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from legato.model.bundle import Bundle
-from legato.runtime.session import open_session
+from legato.model.contract import DECODER_INPUTS, DECODER_OUTPUTS, JOINT_INPUTS, JOINT_OUTPUTS
+from legato.runtime.graph import Graph
+from legato.runtime.graphs import open_graph
 from legato.types import Floats
 
 
 class OnnxTransducer:
-    """Runs `decoder.onnx` and `joint.onnx`. It meets the Protocol `legato.decode.transducer.Transducer`.
+    """Runs the graphs `decoder` and `joint`. It meets the Protocol `legato.decode.transducer.Transducer`.
 
-    Inputs are fed by position, as the published contract says. Graphs of the published layout take one row and one
-    frame per call, so larger batches are split here.
+    Graphs of the published layout take one row and one frame per call, so larger batches are split here.
     """
 
     def __init__(self, bundle: Bundle, threads: int, *, prepack: bool = True) -> None:
-        self._decoder = open_session(
-            bundle.path / "decoder.onnx", threads, prepack=prepack, reduce_range=bundle.reduce_range
-        )
-        self._joint = open_session(
-            bundle.path / "joint.onnx", threads, prepack=prepack, reduce_range=bundle.reduce_range
-        )
-        self._decoder_inputs = [value.name for value in self._decoder.get_inputs()]
-        self._joint_inputs = [value.name for value in self._joint.get_inputs()]
-        self._fixed = not isinstance(self._joint.get_inputs()[0].shape[1], str)
+        decoder, joint = (open_graph(bundle, name, threads, prepack=prepack) for name in ("decoder", "joint"))
+        self._decoder = Graph(decoder, DECODER_INPUTS, DECODER_OUTPUTS)
+        self._joint = Graph(joint, JOINT_INPUTS, JOINT_OUTPUTS)
+        self._fixed = bundle.layout != "native"
         self._sizes = bundle.sizes
         self.blank = bundle.sizes.vocabulary
 
@@ -39,7 +35,7 @@ class OnnxTransducer:
             rows = [self.predict(tokens[i : i + 1], h[:, i : i + 1], c[:, i : i + 1]) for i in range(len(tokens))]
             outputs, hs, cs = zip(*rows, strict=True)
             return np.concatenate(outputs), np.concatenate(hs, axis=1), np.concatenate(cs, axis=1)
-        output, h, c = self._decoder.run(None, dict(zip(self._decoder_inputs, (tokens[:, None], h, c), strict=True)))
+        output, h, c = self._decoder.run(tokens[:, None], h, c)
         return output[:, 0], h, c
 
     def join(self, frames: Floats, predictions: Floats) -> Floats:
@@ -50,6 +46,5 @@ class OnnxTransducer:
                 for b, n in enumerate([frames.shape[1]] * len(frames))
             ]
             return np.concatenate(rows)
-        inputs = dict(zip(self._joint_inputs, (frames, predictions[:, None]), strict=True))
-        logits: Floats = self._joint.run(None, inputs)[0]
+        [logits] = self._joint.run(frames, predictions[:, None])
         return logits
