@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from legato.audio.mix import Mixer
 from legato.audio.resample import SAMPLE_RATE, Resampler, whole_number
-from legato.audio.scale import Scaler
+from legato.audio.scale import Scaler, is_plain
 from legato.errors import AudioError
 from legato.types import Samples
 
@@ -19,9 +19,7 @@ _BLOCK_SECONDS = 10
 _MIX_SAMPLES = 4096
 
 
-def check_samples(
-    array: ArrayLike, sample_rate: float = SAMPLE_RATE, *, allow_empty: bool = False, name: str = "audio"
-) -> Samples:
+def check_samples(array: ArrayLike, sample_rate: float = SAMPLE_RATE, *, allow_empty: bool = False) -> Samples:
     """Convert an array of samples to what the models take.
 
     Args:
@@ -31,7 +29,6 @@ def check_samples(
         sample_rate: of `array`, in Hz. Audio with a rate other than 16000 is resampled.
         allow_empty: return an empty array instead of refusing it, for the pieces of a stream. A piece alone does not
             show the width of its values: what does not fit its type is refused. `ArrayReader` reads such streams.
-        name: what error messages call the array.
 
     Returns:
         float32[m], mono, 16 kHz; `array` itself when it has that form already.
@@ -39,10 +36,12 @@ def check_samples(
     Raises:
         AudioError: wrong rank or type, no samples, NaN or infinity (the first is named), or an impossible rate.
     """
-    samples = as_array(array, name)
-    reader = ArrayReader(sample_rate, name=name, guess=not allow_empty)
+    if isinstance(array, np.ndarray) and sample_rate == SAMPLE_RATE and is_plain(array):
+        return array
+    samples = as_array(array)
+    reader = ArrayReader(sample_rate, guess=not allow_empty)
     if samples.size == 0 and not allow_empty:
-        raise AudioError(f"{name} is empty: 0 samples. Give at least a few tenths of a second.")
+        raise AudioError("audio is empty: 0 samples. Give at least a few tenths of a second.")
     return reader.finish(samples)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from legato.audio.arrays import refuse_not_finite
 from legato.audio.blocks import AudioBlocks, of_equal_length
-from legato.audio.ffmpeg import BrokenOffError, Decoder, Frame
 from legato.audio.resample import SAMPLE_RATE, Resampler
 from legato.audio.timeline import LONGEST_GAP_SECONDS, Timeline
+from legato.audio.track_decoder import BrokenOffError, Decoder, Frame
 from legato.audio.tracks import track_notice
 from legato.errors import AudioError
 from legato.types import Samples

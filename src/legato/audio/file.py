@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 from legato.audio import ffmpeg
 from legato.audio.decode import DecodedAudio
-from legato.audio.ffmpeg import Decoder, Frame
 from legato.audio.promise import shortfall
 from legato.audio.sections import Section, as_file, sections_of
 from legato.audio.timeline import Timeline
+from legato.audio.track_decoder import Decoder, Frame, reason_of
 from legato.errors import AudioError
 
 _LEFT_BYTES = 1 << 16
@@ -47,17 +47,18 @@ class AudioFile(DecodedAudio):
     ) -> None:
         self._file = file
         self._owned = owned
-        self._before = _fingerprint(file)
         self._chosen = (channel, track)
         try:
-            status = _status(file)
-            if status is not None and status.st_size == 0 and stat.S_ISREG(status.st_mode):
+            self._before = _fingerprint(file)
+            if _is_empty(file):
                 raise AudioError(f"{name}: the file is empty (0 bytes). Record or export it again.")
             self._sections = sections_of(file) if file.seekable() else []
             decoder, self._part = self._open(self._sections[0] if self._sections else None, name)
-        except BaseException:
+        except BaseException as error:
             if owned:
                 file.close()
+            if isinstance(error, OSError):
+                raise AudioError(f"{name}: cannot be read ({reason_of(error)}). Check the disk.") from None
             raise
         super().__init__(decoder, name)
         if len(self._sections) > 1 or not file.seekable() or any(each.unstated for each in self._sections):
@@ -125,6 +126,19 @@ def _status(file: BinaryIO) -> os.stat_result | None:
     with contextlib.suppress(io.UnsupportedOperation, AttributeError):
         return os.fstat(file.fileno())
     return None
+
+
+def _is_empty(file: BinaryIO) -> bool:
+    """Return whether a file that is no pipe holds nothing."""
+    status = _status(file)
+    if status is not None:
+        return status.st_size == 0 and stat.S_ISREG(status.st_mode)
+    if not file.seekable():
+        return False
+    start = file.tell()
+    empty = file.seek(0, os.SEEK_END) <= start
+    file.seek(start)
+    return empty
 
 
 def _fingerprint(file: BinaryIO) -> tuple[int, int]:

@@ -75,7 +75,6 @@ class SampleBlocks(AudioBlocks):
         arrays: the samples, [n] or [n, channels] each.
         sample_rate: in Hz.
         channel: the only channel to use; None averages all.
-        channels: number of channels.
     """
 
     def __init__(

@@ -23,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.errors import AudioError, LegatoError
+from legato.files import read_regular
 
+_MOST_BYTES = 10**9
 _LANGUAGE_KEYS = ("lang", "language", "source_lang", "target_lang")
 
 
@@ -81,7 +83,7 @@ def read_manifest(path: Path) -> list[Entry | BrokenLine]:
         ManifestError: the file cannot be read as UTF-8 text.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular(path, _MOST_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise ManifestError(f"{path}: there is no such manifest. Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -76,11 +76,7 @@ class AudioFormat:
 
 
 class AudioDecoder:
-    """Decode raw audio to mono float32 at 16 kHz. The state continues from one piece to the next.
-
-    Args:
-        audio_format: the format of the audio.
-    """
+    """Decode raw audio to mono float32 at 16 kHz. The state continues from one piece to the next."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self._format = audio_format

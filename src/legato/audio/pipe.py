@@ -14,6 +14,7 @@ from legato.audio.pcm import AudioFormat, pcm_blocks
 from legato.errors import AudioError
 from legato.types import Samples
 
+_NAME = "standard input"
 _BLOCK_SECONDS = 0.1
 _REST_BYTES = 1 << 16
 """Bytes after the audio of a WAV file that may be metadata."""
@@ -21,7 +22,6 @@ _REST_BYTES = 1 << 16
 
 def open_pipe(
     file: BinaryIO,
-    name: str = "standard input",
     *,
     audio_format: AudioFormat | None = None,
     channel: int | None = None,
@@ -33,7 +33,6 @@ def open_pipe(
 
     Args:
         file: a binary stream such as `sys.stdin.buffer`; it is left open.
-        name: what messages call it.
         audio_format: the format of raw audio. By default the first bytes decide: a file that FFmpeg reads, or else raw
             16-bit little-endian mono PCM at 16 kHz.
         channel: the only channel of a file to read, counted from 0; None averages all.
@@ -50,13 +49,13 @@ def open_pipe(
         kind = probe.is_file(head, ended=not data or len(head) >= probe.MOST_BYTES)
     joined = _Joined(head, file)
     if not kind:
-        return PcmBlocks(cast("BinaryIO", joined), name, audio_format or AudioFormat(channel=channel))
+        return PcmBlocks(cast("BinaryIO", joined), _NAME, audio_format or AudioFormat(channel=channel))
     if (source := _rewound(file, len(head))) is not None:
-        audio = AudioFile(source, name, channel, track, owned=False)
+        audio = AudioFile(source, _NAME, channel, track, owned=False)
     elif probe.needs_seeking(head):
-        audio = AudioFile(_copied(joined), name, channel, track)
+        audio = AudioFile(_copied(joined), _NAME, channel, track)
     else:
-        audio = PipedFile(joined, name, channel, track)
+        audio = PipedFile(joined, _NAME, channel, track)
     audio.block_seconds = _BLOCK_SECONDS
     return audio
 

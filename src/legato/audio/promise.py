@@ -9,7 +9,7 @@ from legato.audio.containers import (
     ogg_is_whole,
     wav_layouts,
 )
-from legato.audio.ffmpeg import Decoder
+from legato.audio.track_decoder import Decoder
 
 _COUNTED = {"w64", "aiff", "au", "caf", "flac"}
 """Containers that count their samples, where these are not compressed with loss of the count."""

@@ -16,7 +16,6 @@ def whole_number(value: float, what: str) -> int:
     """Return a number as an int: NumPy scalars and floats without a fraction are numbers too.
 
     Args:
-        value: the number.
         what: what the message calls it.
 
     Raises:

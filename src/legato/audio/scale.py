@@ -29,6 +29,13 @@ def scaled(array: NDArray[Any]) -> Samples:
     return ((array.astype(np.float64) - offset) / half).astype(np.float32)
 
 
+def is_plain(array: NDArray[Any]) -> bool:
+    """Whether an array is mono float32 in the range of samples, without NaN, and not empty: nothing is to be done."""
+    if array.dtype != np.float32 or array.ndim != 1 or not array.size:
+        return False
+    return bool(array.max() <= _LOUDEST_FLOAT and array.min() >= -_LOUDEST_FLOAT)
+
+
 class Scaler:
     """Convert the blocks of one recording to float32 in [-1, 1].
 

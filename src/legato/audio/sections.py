@@ -38,7 +38,6 @@ class SectionFile(io.RawIOBase):
     Seeking never fails: damaged files send FFmpeg to impossible positions, and PyAV prints such errors.
 
     Args:
-        file: the file.
         start: first byte of the part.
         end: the byte after its last; None is the end of the file, even while the file grows.
     """

@@ -43,7 +43,6 @@ def choose_track(tracks: Sequence[Track], wanted: int | str | None, usual: int, 
     Args:
         tracks: all audio tracks.
         wanted: a number, a language such as `en`, `eng` or `en-US`, or None for the usual track.
-        usual: the number of the container's default track.
         name: what messages call the file.
 
     Raises:

@@ -8,8 +8,9 @@ from typing import BinaryIO, cast
 from legato.audio import ffmpeg
 from legato.audio.addresses import normalized, without_password
 from legato.audio.decode import DecodedAudio
-from legato.audio.ffmpeg import BrokenOffError, Frame, InvalidDataError
+from legato.audio.ffmpeg import InvalidDataError
 from legato.audio.file import AudioFile
+from legato.audio.track_decoder import BrokenOffError, Frame
 from legato.errors import AudioError
 
 _TIMEOUT = 30.0

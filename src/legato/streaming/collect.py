@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from legato.audio.channels import speaker_of
-from legato.text.words import join_texts
+from legato.text.words import join_spoken, join_texts
 from legato.types import Event, Final, Segment, Transcript
 
 
@@ -53,7 +53,7 @@ def join_segments(segments: Sequence[Segment], *, duration: float, language: str
     """
     spoken = tuple(segment for segment in segments if segment.text)
     return Transcript(
-        text=join_texts(segment.text for segment in spoken),
+        text=join_spoken(spoken),
         language=next((segment.language for segment in reversed(spoken) if segment.language), language),
         tokens=tuple(token for segment in segments for token in segment.tokens),
         words=tuple(word for segment in spoken for word in segment.words),
@@ -71,7 +71,7 @@ def with_segments(segments: Sequence[Segment], rest: Transcript) -> Transcript:
     joined = join_segments(segments, duration=rest.duration, language=rest.language)
     return replace(
         joined,
-        text=join_texts([joined.text, rest.text]),
+        text=join_spoken([*segments, rest]),
         tokens=(*joined.tokens, *rest.tokens),
         words=(*joined.words, *rest.words),
         segments=(*joined.segments, *rest.segments),

@@ -19,7 +19,14 @@ class Commit:
 
     All audio accepted so far is decoded as if the stream ended here; the stream then continues. A word that is being
     spoken is cut. The answer is always one `Segment` with the reason `commit`; its text may be empty.
+
+    Attributes:
+        wait: end the segment after the word that is being spoken. The answer comes when the next word begins, after
+            0.4 s without a token, after 2 s, or at the end of the stream; audio must go on for it. No word is cut: one
+            that is not complete after 2 s opens the next segment. Streams with a beam or an n-gram do not wait.
     """
+
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,9 @@ class Controlled(ABC, Generic[R]):
     def apply(self, control: Control) -> R:
         """Apply a control after all audio that was accepted before it; when it raises, nothing has changed."""
 
-    def commit(self) -> R:
+    def commit(self, *, wait: bool = False) -> R:
         """Close the current segment; see `Commit`."""
-        return self.apply(Commit())
+        return self.apply(Commit(wait))
 
     def set_language(self, language: str) -> R:
         """Continue in another language; see `SetLanguage`."""

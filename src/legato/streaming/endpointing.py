@@ -40,7 +40,8 @@ class Stop:
     Attributes:
         state: their state for the frames that follow.
         frames: frames that were examined.
-        reason: why the segment ends after these frames; None if it continues.
+        reason: why the segment ends after these frames; None if it continues. At its longest length the segment ends
+            between two words that are already known, and the state is that before the border: see `next_segment`.
         reset: the search restarts after them.
     """
 
@@ -54,7 +55,6 @@ def next_stop(rules: Endpointing, state: EndpointState, speech: Iterable[bool], 
     """Examine frames up to the next endpoint or restart, or to their end.
 
     Args:
-        rules: when a segment ends.
         state: that of the previous `Stop`; `EndpointState()` at the start of a stream.
         speech: whether each frame contains speech.
         frame_seconds: seconds per frame.
@@ -75,7 +75,7 @@ def next_stop(rules: Endpointing, state: EndpointState, speech: Iterable[bool], 
         elif not began and quiet >= without:
             reason = "silence"
         elif state.speech >= longest:
-            reason = "length"
+            return Stop(state, count, "length", False)
         if reason is not None:
             state = next_segment(rules, state)
         if state.due and still >= settled:
@@ -85,9 +85,15 @@ def next_stop(rules: Endpointing, state: EndpointState, speech: Iterable[bool], 
     return Stop(state, count, None, False)
 
 
-def next_segment(rules: Endpointing, state: EndpointState) -> EndpointState:
-    """Return the state of the rules after an endpoint."""
-    return EndpointState(still=state.still, due=rules.reset)
+def next_segment(rules: Endpointing, state: EndpointState, spoken: int = 0) -> EndpointState:
+    """Return the state of the rules after an endpoint.
+
+    Args:
+        state: the state before the endpoint.
+        spoken: frames up to now that belong to the next segment already, because its first word has begun.
+    """
+    quiet = min(state.quiet, spoken) if spoken else 0
+    return EndpointState(quiet=quiet, speech=spoken, still=state.still, due=rules.reset)
 
 
 def _frames(seconds: float, frame_seconds: float) -> float:

@@ -1,6 +1,7 @@
 """From emissions to tokens, transcripts and segments: what the decoded ids of a stream mean."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from legato.decode.greedy import Emission
 from legato.model.bundle import Bundle
@@ -23,32 +24,32 @@ class Labels:
         self.bundle = bundle
         self.confidence = confidence
 
-    def add(self, segment: SegmentState, emissions: Sequence[Emission], first: int) -> list[Token]:
+    def add(self, state: StreamState, emissions: Sequence[Emission], first: int) -> list[Token]:
         """Add emissions to the open segment.
 
         Args:
-            segment: is changed.
+            state: is changed.
             emissions: their frames count from encoder frame `first` of the stream.
             first: see `emissions`.
 
         Returns:
             The new tokens.
         """
-        new = [self._token(emission, first) for emission in emissions]
-        for token in new:
-            if tag := self.bundle.language_tags.get(token.id):
-                segment.language = tag
-            else:
-                segment.text.add(token.piece)
-        segment.tokens += new
+        new = [self.token(emission, first) for emission in emissions]
+        if calibration := state.options.calibration(self.bundle):
+            new = [replace(token, confidence=calibration(token.confidence)) for token in new]
+        self._append(state.segment, new)
         return new
+
+    def text_tokens(self, tokens: Sequence[Token]) -> list[Token]:
+        """Return the tokens without language tags."""
+        return [token for token in tokens if token.id not in self.bundle.language_tags]
 
     def transcript(self, state: StreamState) -> Transcript:
         """Return the transcript of the open segment; without endpoints, of the stream so far."""
         bundle, segment = self.bundle, state.segment
         requested = None if state.language == AUTO else state.language
-        spoken = [token for token in segment.tokens if token.id not in bundle.language_tags]
-        words = split_words(spoken, bundle.frame_seconds, self.confidence)
+        words = split_words(self.text_tokens(segment.tokens), bundle.frame_seconds, self.confidence)
         fallback = requested or state.closed_language
         return Transcript(
             text=segment.text.text,
@@ -62,8 +63,25 @@ class Labels:
             mostly_blank=state.monitor.suspicious,
         )
 
-    def close(self, state: StreamState, end: float, reason: Reason) -> Segment:
-        """Close the open segment at `end` seconds and open the next; return the closed one."""
+    def close(self, state: StreamState, end: float, reason: Reason, rest: int = 0) -> Segment:
+        """Close the open segment and open the next; return the closed one.
+
+        Args:
+            state: is changed.
+            end: where the segment ends, in seconds; not used if there is a rest.
+            rest: number of text tokens at its end that open the next segment. The segments then meet where the first of
+                them was emitted.
+        """
+        carried: list[Token] = []
+        if rest:
+            tags = self.bundle.language_tags
+            texts = [index for index, token in enumerate(state.segment.tokens) if token.id not in tags]
+            border = texts[-rest]
+            kept, carried = state.segment.tokens[:border], state.segment.tokens[border:]
+            state.segment = SegmentState(start=state.segment.start)
+            self._append(state.segment, kept)
+            last = self.text_tokens(kept)[-1:]
+            end = max([carried[0].time, *(token.time + self.bundle.frame_seconds for token in last)])
         content = self.transcript(state)
         start, end = round(state.segment.start, 3), round(max(state.segment.start, end), 3)
         words = content.words
@@ -79,6 +97,7 @@ class Labels:
             confidence=self.confidence.aggregate([word.confidence for word in words]) if words else 1.0,
         )
         state.segment = SegmentState(start=end)
+        self._append(state.segment, carried)
         state.closed += 1
         state.closed_language = content.language
         return segment
@@ -87,7 +106,8 @@ class Labels:
         """Return the seconds of audio that a stream has accepted."""
         return state.audio.samples / self.bundle.mel.sample_rate
 
-    def _token(self, emission: Emission, first: int) -> Token:
+    def token(self, emission: Emission, first: int) -> Token:
+        """Return the token of an emission; its frame counts from encoder frame `first` of the stream."""
         frame = first + emission.frame
         return Token(
             id=emission.token,
@@ -97,3 +117,11 @@ class Labels:
             confidence=round(emission.confidence, 4),
             logprob=round(emission.logprob, 4),
         )
+
+    def _append(self, segment: SegmentState, tokens: Sequence[Token]) -> None:
+        for token in tokens:
+            if tag := self.bundle.language_tags.get(token.id):
+                segment.language = tag
+            else:
+                segment.text.add(token.piece)
+        segment.tokens += tokens

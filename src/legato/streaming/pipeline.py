@@ -4,13 +4,12 @@ Streams, files and the engine use the same pipeline. It keeps no state between c
 in its `StreamState`.
 """
 
-import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from legato.chunks import SUBSAMPLING_FACTOR
 from legato.decode.dispatch import Decoder
 from legato.decode.greedy import GreedyState
 from legato.decode.phrase_trie import PhraseTrie
@@ -20,16 +19,15 @@ from legato.model.bundle import Bundle
 from legato.options import NEVER, StreamOptions
 from legato.runtime.encoder import Encoder
 from legato.runtime.features import LogMel
-from legato.runtime.vad import WINDOW, VadState, silero
+from legato.runtime.vad import VadState, silero
 from legato.streaming.controls import Commit, Control, SetEndpoint, SetLanguage, SetPhrases
 from legato.streaming.endpointing import next_segment
 from legato.streaming.labels import Labels
-from legato.streaming.monitor import LIMIT_SECONDS, levels
-from legato.streaming.spans import Span, SpanDecoder
+from legato.streaming.monitor import levels
+from legato.streaming.recorder import Recorder, samples_for
+from legato.streaming.spans import SpanDecoder
 from legato.streaming.state import AudioState, DecodingState, StreamState
-from legato.types import Event, Final, Frames, Partial, Samples
-
-logger = logging.getLogger("legato")
+from legato.types import Confidence, Event, Final, Frames, Samples
 
 _NOTHING = np.zeros(0, np.float32)
 
@@ -51,17 +49,21 @@ class Pipeline:
         self.encoder = encoder
         self.decoder = decoder
         self.labels = Labels(bundle, decoder.confidence)
-        self._spans = SpanDecoder(bundle, decoder)
+        self._spans = SpanDecoder(self.labels, decoder)
+        self._recorder = Recorder(self.labels, decoder)
 
     def start(self, options: StreamOptions) -> StreamState:
         """Return the state of a new stream.
 
         Raises:
             LanguageError, ChunkSizeError, PhraseError, NGramError: what the model cannot do.
-            LegatoError: Silero VAD is requested and not installed, or endpoints together with beam search or an n-gram.
+            LegatoError: Silero VAD is requested and not installed, endpoints together with beam search or an n-gram, or
+                calibrated confidences of a model without calibration.
             ValueError: `beam` or `lm_weight` is out of range.
         """
         options = options.compiled(self.bundle)
+        if options.calibration(self.bundle) and self.decoder.confidence != Confidence():
+            raise LegatoError("A calibration is of the default confidence: load the model without 'confidence'.")
         first = self.decoder.start(options.decoding(self.bundle))
         slot = self.bundle.prompt_slot(options.language)
         encoder = self.encoder.start(slot, options.chunk_frames)
@@ -77,7 +79,6 @@ class Pipeline:
         """Accept samples: compute their mel frames, which then wait for the encoder.
 
         Args:
-            state: the stream.
             samples: float32[n], mono, at the model's rate, finite; n may be 0.
             last: the audio ends with them.
 
@@ -101,7 +102,6 @@ class Pipeline:
         """Return the encoder frames that the next step can compute.
 
         Args:
-            state: the stream.
             frames: frames per step, a whole number of chunks; by default one chunk.
 
         Returns:
@@ -138,7 +138,7 @@ class Pipeline:
         events: list[list[Event]] = []
         for state, (_, encoder), spans, first in zip(states, stepped, decoded, firsts, strict=True):
             state.audio = replace(state.audio, encoder=encoder)
-            events.append(self._record(state, spans, first))
+            events.append(self._recorder.record(state, spans, first))
         return events
 
     def encode(self, state: StreamState, frames: int) -> Frames:
@@ -178,6 +178,9 @@ class Pipeline:
         """
         require_open(state)
         match control:
+            case Commit(wait=True) if not state.options.holds_back:
+                frame = math.ceil(round(self.labels.duration(state) / self.bundle.frame_seconds, 6))
+                state.commits = (*state.commits, frame)
             case Commit():
                 return self._commit(state)
             case SetLanguage(language):
@@ -192,7 +195,7 @@ class Pipeline:
     def conclude(self, state: StreamState) -> list[Event]:
         """Finish a stream whose frames are all computed: return its last `Partial`, its last `Segment`, its `Final`."""
         require_open(state)
-        events = self._release(state)
+        events = self._recorder.release(state) + self._recorder.answer_commits(state)
         if (state.endpoint or state.closed) and state.segment.text.text:
             events.append(self.labels.close(state, self.labels.duration(state), "end"))
         state.finished = True
@@ -200,56 +203,7 @@ class Pipeline:
 
     def samples_for(self, frames: int) -> int:
         """Return the number of samples from the start of a stream that its first `frames` encoder frames depend on."""
-        mel = self.bundle.mel
-        newest_mel_frame = SUBSAMPLING_FACTOR * (frames - 1)
-        return newest_mel_frame * mel.hop_length + mel.window_length // 2
-
-    def _record(self, state: StreamState, spans: Sequence[Span], first: int) -> list[Event]:
-        """Record the spans of a step that began at encoder frame `first`; return the events."""
-        events: list[Event] = []
-        for span in spans:
-            state.decoding = replace(state.decoding, decoder=span.decoder, rules=span.rules)
-            self._watch(state, span, first)
-            if new := self.labels.add(state.segment, span.emissions, first):
-                events.append(Partial(state.segment.text.text, tuple(new), self._used(state)))
-            if span.reason is not None:
-                end = (first + span.stop) * self.bundle.frame_seconds
-                events.append(self.labels.close(state, end, span.reason))
-        done = state.audio.encoder.done
-        frame_samples = SUBSAMPLING_FACTOR * self.bundle.mel.hop_length
-        state.audio = replace(
-            state.audio,
-            levels=state.audio.levels.after(SUBSAMPLING_FACTOR * (done - 1) + 1),
-            speech=state.audio.speech.after(max(0, done - 1) * frame_samples // WINDOW),
-        )
-        return events
-
-    def _watch(self, state: StreamState, span: Span, first: int) -> None:
-        """Run the blank monitor over the frames of a span; it warns once."""
-        suspected = state.monitor.suspicious
-        tags = self.bundle.language_tags
-        emitting = [max(emission.frame, span.start) for emission in span.emissions if emission.token not in tags]
-        for frame in range(span.start, span.stop):
-            last = SUBSAMPLING_FACTOR * (first + frame)
-            loudness = state.audio.levels.between(last - SUBSAMPLING_FACTOR + 1, last + 1)
-            if len(loudness):
-                state.monitor = state.monitor.after_frame(
-                    float(loudness.max()), emitting.count(frame), self.bundle.frame_seconds
-                )
-        if state.monitor.suspicious and not suspected:
-            logger.warning(
-                "More than %d s that sound like speech gave next to no text (language: %s). Check the language; music "
-                "and noise are other causes.",
-                LIMIT_SECONDS,
-                state.language,
-            )
-
-    def _release(self, state: StreamState) -> list[Event]:
-        """Release the tokens that the search still holds back: a `Partial` if there are any."""
-        emissions, decoder = self.decoder.end(state.decoding.decoder)
-        state.decoding = replace(state.decoding, decoder=decoder)
-        new = self.labels.add(state.segment, emissions, state.audio.encoder.done)
-        return [Partial(state.segment.text.text, tuple(new), self._used(state))] if new else []
+        return samples_for(self.bundle.mel, frames)
 
     def _commit(self, state: StreamState) -> list[Event]:
         """Close the segment with the audio accepted so far.
@@ -259,16 +213,19 @@ class Pipeline:
         """
         before = state.audio
         events: list[Event] = []
-        try:
-            self.feed(state, _NOTHING, last=True)
-            events += self.run(state)
-            events += self._release(state)
-            accepted = round(self.labels.duration(state) / self.bundle.frame_seconds, 6)
-            done = min(state.audio.encoder.done, int(accepted) + 1)
-        finally:
-            state.audio = before
+        accepted = int(self.labels.duration(state) / self.bundle.frame_seconds + 1e-6) + 1
+        done = state.decoding.done
+        if accepted > done:  # otherwise less than a frame has come since the last commit, and nothing is to be decoded
+            try:
+                self.feed(state, _NOTHING, last=True)
+                events += self.run(state)
+                events += self._recorder.release(state)
+                done = min(state.audio.encoder.done, accepted)
+            finally:
+                state.audio = before
         rules = next_segment(state.endpoint or NEVER, state.decoding.rules)
         state.decoding = replace(state.decoding, rules=rules, done=max(state.decoding.done, done))
+        events += self._recorder.answer_commits(state)
         return [*events, self.labels.close(state, self.labels.duration(state), "commit")]
 
     def _set_language(self, state: StreamState, language: str) -> None:
@@ -287,11 +244,6 @@ class Pipeline:
             decoder=replace(decoder, phrases=phrases, node=0),
             fresh=replace(fresh, phrases=phrases, node=0),
         )
-
-    def _used(self, state: StreamState) -> float:
-        """Return the seconds of audio that the encoder frames so far depend on; independent of how it was divided."""
-        seconds = self.samples_for(state.audio.encoder.done) / self.bundle.mel.sample_rate
-        return round(min(seconds, self.labels.duration(state)), 3)
 
 
 def require_open(state: StreamState) -> None:

@@ -80,6 +80,7 @@ class StreamState:
         audio, decoding, segment: the three parts.
         closed: number of segments that were closed.
         closed_language: language of the last of them.
+        commits: frames at which callers asked to close the segment after the word being spoken, the oldest first.
         monitor: detects speech that gives no text.
         finished: the stream has ended and accepts nothing more.
     """
@@ -92,5 +93,6 @@ class StreamState:
     segment: SegmentState = field(default_factory=SegmentState)
     closed: int = 0
     closed_language: str | None = None
+    commits: tuple[int, ...] = ()
     monitor: BlankMonitor = field(default_factory=BlankMonitor)
     finished: bool = False

@@ -82,7 +82,7 @@ class Stream(Controlled[list[Event]]):
         """
         require_open(self.state)
         checked = self._pipeline.checked(self.state.options, control)
-        events = self._process(self._intake.flush()) if isinstance(control, Commit) else []
+        events = self._process(self._intake.flush()) if isinstance(control, Commit) and not control.wait else []
         return [*events, *self._pipeline.apply(self.state, checked)]
 
     @property

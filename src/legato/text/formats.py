@@ -5,22 +5,27 @@ names the speakers if they are known.
 """
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import PurePath
 
 from legato.text.cues import label
-from legato.text.subtitles import to_srt, to_vtt
+from legato.text.style import read_style
+from legato.text.subtitles import to_ass, to_srt, to_vtt
 from legato.types import Partial, Segment, Transcript, Word
 
 
 def to_txt(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
     """Return the plain text and a line end; with endpoints or several speakers, one line per segment.
 
-    Neither `model` nor `file` is part of it.
+    Without them, an empty line separates paragraphs, at pauses of more than 3 s. Neither `model` nor `file` is part of
+    it.
     """
     if transcript.segments and (transcript.endpointed or _speakers(transcript)):
         return "".join(f"{label(segment.speaker)}{segment.text}\n" for segment in transcript.segments)
-    return transcript.text + "\n"
+    return "\n\n".join(_paragraphs(transcript)) + "\n"
 
 
 def to_json(transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False) -> str:
@@ -63,7 +68,7 @@ def to_tsv(transcript: Transcript, *, model: str | None = None, file: str | None
 
 
 def to_ctm(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
-    """Return NIST's CTM, one line per word: file, channel, start and duration in seconds, word, confidence.
+    """Return NIST's CTM, one line per word: file, channel, start and duration in seconds, word, confidence if known.
 
     The file is its name without folder and extension, with `_` for spaces. The channel is the number of the speaker
     from 1, in order of names; 1 if the speakers are not known.
@@ -76,7 +81,7 @@ def to_ctm(transcript: Transcript, *, model: str | None = None, file: str | None
         said = [(speakers.index(each.speaker) + 1, word) for each in transcript.segments for word in each.words]
     said.sort(key=lambda each: (each[0], each[1].start))
     return "".join(
-        f"{name} {channel} {word.start:.3f} {word.end - word.start:.3f} {word.text} {word.confidence:.4f}\n"
+        f"{name} {channel} {word.start:.3f} {word.end - word.start:.3f} {word.text}{_ctm_confidence(word)}\n"
         for channel, word in said
     )
 
@@ -92,12 +97,37 @@ WRITERS: dict[str, Callable[..., str]] = {
     "jsonl": to_jsonl,
     "srt": to_srt,
     "vtt": to_vtt,
+    "ass": to_ass,
     "tsv": to_tsv,
     "ctm": to_ctm,
     "words": to_words,
 }
 """Writers by the name of their format, which is also the extension of its files."""
 
+SUBTITLES = ("srt", "vtt", "ass")
+"""The formats that take a style, as in `srt:columns=37`; see `legato.text.style`."""
+
+
+def base_format(kind: str) -> str:
+    """Return the name of a format without its style."""
+    name, colon, _ = kind.partition(":")
+    return name if colon and name in SUBTITLES else kind
+
+
+def writer_of_format(kind: str) -> Callable[..., str]:
+    """Return the writer of a format, with its style.
+
+    Raises:
+        KeyError: there is no such format.
+        LegatoError: the style is wrong.
+    """
+    name, colon, style = kind.partition(":")
+    if colon and name in SUBTITLES:
+        return partial(WRITERS[name], style=read_style(style))
+    return WRITERS[kind]
+
+
+_PARAGRAPH_SECONDS = 3.0
 _PARTS = ("segments", "words", "tokens")
 
 
@@ -141,12 +171,34 @@ def json_line(values: dict[str, object]) -> str:
     return json.dumps(values, ensure_ascii=False) + "\n"
 
 
+def _paragraphs(transcript: Transcript) -> Iterator[str]:
+    """Yield the parts of the text between long pauses."""
+    text, begin, position = transcript.text, 0, 0
+    for before, segment in pairwise(transcript.segments):
+        position = text.find(segment.text, position + len(before.text))
+        if position < 0:  # not a text of these segments
+            break
+        if segment.start - before.end > _PARAGRAPH_SECONDS:
+            yield text[begin:position].strip()
+            begin = position
+    yield text[begin:]
+
+
+def _known(confidence: float) -> float | None:
+    """Return a confidence for JSON, which has no NaN; None stands for an unknown one."""
+    return None if math.isnan(confidence) else confidence
+
+
+def _ctm_confidence(word: Word) -> str:
+    return "" if math.isnan(word.confidence) else f" {word.confidence:.4f}"
+
+
 def _word(word: Word) -> dict[str, object]:
     return {
         "text": word.text,
         "start": round(word.start, 3),
         "end": round(word.end, 3),
-        "confidence": word.confidence,
+        "confidence": _known(word.confidence),
     }
 
 
@@ -158,7 +210,7 @@ def _segment(segment: Segment, *, words: bool = False) -> dict[str, object]:
         "end": round(segment.end, 3),
         "language": segment.language,
         "reason": segment.reason,
-        "confidence": segment.confidence,
+        "confidence": _known(segment.confidence),
     }
     if segment.speaker is not None:
         values["speaker"] = segment.speaker

@@ -25,7 +25,10 @@ class GrowingText:
 
 
 class GrowingLines:
-    """The events of a stream as lines of text: what they add, and a line end after every segment with text."""
+    """The events of a stream as lines of text: what they add, and a line end after every segment with text.
+
+    A segment that ended before its last word, because it had become too long, has no line end.
+    """
 
     def __init__(self) -> None:
         self._line = GrowingText()
@@ -41,6 +44,10 @@ class GrowingLines:
 
     def _add(self, event: Event) -> str:
         text = event.transcript.text if isinstance(event, Final) else event.text
+        if isinstance(event, Segment) and text and self._line.text.startswith(text) and self._line.text != text:
+            # The segment ended before its last word, which is given out. The line goes on with the next segment.
+            self._line.text = self._line.text[len(text) :].lstrip()
+            return ""
         new = ""
         if not text.startswith(self._line.text):  # a text that does not continue the line starts another
             new = "\n"

@@ -5,27 +5,35 @@ import re
 from collections.abc import Iterable
 
 SPACE = "\u2581"
-_BYTE = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")
-_CONTROL = frozenset({"<s>", "</s>", "<pad>", "<blank>"})
-_UNKNOWN = "<unk>"
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_SPECIAL = re.compile(r"<[^<>\s]+>")
 
 
 def decode(pieces: Iterable[str]) -> str:
     """Join pieces as SentencePiece does.
 
-    Byte pieces become UTF-8. A byte that is not part of a character becomes U+FFFD, an unknown piece U+2047. Bytes at
-    the end that may still become a character are left out.
+    Byte pieces become UTF-8. A byte that is not part of a character becomes U+FFFD. Bytes at the end that may
+    still become a character are left out, and so are special pieces such as `<unk>`.
     """
     return _join(pieces).strip()
 
 
 def piece_bytes(piece: str) -> bytes:
-    """Return the UTF-8 of one piece, with spaces for U+2581; of a byte piece, its byte."""
-    if piece in _CONTROL:
-        return b""
-    if match := _BYTE.match(piece):
-        return bytes([int(match[1], 16)])
-    return (" \u2047 " if piece == _UNKNOWN else piece.replace(SPACE, " ")).encode()
+    """Return the UTF-8 of one piece, with spaces for U+2581; of a byte piece, its byte; of a special piece, nothing."""
+    if (byte := byte_of(piece)) is not None:
+        return bytes([byte])
+    return b"" if is_special(piece) else piece.replace(SPACE, " ").encode()
+
+
+def byte_of(piece: str) -> int | None:
+    """Return the byte that a byte piece such as `<0xE4>` stands for; None for other pieces."""
+    match = _BYTE.fullmatch(piece)
+    return int(match[1], 16) if match else None
+
+
+def is_special(piece: str) -> bool:
+    """Return whether a piece stands for no text: `<unk>`, `<s>`, a language tag, any other name in angle brackets."""
+    return _SPECIAL.fullmatch(piece) is not None and byte_of(piece) is None
 
 
 def utf8_decoder() -> codecs.IncrementalDecoder:

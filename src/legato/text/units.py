@@ -57,6 +57,8 @@ def units_of(transcript: Transcript, widest: int) -> Iterator[Unit]:
 
 def columns(text: str) -> int:
     """Return the columns that a text takes on a screen: two for a wide character, none for a combining mark."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text

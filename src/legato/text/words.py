@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from legato.text.pieces import SPACE, piece_bytes, utf8_decoder
 from legato.text.scripts import is_mark, is_unspaced, is_wide_punctuation
-from legato.types import Confidence, Token, Word
+from legato.types import Confidence, Segment, Token, Transcript, Word
 
 _CONFIDENCE = Confidence()
 _OPENING = ("Ps", "Pi")
@@ -36,6 +36,28 @@ def split_words(
         frame_seconds: length of an encoder frame.
         confidence: how the confidences of tokens make that of a word.
     """
+    return tuple(
+        Word(
+            word.text,
+            round(tokens[word.first].time, 3),
+            round(tokens[word.last].time + frame_seconds, 3),
+            confidence.aggregate([token.confidence for token in tokens[word.first : word.last + 1]]),
+        )
+        for word in _grouped(tokens)
+    )
+
+
+def word_starts(tokens: Sequence[Token]) -> list[int]:
+    """Return the indices of the tokens that begin a word and spell no part of the word before, without the first.
+
+    Args:
+        tokens: in order, without language tags.
+    """
+    return [word.first for before, word in pairwise(_grouped(tokens)) if before.last < word.first]
+
+
+def _grouped(tokens: Sequence[Token]) -> list[_Piece]:
+    """Group the characters of tokens into words."""
     words: list[_Piece] = []
     space: int | None = 0  # the token of the space, when the next character starts a word
     for character in _characters(tokens):
@@ -50,15 +72,7 @@ def split_words(
             words.append(_Piece(character.text, first, character.last))
         if not character.text.isspace():
             space = None
-    return tuple(
-        Word(
-            word.text,
-            round(tokens[word.first].time, 3),
-            round(tokens[word.last].time + frame_seconds, 3),
-            confidence.aggregate([token.confidence for token in tokens[word.first : word.last + 1]]),
-        )
-        for word in words
-    )
+    return words
 
 
 def join_texts(texts: Iterable[str]) -> str:
@@ -68,6 +82,27 @@ def join_texts(texts: Iterable[str]) -> str:
         spaced = joined and text and not (_is_tight(reversed(joined)) or _is_tight(text))
         joined += (" " if spaced else "") + text
     return joined
+
+
+def join_spoken(segments: Iterable[Segment | Transcript]) -> str:
+    """Join the texts of a stream's segments as `join_texts` does, but for a segment that continues the word before it.
+
+    A segment that was closed by a pause or a commit may end within a word, or before a comma.
+    """
+    joined = ""
+    for segment in segments:
+        joined = joined + segment.text if _continues(segment) else join_texts([joined, segment.text])
+    return joined
+
+
+def _continues(segment: Segment | Transcript) -> bool:
+    """Return whether the first token with text continues what was before: it has no space of its own."""
+    for token in segment.tokens:
+        if token.piece.startswith(SPACE):
+            return False
+        if token.piece and segment.text.startswith(token.piece):
+            return True
+    return False
 
 
 def word_spans(text: str, words: Sequence[Word]) -> Iterator[tuple[int, int]]:
