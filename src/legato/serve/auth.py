@@ -7,22 +7,21 @@ WebSocket, so it sends the key among the subprotocols: as `openai-insecure-api-k
 A client with a permanent key can create short-lived keys for pages (see `short_keys`). These give access to recognition
 only.
 
-Without keys, any web page could use a server on the machine of its visitor. Therefore a request with another origin
-than the server's own is refused, and on loopback also a request under another host name (DNS rebinding).
+Without keys, pages of other sites are refused (see `pages`).
 """
 
 import base64
 import hashlib
 import hmac
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from legato.serve.errors import ERROR, ApiError, AuthError, ForeignPageError
-from legato.serve.settings import ANY_ORIGIN, Settings, is_loopback
+from legato.serve.errors import ERROR, ApiError, AuthError
+from legato.serve.pages import check_page
+from legato.serve.settings import Settings
 from legato.serve.short_keys import ShortKeys
 
 #: Paths that need no key: their content is that of the package.
@@ -78,7 +77,7 @@ class AuthMiddleware:
 
     def _check(self, connection: HTTPConnection) -> None:
         if not self._keys:
-            self._check_page(connection)
+            check_page(connection, self._settings)
             with suppress(AuthError):  # no key is needed, but a short-lived one may carry a session
                 self._open_session(key_of(connection) or "", connection)
         elif not _is_public(connection):
@@ -104,22 +103,6 @@ class AuthMiddleware:
         if short is not None:
             connection.scope[SESSION] = short.session
         return short is not None
-
-    def _check_page(self, connection: HTTPConnection) -> None:
-        host = connection.headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
-        if self._settings.is_local and not self._settings.allow_anonymous and not is_loopback(name):
-            raise ForeignPageError(
-                "Without API keys the server answers under the name localhost only. Use that name, or set API keys.",
-                "unknown_host",
-            )
-        origin = connection.headers.get("origin")
-        allowed = self._settings.allow_origins
-        if origin is None or origin in allowed or ANY_ORIGIN in allowed or urlsplit(origin).netloc == host:
-            return
-        raise ForeignPageError(
-            f"Pages of {origin} may not use this server. Allow them with --allow-origin.", "unknown_origin"
-        )
 
 
 def _is_public(connection: HTTPConnection) -> bool:

@@ -7,6 +7,8 @@ including pings and pongs, which uvicorn does not pass on.
 """
 
 import asyncio
+import contextlib
+import time
 from typing import Any
 
 import h11
@@ -15,10 +17,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
+from legato.serve.core.held import MESSAGES
 from legato.serve.core.websocket import LAST_RECEIVED
 
+#: The share of a process's time that reading one client's frames may take on the long run, and seconds at once.
+_SHARE, _BURST_SECONDS = 0.1, 0.1
+_PART_BYTES = 4096
+_MOST_FRAGMENTS = 1000
+#: Answers to pings that a client has not read.
+_MOST_UNREAD_BYTES = 65_536
 _LINGER_SECONDS = 2.0
+_REFUSED_SECONDS = 2.0
 _PARTING_SECONDS = 10.0
+
+#: The connections that are read more slowly now; together they get the share of one.
+_SLOWED: set[asyncio.Protocol] = set()
 
 
 def http_protocol(head_seconds: float) -> type[asyncio.Protocol]:
@@ -64,15 +77,103 @@ def http_protocol(head_seconds: float) -> type[asyncio.Protocol]:
 class TimedWebSocket(WebSocketsSansIOProtocol):
     """A WebSocket protocol for uvicorn that closes the connection soon after its end, even without a reader.
 
-    It records when anything was received.
+    It records when anything was received. A client whose frames take much time to read is read more slowly. Pings are
+    not answered while earlier answers are not read. Incomplete messages are bounded over all clients, and a message
+    has a bounded number of fragments.
     """
 
     _received = 0.0
+    _spent = _paid = 0.0
+    _held = 0
+    _slowed = _refused = False
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._unread = bytearray()
+        self._lost = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes of the client."""
         self._received = self.loop.time()
-        super().data_received(data)
+        self._unread += data
+        self._read()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless the client does not read."""
+        if self.writable.is_set() and self.transport.get_write_buffer_size() < _MOST_UNREAD_BYTES:
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Handle the end of the connection."""
+        self._hold(0)
+        self._lost.set()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """End the connection with the server. Where all is sent already, uvicorn would answer once more and fail."""
+        if self.conn.eof_sent:
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    async def receive(self) -> Any:
+        """Return the next message for the application."""
+        message = await super().receive()
+        if self._slowed:  # reading goes on later
+            self.transport.pause_reading()
+        return message
+
+    def _read(self) -> None:
+        """Read frames in parts, until the client has used up its share of the time."""
+        while self._unread and not self._slowed and not self.transport.is_closing():
+            began = time.thread_time()
+            part = bytes(self._unread[:_PART_BYTES])
+            del self._unread[:_PART_BYTES]
+            super().data_received(part)
+            if not self._hold(len(self.conn.reader.buffer) + sum(map(len, self.frames))):
+                self._refuse(1013, "no_room: The server has no room for the message. Try again later.")
+            elif len(self.frames) > _MOST_FRAGMENTS:
+                self._refuse(1009, f"A message may have at most {_MOST_FRAGMENTS} fragments.")
+            self._pay(time.thread_time() - began)
+
+    def _hold(self, size: int) -> bool:
+        """Note how many bytes of an incomplete message are held; return whether there is room."""
+        before, self._held = self._held, size
+        return MESSAGES.change(before, size)
+
+    def _refuse(self, code: int, reason: str) -> None:
+        """Send the reason, read no more, and close later: a client that floods the server cannot come again at once."""
+        self._hold(0)
+        self._refused = self._slowed = True
+        for held in (self.frames, self._unread, self.conn.reader.buffer):
+            held.clear()
+        if not self.close_sent:
+            self.conn.fail(code, reason)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code})
+        self.transport.pause_reading()
+        self.loop.call_later(_REFUSED_SECONDS, self.transport.close)
+
+    def _pay(self, seconds: float) -> None:
+        """Count processor time that the client's frames took, and read on later if it was more than its share."""
+        now = self.loop.time()
+        self._spent = max(0.0, self._spent - (now - self._paid) * _SHARE) + seconds
+        self._paid = now
+        if self._spent > _BURST_SECONDS and not self._slowed:
+            self._slowed = True
+            _SLOWED.add(self)
+            self.transport.pause_reading()
+            self.loop.call_later(len(_SLOWED) * self._spent / _SHARE, self._go_on)
+
+    def _go_on(self) -> None:
+        self._slowed = False
+        _SLOWED.discard(self)
+        self._read()
+        if not self._slowed and not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a message of the application."""
@@ -83,6 +184,15 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """Run the application for this connection."""
         self.scope[LAST_RECEIVED] = lambda: self._received  # type: ignore[literal-required]
+        application = self.app
+
+        async def lasting(*arguments: Any) -> None:
+            await application(*arguments)
+            if self._refused:  # uvicorn closes the connection when the application ends
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._lost.wait(), _REFUSED_SECONDS)
+
+        self.app = lasting
         try:
             await super().run_asgi()
         finally:

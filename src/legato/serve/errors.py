@@ -20,6 +20,7 @@ from legato.errors import (
     LegatoError,
     PhraseError,
 )
+from legato.serve.problems import problem_of
 
 logger = logging.getLogger("legato.serve")
 
@@ -78,6 +79,9 @@ class ApiError(Exception):
         self.param = param
         self.headers = headers or {}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (self.status, self.message, self.code, self.param, self.headers)
+
     @property
     def close_code(self) -> int:
         """The code with which a WebSocket is closed after this error."""
@@ -114,6 +118,11 @@ class ApiError(Exception):
         return JSONResponse(self.as_dict(), self.status, self.headers)
 
 
+def _restored(status: int, message: str, code: str | None, param: str | None, headers: dict[str, str]) -> ApiError:
+    """Return an error that came from another process."""
+    return ApiError(status, message, code=code, param=param, headers=headers)
+
+
 class InvalidValueError(ApiError):
     """A field or option with a value that it cannot have.
 
@@ -139,6 +148,21 @@ class TooManyPhrasesError(ApiError):
     def __init__(self, given: int, most: int, param: str | None = None) -> None:
         message = f"{f'{param}: ' if param else ''}{given} phrases were given, and at most {most} are accepted."
         super().__init__(400, message, code="too_many_phrases", param=param)
+
+
+class TooManyLettersError(ApiError):
+    """Phrases that are longer together than a server compiles."""
+
+    def __init__(self, given: int, most: int, param: str | None = None) -> None:
+        message = f"{f'{param}: ' if param else ''}the phrases have {given} letters, and at most {most} are accepted."
+        super().__init__(400, message, code="too_many_phrases", param=param)
+
+
+class TooLongError(ApiError):
+    """A request that takes too long to compute."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(413, f"The request takes longer than {seconds:g} s to compute. Send less.", code="too_large")
 
 
 class ModelNotFoundError(ApiError):
@@ -286,8 +310,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        name = str(first["loc"][-1]) if first["loc"] else None
-        return respond(request, InvalidValueError(name, f"{first['msg']}."))
+        where = first["loc"][:1] if first["type"] == "json_invalid" else first["loc"][1:] or first["loc"]
+        return respond(request, InvalidValueError(".".join(map(str, where)), problem_of(first)))
 
     app.add_exception_handler(ApiError, known)
     app.add_exception_handler(LegatoError, known)

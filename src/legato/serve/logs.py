@@ -26,13 +26,14 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as a JSON object: time, level, logger, message, and the fields of `log_event`."""
+    """Formats a record as a JSON object: time, level, process, logger, message, and the fields of `log_event`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            "process": record.process,
             "logger": record.name,
             "message": record.getMessage(),
         }
@@ -43,15 +44,16 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: int = logging.INFO) -> None:
-    """Send the records of the server, the library and uvicorn to standard error as JSON."""
+    """Send the records of the server, the library, uvicorn and OpenTelemetry to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    for name in ("legato", "uvicorn"):
+    for name in ("legato", "uvicorn", "opentelemetry"):
         each = logging.getLogger(name)
         each.handlers = [handler]
         each.propagate = False
     logging.getLogger("legato").setLevel(level)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # below, it repeats what is logged here
+    for name in ("uvicorn", "opentelemetry"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # below, uvicorn repeats what is logged here
 
 
 def log_event(message: str, **fields: object) -> None:

@@ -19,7 +19,7 @@ from legato.serve.logs import log_event
 from legato.serve.settings import Settings, is_loopback
 
 _PING_SECONDS = 20.0
-_BACKLOG = 2048
+BACKLOG = 2048
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -83,15 +83,20 @@ def run(app: FastAPI, listener: socket.socket, settings: Settings, ready: Callab
     Args:
         app: the application, from `create_app`.
         listener: the socket, from `listen`; it is closed at the end.
-        settings: the settings of the application.
         ready: called once requests are answered.
     """
-    _raise_file_limit()
-    config = uvicorn.Config(
+    raise_file_limit()
+    DrainingServer(uvicorn_config(app, settings), app.state.service, ready).run([listener])
+
+
+def uvicorn_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return uvicorn's configuration for an application with these settings."""
+    return uvicorn.Config(
         app,
         http=http_protocol(settings.idle_seconds),
         ws=TimedWebSocket,
         ws_max_size=settings.max_message_bytes,
+        ws_per_message_deflate=False,  # audio hardly shrinks, and every message would be unpacked
         ws_ping_interval=min(_PING_SECONDS, settings.idle_seconds / 3),
         # The pong of a client that sends audio faster than it is recognized is queued after that audio. So a missing
         # pong means nothing; `idle_seconds` finds the clients that are gone.
@@ -103,12 +108,11 @@ def run(app: FastAPI, listener: socket.socket, settings: Settings, ready: Callab
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=2,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
     )
-    _DrainingServer(config, app.state.service, ready).run([listener])
 
 
-class _DrainingServer(uvicorn.Server):
+class DrainingServer(uvicorn.Server):
     """Uvicorn, but open streams are finished on SIGTERM. Uvicorn itself would close all WebSockets immediately."""
 
     def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
@@ -118,12 +122,14 @@ class _DrainingServer(uvicorn.Server):
         self._ending: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to serve."""
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
         if self.started:
             self._ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
         if not self.started or self._service.drain.begun:  # a second signal
             self.should_exit = True
             self.force_exit = self.started and sig == signal.SIGINT
@@ -140,7 +146,8 @@ class _DrainingServer(uvicorn.Server):
         finished = await self._service.drain.finish(seconds)
         log_event("drained" if finished else "unfinished work is abandoned")
         if not finished:
-            self.config.timeout_graceful_shutdown = 0
+            self._service.drain.abandon()
+            self.config.timeout_graceful_shutdown = 1  # for the answers to those whose files are abandoned
         self.should_exit = True
 
 
@@ -162,7 +169,7 @@ def _check_certificate(settings: Settings) -> None:
         ) from None
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Allow as many connections as the system permits."""
     if sys.platform == "win32":
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from legato.chunks import DEFAULT_CHUNK_MS
 from legato.model.languages import AUTO
-from legato.options import StreamOptions
+from legato.options import ConfidenceScale, StreamOptions
 
 #: The entry of `Settings.allow_origins` that allows all.
 ANY_ORIGIN = "*"
@@ -24,14 +24,18 @@ class Settings:
         api_keys: keys that clients may use; with none, no key is required.
         allow_anonymous: allows listening on other addresses than loopback without keys.
         allow_origins: web sites whose pages may use the server besides its own page, such as `https://example.org`;
-            `*` allows all.
+            `*` allows all, under any host name.
+        allow_hosts: names, in lower case, under which a server without keys answers besides its addresses, localhost
+            and names that only a local network knows.
         ssl_certfile: certificate chain (PEM) for HTTPS; None serves HTTP.
         ssl_keyfile: private key of the certificate (PEM); None if the certificate file contains it.
         model: name under which clients see the model.
         language: language for clients that give none, or `auto`.
         chunk_ms: chunk size for clients that give none, in milliseconds.
-        max_streams: live streams at a time.
-        max_lag_seconds: no further live streams are admitted while one that is sent in real time lags by more.
+        confidence: scale of the confidences, `raw` or `calibrated`; see `legato.StreamOptions`.
+        max_streams: live streams at a time; 0 for as many as a measurement at the start finds that the machine holds.
+        max_lag_seconds: no further live streams are admitted while one that is sent in real time lags by more. They
+            are refused before, when the measured lateness of all streams approaches the duration of a chunk.
         max_files: files that are recognized at a time.
         max_waiting: files that may arrive or wait besides those.
         max_upload_bytes: size of a request with a file.
@@ -53,11 +57,13 @@ class Settings:
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     allow_anonymous: bool = False
     allow_origins: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
     model: str = "legato"
     language: str = AUTO
     chunk_ms: int = DEFAULT_CHUNK_MS
+    confidence: ConfidenceScale = "raw"
     max_streams: int = 32
     max_lag_seconds: float = 3.0
     max_files: int = 4
@@ -76,7 +82,7 @@ class Settings:
     @property
     def defaults(self) -> StreamOptions:
         """The options of a stream for which a client asks nothing else."""
-        return StreamOptions(language=self.language, chunk_ms=self.chunk_ms)
+        return StreamOptions(language=self.language, chunk_ms=self.chunk_ms, confidence=self.confidence)
 
     @property
     def scheme(self) -> str:

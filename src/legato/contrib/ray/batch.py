@@ -29,8 +29,6 @@ class RayExecutor:
     The audio and the model must have the same path on all machines. See `legato.batch.Executor`.
 
     Args:
-        model: folder of the model.
-        options: options of each stream, compiled.
         channels: as in `Recognizer.transcribe`.
         track: as in `open_audio`.
         jobs: workers at most; None fills the cluster.

@@ -3,6 +3,7 @@
 Ray treats a WebSocket as one request, so it stays with the replica that accepted it. Needs the extra `ray`.
 """
 
+import logging
 import signal
 import threading
 import time
@@ -15,10 +16,12 @@ from fastapi import FastAPI
 from ray import serve
 
 from legato.contrib.ray.cluster import start_ray
+from legato.contrib.ray.proxy import NAME, PROXY_VARIABLES
 from legato.errors import LegatoError
 from legato.serve import Settings
 
-_NAME = "legato"
+logger = logging.getLogger("legato")
+
 # The limits of the application tell a client why it is refused. The limit of Ray would make it wait.
 _MAX_REQUESTS = 10_000
 _PROXY_SECONDS = 60.0
@@ -38,26 +41,29 @@ def serve_on_ray(model: Path, settings: Settings, threads: int | None, ready: Ca
     Raises:
         LegatoError: Ray could not be joined or started, or the replicas do not start.
     """
-    started_here = start_ray(quiet=False)
+    started_here = start_ray(quiet=False, variables=PROXY_VARIABLES)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # after Ray has installed its own handlers
         signal.signal(number, lambda *_: stop.set())
     try:
-        serve.start(
-            proxy_location="EveryNode",
-            http_options={"host": settings.host, "port": settings.port},
-            logging_config=_LOGS,
-        )
         try:
-            handle = serve.run(_application(model, settings, threads), name=_NAME, route_prefix="/")
-        except RuntimeError as error:
-            raise LegatoError(f"The replicas on Ray could not be started: {error}") from error
+            serve.start(
+                proxy_location="EveryNode",
+                http_options={"host": settings.host, "port": settings.port},
+                logging_config=_LOGS,
+            )
+            handle = serve.run(_application(model, settings, threads), name=NAME, route_prefix="/")
+        except (RuntimeError, ray.exceptions.RayError) as error:
+            raise LegatoError(f"The proxies and replicas on Ray could not be started: {error}") from error
         _wait_for_proxies(stop)
         ready()
         stop.wait()
-        handle.broadcast("drain").results(timeout_s=settings.grace_seconds + _STOP_MARGIN_SECONDS)
+        try:
+            handle.broadcast("drain").results(timeout_s=settings.grace_seconds + _STOP_MARGIN_SECONDS)
+        except Exception as error:  # whatever Ray raises if no replica is left
+            logger.warning("The replicas on Ray could not finish their work: %s", error)
     finally:
-        serve.shutdown() if started_here else serve.delete(_NAME)
+        serve.shutdown() if started_here else serve.delete(NAME)
         ray.shutdown()
 
 
@@ -107,7 +113,7 @@ def _application(model: Path, settings: Settings, threads: int | None) -> serve.
             return finished
 
     deployment = serve.deployment(
-        name=_NAME,
+        name=NAME,
         num_replicas=max(1, len(_machines())),
         max_replicas_per_node=1,
         max_ongoing_requests=_MAX_REQUESTS,

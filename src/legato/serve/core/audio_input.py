@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from legato.audio.pcm import AudioDecoder, AudioFormat
 from legato.audio.source import Samples
-from legato.serve.core.audio_format import AudioDecoder, AudioFormat
 from legato.serve.core.container import Container, ContainerDecoder
 
 
@@ -32,7 +32,6 @@ class RawInput:
     """Decodes raw audio.
 
     Args:
-        audio_format: the format of the audio.
         take: receives the samples, float32[n] at 16 kHz.
     """
 

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar
 
+from legato.serve.core.pace import Pace
 from legato.serve.core.session import Session
 from legato.serve.errors import ApiError, ClientLeftError, IdleError, SlowReaderError, as_api_error
 from legato.serve.logs import log_event
@@ -20,6 +21,9 @@ logger = logging.getLogger("legato.serve")
 
 #: Refused messages of one conversation that are logged.
 _MOST_LOGGED = 10
+
+#: Messages of a client per second on the long run, and at once: audio of 20 ms at eight times its speed.
+_MESSAGES = (400, 1000)
 
 Received = TypeVar("Received")
 Sent = TypeVar("Sent")
@@ -50,9 +54,7 @@ class Connection(Protocol[_Received_co, _Sent_contra]):
         """Send last messages and close; do not wait long for a client that does not read. Harmless when closed.
 
         Args:
-            code: close code of a WebSocket.
             reason: reason for the close, for people.
-            messages: last messages.
         """
 
 
@@ -64,7 +66,6 @@ class Conversation(ABC, Generic[Received, Sent]):
             events are sent, before the error is reported.
 
     Args:
-        connection: the connection with the client.
         sessions: the sessions, open.
         first: a message that the client sent before the sessions were open.
     """
@@ -101,7 +102,6 @@ class Conversation(ABC, Generic[Received, Sent]):
         """Send the messages about an event.
 
         Args:
-            event: event of a stream.
             channel: index of its session.
         """
 
@@ -169,8 +169,10 @@ class Conversation(ABC, Generic[Received, Sent]):
         """Obey the client's messages, up to the last one or to an error after which the streams are finished."""
         try:
             more = True if self._first is None else await self.obey(self._first)
+            pace = Pace(*_MESSAGES)
             while more:
                 more = await self.obey(await self.connection.receive())
+                await pace.keep()
         except IdleError as error:
             self._idle = error
         except ApiError as error:

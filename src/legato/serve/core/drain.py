@@ -1,8 +1,8 @@
 """A shutdown in good order: no new work is admitted, and running work is finished."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from legato.serve.errors import ShuttingDownError
 
@@ -17,6 +17,7 @@ class Drain:
     def __init__(self) -> None:
         self.begun = False
         self._running: dict[object, Callable[[], None] | None] = {}
+        self._files: set[asyncio.Timeout] = set()
         self._idle = asyncio.Event()
 
     @contextmanager
@@ -39,6 +40,30 @@ class Drain:
             del self._running[key]
             if not self._running:
                 self._idle.set()
+
+    @asynccontextmanager
+    async def until_abandoned(self) -> AsyncIterator[None]:
+        """Run the block until the time of the shutdown is over. Its client is then asked to try again.
+
+        Raises:
+            ShuttingDownError: the time was over before the block ended.
+        """
+        timeout = asyncio.timeout(None)
+        self._files.add(timeout)
+        try:
+            async with timeout:
+                yield
+        except TimeoutError:
+            if timeout.expired():
+                raise ShuttingDownError from None
+            raise
+        finally:
+            self._files.discard(timeout)
+
+    def abandon(self) -> None:
+        """End all blocks of `until_abandoned`."""
+        for timeout in list(self._files):
+            timeout.reschedule(asyncio.get_running_loop().time())
 
     async def finish(self, seconds: float) -> bool:
         """Begin draining, and wait at most `seconds` for the running work; return whether all of it has finished."""

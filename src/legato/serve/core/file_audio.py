@@ -1,6 +1,7 @@
 """The audio of an uploaded file, decoded block by block in threads."""
 
 import asyncio
+import io
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,7 +82,7 @@ class FileAudio:
         return await asyncio.get_running_loop().run_in_executor(self._pool, run)
 
     def _open(self) -> None:
-        self._audio = AudioFile(self._file, "file", self._channel)
+        self._audio = AudioFile(KeptOpen.of(self._file), "file", self._channel)
         self.channels = self._audio.channels
         self._audio.block_seconds = _BLOCK_SECONDS
         self._blocks = iter(self._audio)
@@ -100,13 +101,20 @@ class FileAudio:
 
 
 class KeptOpen:
-    """A file that is not closed by its reader, so that it can be read again."""
+    """A file that is not closed by its reader, so that it can be read again.
+
+    It has no descriptor: asking a spooled file for its own moves it from memory to the disk.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+    def fileno(self) -> int:
+        """Raise UnsupportedOperation."""
+        raise io.UnsupportedOperation("fileno")
 
     def close(self) -> None:
         """Do nothing."""

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from legato.audio.source import SAMPLE_RATE
-from legato.engine.engine import Engine
 from legato.engine.streams import AsyncEngineStream
 from legato.errors import EngineError
 from legato.options import StreamOptions
-from legato.serve.core.drain import Drain
 from legato.serve.core.file_audio import FileAudio, KeptOpen
 from legato.serve.core.options import Prepared
+from legato.serve.core.parts import Parts
 from legato.serve.errors import ApiError, ServerBusyError
 from legato.serve.logs import log_event
-from legato.serve.metrics import Metrics
-from legato.serve.settings import Settings
+from legato.serve.tracing import Attributes, span
 from legato.streaming.collect import Collector
 from legato.types import Event, Transcript
+
+#: How often a file that waits for those of another process tries again.
+_TURN_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,10 @@ class FileResult:
 class Files:
     """Admits files and recognizes them."""
 
-    def __init__(self, engine: Engine, settings: Settings, metrics: Metrics, drain: Drain) -> None:
-        self._engine = engine
-        self._settings = settings
-        self._metrics = metrics
-        self._drain = drain
-        self._admitted = 0
-        self._turn = asyncio.Semaphore(settings.max_files)
-        self._pool = ThreadPoolExecutor(settings.max_files, thread_name_prefix="legato-decode")
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turn = asyncio.Semaphore(parts.settings.max_files)
+        self._pool = ThreadPoolExecutor(parts.settings.max_files, thread_name_prefix="legato-decode")
 
     @asynccontextmanager
     async def admit(self) -> AsyncIterator[None]:
@@ -55,22 +52,22 @@ class Files:
         Raises:
             ServerBusyError: there is no room, or the server is shutting down.
         """
-        most = self._settings.max_files + self._settings.max_waiting
+        most = self._parts.settings.max_files + self._parts.settings.max_waiting
         try:
-            if self._admitted >= most:
-                raise ServerBusyError(f"The server already has {most} files, which is the limit. Try again later.")
-            work = self._drain.work()
+            work = self._parts.drain.work()
             work.__enter__()
+            if not self._parts.tally.take("files", most):
+                work.__exit__(None, None, None)
+                raise ServerBusyError(f"The server already has {most} files, which is the limit. Try again later.")
         except ApiError as error:
-            self._metrics.refused.labels("files", error.code or "").inc()
+            self._parts.metrics.refused.labels("files", error.code or "").inc()
             raise
-        self._admitted += 1
-        self._metrics.files_waiting.inc()
+        self._parts.metrics.files_waiting.inc()
         try:
             yield
         finally:
-            self._admitted -= 1
-            self._metrics.files_waiting.dec()
+            self._parts.tally.give_back("files")
+            self._parts.metrics.files_waiting.dec()
             work.__exit__(None, None, None)
 
     async def recognize(
@@ -87,13 +84,15 @@ class Files:
             AudioTooLongError: the file has more audio than the settings allow.
             AudioError: see `open_audio`.
         """
-        async with self._working():
-            audio = FileAudio(file, self._pool, self._settings.max_audio_seconds)
-            try:
-                await audio.open()
-                transcript = await self._recognize(audio, prepared.options, on_event)
-            finally:
-                audio.close()
+        with span(self._parts.tracing, "legato.file") as attributes:
+            async with self._parts.drain.until_abandoned(), self._working():
+                audio = FileAudio(file, self._pool, self._parts.settings.max_audio_seconds)
+                try:
+                    await audio.open()
+                    transcript = await self._recognize(audio, prepared.options, on_event)
+                finally:
+                    audio.close()
+            self._describe(attributes, prepared, transcript.duration, 1)
         self._log(transcript)
         return FileResult(transcript, [*prepared.warnings, *audio.warnings])
 
@@ -103,23 +102,25 @@ class Files:
         The limit on the audio applies to all channels together.
         """
         results: list[FileResult] = []
-        most = self._settings.max_audio_seconds
-        async with self._working():
-            channels = 1
-            try:
-                while len(results) < channels:
-                    file.seek(0)
-                    audio = FileAudio(KeptOpen.of(file), self._pool, most, len(results))
-                    try:
-                        await audio.open()
-                        channels = audio.channels
-                        transcript = await self._recognize(audio, prepared.options, None)
-                    finally:
-                        audio.close()
-                    most -= transcript.duration
-                    results.append(FileResult(transcript, [*prepared.warnings, *audio.warnings]))
-            finally:
-                file.close()
+        most = self._parts.settings.max_audio_seconds
+        with span(self._parts.tracing, "legato.file") as attributes:
+            async with self._parts.drain.until_abandoned(), self._working():
+                channels = 1
+                try:
+                    while len(results) < channels:
+                        file.seek(0)
+                        audio = FileAudio(KeptOpen.of(file), self._pool, most, len(results))
+                        try:
+                            await audio.open()
+                            channels = audio.channels
+                            transcript = await self._recognize(audio, prepared.options, None)
+                        finally:
+                            audio.close()
+                        most -= transcript.duration
+                        results.append(FileResult(transcript, [*prepared.warnings, *audio.warnings]))
+                finally:
+                    file.close()
+            self._describe(attributes, prepared, self._parts.settings.max_audio_seconds - most, channels)
         for result in results:
             self._log(result.transcript)
         return results
@@ -131,20 +132,32 @@ class Files:
     @asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
         async with self._turn:
-            self._metrics.files.inc()
+            while not self._parts.tally.take("running_files", self._parts.settings.max_files):
+                await asyncio.sleep(_TURN_SECONDS)  # the files of another process have their turn
+            self._parts.metrics.files_waiting.dec()
+            self._parts.metrics.files.inc()
             try:
                 yield
             finally:
-                self._metrics.files.dec()
+                self._parts.metrics.files.dec()
+                self._parts.metrics.files_waiting.inc()  # `admit` subtracts it
+                self._parts.tally.give_back("running_files")
+
+    def _describe(self, attributes: Attributes, prepared: Prepared, seconds: float, channels: int) -> None:
+        """Describe a file that is done in its span."""
+        attributes |= {
+            "legato.model": self._parts.settings.model, "legato.language": prepared.options.language,
+            "legato.audio.seconds": round(seconds, 2), "legato.channels": channels,
+        }  # fmt: skip
 
     def _log(self, transcript: Transcript) -> None:
-        text = {"text": transcript.text} if self._settings.log_transcripts else {}
+        text = {"text": transcript.text} if self._parts.settings.log_transcripts else {}
         log_event("file", seconds=round(transcript.duration, 2), language=transcript.language, **text)
 
     async def _recognize(
         self, audio: FileAudio, options: StreamOptions, on_event: Callable[[Event], None] | None
     ) -> Transcript:
-        stream = self._engine.open_async(options)
+        stream = self._parts.engine.open_async(options)
         feeding = asyncio.create_task(self._feed(stream, audio))
         collected = Collector()
         try:
@@ -167,7 +180,7 @@ class Files:
         try:
             while (block := await audio.next()) is not None:
                 await stream.accept(block)
-                self._metrics.received.labels("files").inc(len(block) / SAMPLE_RATE)
+                self._parts.metrics.received.labels("files").inc(len(block) / SAMPLE_RATE)
             stream.end()
         except BaseException:
             stream.close()

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from legato.decode.phrase_trie import PhraseTrie
 from legato.decode.phrases import Phrase, compile_phrases
 from legato.errors import PhraseError
 from legato.text.scripts import is_unspaced
@@ -30,7 +31,6 @@ def spellable(phrases: Sequence[Phrase], pieces: tuple[str, ...]) -> tuple[list[
 
     Args:
         phrases: texts, or pairs of a text and its weight.
-        pieces: the vocabulary.
     """
     found: list[Phrase] = []
     warnings = []
@@ -49,8 +49,14 @@ def spellable(phrases: Sequence[Phrase], pieces: tuple[str, ...]) -> tuple[list[
                 found.append(candidate)
                 break
         else:
-            warnings.append(f"A hint was ignored. {refusal}")
+            warnings.append(f"A term was ignored. {refusal}")
     return found, warnings
+
+
+def compile_spellable(phrases: Sequence[Phrase], pieces: tuple[str, ...]) -> tuple[PhraseTrie | None, list[str]]:
+    """Compile the phrases that a vocabulary can spell; return a warning for each of the others. See `spellable`."""
+    found, warnings = spellable(phrases, pieces)
+    return compile_phrases(found, pieces), warnings
 
 
 def _spellings(text: str) -> list[str]:
@@ -62,7 +68,8 @@ def _spellings(text: str) -> list[str]:
 def respelled(text: str) -> str:
     """Return a phrase as it is spoken in English: numbers in words, and no punctuation, such as `gpt four`."""
     words = _NUMBER.sub(lambda match: f" {_number(match[0])} ", text)
-    letters = [each if each.isalnum() or each in "'’" or _is_mark(each) else " " for each in words]
+    # A mark, such as a vowel sign, belongs to the letter before it.
+    letters = [c if c.isalnum() or c in "'’" or unicodedata.category(c)[0] == "M" else " " for c in words]
     return " ".join("".join(letters).split()).lower()
 
 
@@ -115,8 +122,3 @@ def _number(digits: str) -> str:
         return _ONES[value]
     tens, ones = divmod(value, 10)
     return _TENS[tens - 2] + (f" {_ONES[ones]}" if ones else "")
-
-
-def _is_mark(character: str) -> bool:
-    """Whether a character belongs to the letter before it, such as a vowel sign."""
-    return unicodedata.category(character).startswith("M")

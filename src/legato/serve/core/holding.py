@@ -14,7 +14,6 @@ class HoldingResponse(StreamingResponse):
     """A streamed text response that releases resources when it is sent, or when the client disconnects.
 
     Args:
-        held: the resources.
         content: the pieces of the text.
         media_type: the type of the text.
     """

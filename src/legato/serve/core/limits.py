@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from operator import itemgetter
 from typing import TypeVar
 
 from legato.audio.arrays import check_samples
@@ -22,9 +23,6 @@ class Limits:
 
     The size of a message is limited where its bytes are read: by uvicorn for WebSockets, in `wyoming.events` for
     Wyoming. The number of streams is limited in `core.admission`, that of phrases in `core.options`.
-
-    Args:
-        settings: the values of the limits.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,7 +51,9 @@ class Limits:
             if last_received is None:
                 limit, deadline = silent, began + silent
             else:
-                limit, deadline = min((idle, max(began, last_received()) + idle), (silent, began + silent), key=_second)
+                limit, deadline = min(
+                    (idle, max(began, last_received()) + idle), (silent, began + silent), key=itemgetter(1)
+                )
             if clock() >= deadline:
                 raise IdleError(limit)
             try:
@@ -62,33 +62,30 @@ class Limits:
             except TimeoutError:
                 pass  # the client may have shown signs of life meanwhile
 
-    @asynccontextmanager
-    async def receiving(self) -> AsyncIterator[None]:
+    def receiving(self) -> AbstractAsyncContextManager[None]:
         """Limit the time that the block waits for the rest of a message, or for the first message of a client.
 
         Raises:
             IdleError: the client sent nothing for `idle_seconds`.
         """
-        seconds = self._settings.idle_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError:
-            raise IdleError(seconds) from None
+        return self._in_time(IdleError)
 
-    @asynccontextmanager
-    async def sending(self) -> AsyncIterator[None]:
+    def sending(self) -> AbstractAsyncContextManager[None]:
         """Limit the time that the block takes to send a message.
 
         Raises:
             SlowReaderError: the client did not read earlier messages for `idle_seconds`.
         """
+        return self._in_time(SlowReaderError)
+
+    @asynccontextmanager
+    async def _in_time(self, error: type[IdleError | SlowReaderError]) -> AsyncIterator[None]:
         seconds = self._settings.idle_seconds
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
-            raise SlowReaderError(seconds) from None
+            raise error(seconds) from None
 
     async def accept(self, stream: AsyncEngineStream, samples: Samples, accepted_seconds: float) -> None:
         """Hand samples to a stream; wait while its queue is full, so that a client that is too fast is slowed down.
@@ -114,7 +111,3 @@ class Limits:
                 await stream.accept(samples[start : start + step], timeout=self._settings.idle_seconds)
         except BusyError as error:
             raise TooFastError(str(error)) from None
-
-
-def _second(pair: tuple[float, float]) -> float:
-    return pair[1]

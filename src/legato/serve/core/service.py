@@ -1,41 +1,43 @@
 """The parts of a running server that all its protocols share."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.requests import HTTPConnection
 
-from legato.engine.engine import Engine
 from legato.serve.core.admission import LiveStreams
-from legato.serve.core.drain import Drain
 from legato.serve.core.files import Files
-from legato.serve.metrics import Metrics
-from legato.serve.settings import Settings
+from legato.serve.core.parts import Parts
 from legato.serve.short_keys import ShortKeys
+from legato.serve.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """The parts of a running server.
+class Shared:
+    """What the processes of a server have in common; by default there is one process.
 
     Attributes:
-        engine: recognizes all live streams and files.
-        settings: the settings of the server.
-        metrics: counters and gauges.
-        drain: counts the running work.
-        live: opens live streams.
-        files: recognizes files.
-        short_keys: issues and checks short-lived keys.
-        started: time of the start, in seconds since 1970.
+        tally: the numbers of all processes.
+        started: time of the server's start, in seconds since 1970.
+        secret: signs short-lived keys where there are no API keys.
+        folder: a folder for short-lived keys that are in use.
     """
 
-    engine: Engine
-    settings: Settings
-    metrics: Metrics
-    drain: Drain
+    tally: Tally = field(default_factory=Tally)
+    started: int = field(default_factory=lambda: round(time.time()))
+    secret: bytes | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service(Parts):
+    """A running server: its parts, and what opens live streams, recognizes files and issues short-lived keys."""
+
     live: LiveStreams
     files: Files
     short_keys: ShortKeys
-    started: int
+    shared: Shared
 
 
 def service_of(connection: HTTPConnection) -> Service:

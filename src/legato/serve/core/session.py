@@ -6,16 +6,17 @@ import time
 import uuid
 from typing import Self
 
+from legato.audio.pcm import AudioFormat
 from legato.audio.source import SAMPLE_RATE, Samples
 from legato.engine.streams import AsyncEngineStream
 from legato.errors import EngineError
 from legato.model.bundle import Bundle
 from legato.serve.core.arrivals import Arrivals
-from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.audio_input import open_input
 from legato.serve.core.container import Container
 from legato.serve.core.limits import Limits
 from legato.serve.core.options import Prepared
+from legato.serve.core.pace import Pace
 from legato.serve.errors import ApiError
 from legato.serve.logs import log_event
 from legato.serve.metrics import Metrics
@@ -28,6 +29,9 @@ logger = logging.getLogger("legato.serve")
 #: Seconds of audio that a client in real time may have sent ahead, because of buffers and delays in the network.
 _AHEAD_SECONDS = 2.0
 
+#: Controls of a stream per second on the long run, and at once; a commit costs as much as a chunk of audio.
+_CONTROLS = (10, 40)
+
 
 class Session:
     """A live stream with its client; `LiveStreams.open` creates it.
@@ -38,6 +42,7 @@ class Session:
 
     Attributes:
         id: name of the stream in the logs.
+        opened: time of the start, on the monotonic clock.
         language: name of the language prompt that is used, such as `de` or `auto`.
         warnings: what of the client's options was ignored.
         drained: whether the server has ended the stream because it shuts down.
@@ -69,10 +74,11 @@ class Session:
         self._log_transcripts = settings.log_transcripts
         self._metrics = metrics
         self._chunk_seconds = prepared.options.chunk_ms / 1000
-        self._opened = time.monotonic()
+        self.opened = time.monotonic()
         self._arrivals = Arrivals()
         self._ended = False
         self._sending = asyncio.Lock()
+        self._pace = Pace(*_CONTROLS)
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -88,7 +94,7 @@ class Session:
     @property
     def lag(self) -> float:
         """Seconds by which the server is late; 0 if the client sends faster than real time."""
-        if self.accepted_seconds > time.monotonic() - self._opened + _AHEAD_SECONDS:
+        if self.accepted_seconds > time.monotonic() - self.opened + _AHEAD_SECONDS:
             return 0.0
         return max(0.0, self.queued_seconds - self._chunk_seconds)
 
@@ -114,9 +120,10 @@ class Session:
             StreamTooLongError, TooFastError, AudioError, EngineError: for a `Commit`, as for `accept`.
         """
         async with self._sending:
+            await self._pace.keep()
             if self._ended:
                 return
-            if isinstance(control, Commit):
+            if isinstance(control, Commit) and not control.wait:
                 await self._input.flush()
             self._stream.apply(control)
             if isinstance(control, SetLanguage):

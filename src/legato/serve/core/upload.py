@@ -8,15 +8,19 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
+from pydantic import BaseModel
 from starlette.datastructures import FormData, ImmutableMultiDict, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from legato.serve.core.drain import Drain
+from legato.serve.core.held import BODIES
 from legato.serve.errors import (
     ApiError,
     ClientLeftError,
+    ErrorBody,
     IdleError,
     InvalidValueError,
     NoRoomError,
@@ -31,6 +35,21 @@ T = TypeVar("T")
 _MAX_FIELDS = 200
 _MAX_FIELD_BYTES = 100_000
 _SPOOLED_BYTES = 1_000_000
+_SMALL_BODY_SECONDS = 60.0
+
+#: The refusals of a form with a file, for the OpenAPI description.
+FORM_ERRORS: dict[int | str, dict[str, Any]] = {
+    408: {"description": "The request did not arrive in time.", "model": ErrorBody},
+    413: {"description": "The file is too large, or its audio too long.", "model": ErrorBody},
+    415: {"description": "The body is not a multipart form.", "model": ErrorBody},
+    503: {"description": "The server has no room now; try again later.", "model": ErrorBody},
+}
+
+
+def form_body(fields: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI description of a form with these fields."""
+    content = {"multipart/form-data": {"schema": fields.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 @asynccontextmanager
@@ -51,7 +70,7 @@ async def read_form(request: Request, settings: Settings) -> AsyncIterator[FormD
             max_fields=_MAX_FIELDS,
             max_part_size=_MAX_FIELD_BYTES,
         )
-        async with asyncio.timeout(settings.max_upload_seconds):
+        async with _drain(request).until_abandoned(), asyncio.timeout(settings.max_upload_seconds):
             form = await parser.parse()
     try:
         yield form
@@ -68,28 +87,37 @@ async def read_body(request: Request, settings: Settings) -> AsyncIterator[Binar
     """
     with SpooledTemporaryFile(_SPOOLED_BYTES) as file:
         with _upload_errors(settings):
-            async with asyncio.timeout(settings.max_upload_seconds):
+            async with _drain(request).until_abandoned(), asyncio.timeout(settings.max_upload_seconds):
                 async for piece in _limited(request, settings):
                     await asyncio.to_thread(file.write, piece)
-        file.seek(0)
+            await asyncio.to_thread(file.seek, 0)  # writes what is buffered
         yield cast("BinaryIO", file)
 
 
-async def read_small_body(request: Request, max_bytes: int) -> bytes:
+async def read_small_body(request: Request, max_bytes: int, settings: Settings) -> bytes:
     """Read a body into memory.
 
     Raises:
-        ApiError: it has more than `max_bytes`, or the client disconnected.
+        ApiError: it has more than `max_bytes`, takes too long to arrive, or the client disconnected; or there is no
+            memory for more bodies that are not complete.
     """
     body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > max_bytes:
-                raise ApiError(413, f"The body is larger than {max_bytes} bytes, which is the limit.", code="too_large")
-    except ClientDisconnect:
-        raise ClientLeftError from None
+    declared = request.headers.get("content-length", "")
+    expected = int(declared) if declared.isdigit() else 0
+    with _upload_errors(settings), BODIES.body() as held:
+        _check_size(expected, max_bytes)
+        held.grow(expected)  # refused now rather than in the middle
+        async with asyncio.timeout(_SMALL_BODY_SECONDS):
+            async for piece in _pieces(request, settings):
+                body += piece
+                held.grow(max(0, len(body) - held.size))
+                _check_size(len(body), max_bytes)
     return bytes(body)
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise ApiError(413, f"The body is larger than {most} bytes, which is the limit.", code="too_large")
 
 
 def file_of(form: FormData) -> UploadFile:
@@ -133,6 +161,11 @@ async def _gone(request: Request) -> None:
         pass
 
 
+def _drain(request: Request) -> Drain:
+    drain: Drain = request.app.state.service.drain
+    return drain
+
+
 @contextmanager
 def _upload_errors(settings: Settings) -> Iterator[None]:
     """Turn what can go wrong during an upload into errors for the client."""
@@ -155,6 +188,15 @@ async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes
     received = 0
     if declared.isdigit() and int(declared) > settings.max_upload_bytes:
         raise UploadTooLargeError(settings.max_upload_bytes)
+    async for piece in _pieces(request, settings):
+        received += len(piece)
+        if received > settings.max_upload_bytes:
+            raise UploadTooLargeError(settings.max_upload_bytes)
+        yield piece
+
+
+async def _pieces(request: Request, settings: Settings) -> AsyncGenerator[bytes, None]:
+    """Yield a body as it arrives, as long as something arrives."""
     pieces = request.stream()
     while True:
         try:
@@ -164,7 +206,4 @@ async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes
             raise IdleError(settings.idle_seconds) from None
         if piece is None:
             return
-        received += len(piece)
-        if received > settings.max_upload_bytes:
-            raise UploadTooLargeError(settings.max_upload_bytes)
         yield piece

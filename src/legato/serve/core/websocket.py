@@ -19,12 +19,7 @@ _CLOSING_SECONDS = 2.0
 
 
 class WebSocketConnection:
-    """The messages of one client over a WebSocket; see `conversation.Connection`.
-
-    Args:
-        websocket: the socket.
-        settings: limits.
-    """
+    """The messages of one client over a WebSocket; see `conversation.Connection`."""
 
     def __init__(self, websocket: WebSocket, settings: Settings) -> None:
         self._websocket = websocket

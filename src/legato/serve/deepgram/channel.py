@@ -18,7 +18,6 @@ class Channel:
     Args:
         number: index of the channel.
         options: what the client wants to receive.
-        messages: writes the messages.
         recognizer: has the language tags and the confidence measure.
         detects: whether the model detects the language.
     """

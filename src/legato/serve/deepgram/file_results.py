@@ -47,7 +47,6 @@ def file_options(query: QueryParams, *, languages: bool) -> FileOptions:
     """Read the options of a file from the query.
 
     Args:
-        query: the query.
         languages: whether the client asked for detection.
 
     Raises:
@@ -70,7 +69,6 @@ def file_results(transcripts: Sequence[Transcript], options: FileOptions) -> dic
 
     Args:
         transcripts: the transcript of each channel, or of all channels together.
-        options: what the client asked for.
     """
     transcripts = [replaced(transcript, options.replacements) for transcript in transcripts]
     results: dict[str, object] = {

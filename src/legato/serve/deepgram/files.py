@@ -18,11 +18,8 @@ from legato.serve.deepgram.file_results import file_options, file_results
 from legato.serve.deepgram.messages import Messages
 from legato.serve.deepgram.options import listen_options
 from legato.serve.errors import ERROR, ApiError, InvalidValueError, UnsupportedError, as_api_error
-from legato.version import __version__
 
 router = APIRouter(prefix="/v1", tags=["transcription"])
-
-_HASHED_BYTES = 1 << 20
 
 _PARAMETERS = (
     ("language", "Such as `de` or `de-DE`; `multi` or none: detected.", {"type": "string"}),
@@ -71,9 +68,8 @@ async def listen(request: Request) -> JSONResponse:
     except (ApiError, LegatoError) as error:
         refusal = as_api_error(error)
         request.scope[ERROR] = refusal
-        return JSONResponse(
-            _messages(service, request_id, 1).refusal(refusal), refusal.status, {**refusal.headers, **headers}
-        )
+        body = Messages(request_id, service.settings.model, 1).refusal(refusal)
+        return JSONResponse(body, refusal.status, {**refusal.headers, **headers})
 
 
 async def _transcribe(request: Request, service: Service, request_id: str) -> dict[str, object]:
@@ -94,21 +90,15 @@ async def _transcribe(request: Request, service: Service, request_id: str) -> di
             results = await unless_gone(request, service.files.recognize_channels(file, prepared))
         else:
             results = [await unless_gone(request, service.files.recognize(file, prepared))]
-    metadata = _messages(service, request_id, len(results)).summary(digest, results[0].transcript.duration)
+    metadata = Messages(request_id, settings.model, len(results)).summary(digest, results[0].transcript.duration)
     found = [*asked.warnings, *(warning for result in results for warning in result.warnings)]
     if warnings := list(dict.fromkeys(found)):
         metadata["warnings"] = warnings
     return {"metadata": metadata, "results": file_results([result.transcript for result in results], wanted)}
 
 
-def _messages(service: Service, request_id: str, channels: int) -> Messages:
-    return Messages(request_id, service.settings.model, __version__, channels)
-
-
 def _digest(file: BinaryIO) -> str:
     """Return the SHA-256 of a file, and go back to its start."""
-    found = hashlib.sha256()
-    while piece := file.read(_HASHED_BYTES):
-        found.update(piece)
+    found = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # it needs only read and readinto
     file.seek(0)
     return found.hexdigest()

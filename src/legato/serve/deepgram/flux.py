@@ -1,6 +1,5 @@
 """Deepgram's interface for live streams with turns, for voice agents: the WebSocket `/v2/listen`."""
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +16,8 @@ from legato.serve.core.session import Session
 from legato.serve.core.websocket import WebSocketConnection
 from legato.serve.deepgram.flux_options import FluxOptions, flux_options
 from legato.serve.deepgram.flux_turns import Turns
-from legato.serve.deepgram.live import messages_of, refuse_handshake
+from legato.serve.deepgram.live import refuse_handshake
+from legato.serve.deepgram.messages import Messages, read_command
 from legato.serve.errors import ApiError, InvalidValueError, as_api_error
 from legato.streaming.controls import Commit, SetEndpoint, SetLanguage, SetPhrases
 from legato.types import Event
@@ -42,7 +42,7 @@ async def listen(websocket: WebSocket) -> None:
         async with service.live.open("deepgram", options.audio_format or Container(), stream_options) as session:
             await FluxConversation(websocket, service, session, options, request_id).run()
     except ApiError as error:  # the stream could not be opened
-        await refuse_handshake(websocket, error, messages_of(service, request_id, 1), request_id)
+        await refuse_handshake(websocket, error, Messages(request_id, service.settings.model, 1), request_id)
 
 
 class FluxConversation(Conversation[str | bytes, str]):
@@ -77,12 +77,8 @@ class FluxConversation(Conversation[str | bytes, str]):
         if isinstance(message, bytes):
             await self._session.accept(message)
             return True
-        try:
-            fields = json.loads(message)
-            kind = str(fields.get("type"))
-        except (ValueError, RecursionError, AttributeError):
-            fields, kind = {}, ""
-        match kind:
+        fields = read_command(message)
+        match fields.get("type"):
             case "ForceEndTurn":
                 await self._session.apply(Commit())
             case "Configure":

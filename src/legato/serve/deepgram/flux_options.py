@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from starlette.datastructures import QueryParams
 
+from legato.audio.pcm import AudioFormat
 from legato.options import Endpointing, StreamOptions
-from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.fields import as_mapping, as_number, as_texts, parse_number
 from legato.serve.core.languages import requested_language
 from legato.serve.deepgram.options import audio_format_of, ignored, refuse_private

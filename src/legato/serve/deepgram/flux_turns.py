@@ -20,7 +20,6 @@ class Turns:
     """Makes the messages about the turns of one connection.
 
     Args:
-        request_id: name of the connection.
         recognizer: has the language tags and the confidence measure.
         thresholds: when a turn ends; may change.
         detects: whether the model detects the language; may change.
@@ -110,12 +109,9 @@ class Turns:
         """Return a `TurnInfo`.
 
         Args:
-            kind: name of the event.
             end: seconds of the stream that were recognized.
             texts: texts of the segments of the turn.
-            words: words of the turn.
             confidence: threshold that the silence stands for.
-            more: further fields.
         """
         if self.detects and self._languages:
             more["languages"] = sorted(set(self._languages), key=self._languages.count, reverse=True)

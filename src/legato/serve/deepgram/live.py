@@ -1,7 +1,6 @@
 """Deepgram's interface for live streams: the WebSocket `/v1/listen`."""
 
 import hashlib
-import json
 import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -10,9 +9,9 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocket
 
+from legato.audio.pcm import AudioFormat
 from legato.errors import EngineError, LegatoError
 from legato.model.languages import AUTO
-from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.container import Container
 from legato.serve.core.conversation import Conversation
 from legato.serve.core.fields import as_texts
@@ -21,13 +20,12 @@ from legato.serve.core.service import Service, service_of
 from legato.serve.core.session import Session
 from legato.serve.core.websocket import WebSocketConnection
 from legato.serve.deepgram.channel import Channel
-from legato.serve.deepgram.messages import Messages
+from legato.serve.deepgram.messages import Messages, read_command
 from legato.serve.deepgram.options import ListenOptions, listen_options
 from legato.serve.errors import ERROR, ApiError, as_api_error
 from legato.serve.logs import log_event
 from legato.streaming.controls import Commit, SetEndpoint, SetPhrases
 from legato.types import Event, Final
-from legato.version import __version__
 
 router = APIRouter()
 
@@ -57,7 +55,7 @@ async def listen(websocket: WebSocket) -> None:
             ]
             await DeepgramConversation(websocket, service, sessions, options, request_id).run()
     except ApiError as error:  # a stream could not be opened
-        await refuse_handshake(websocket, error, messages_of(service, request_id, 1), request_id)
+        await refuse_handshake(websocket, error, Messages(request_id, service.settings.model, 1), request_id)
 
 
 def _audio_formats(options: ListenOptions) -> list[AudioFormat | Container]:
@@ -66,11 +64,6 @@ def _audio_formats(options: ListenOptions) -> list[AudioFormat | Container]:
     if form is None or not options.multichannel:
         return [form or Container()]
     return [AudioFormat(form.encoding, form.rate, form.channels, channel) for channel in range(form.channels)]
-
-
-def messages_of(service: Service, request_id: str, channels: int) -> Messages:
-    """Return what writes the messages of a connection."""
-    return Messages(request_id, service.settings.model, __version__, channels)
 
 
 async def refuse_handshake(websocket: WebSocket, error: ApiError, messages: Messages, request_id: str) -> None:
@@ -98,7 +91,7 @@ class DeepgramConversation(Conversation[str | bytes, str]):
         super().__init__(self._socket, sessions)
         self._service = service
         self._request_id = request_id
-        self._messages = messages_of(service, request_id, len(sessions))
+        self._messages = Messages(request_id, service.settings.model, len(sessions))
         self._messages.warnings = [*options.warnings, *sessions[0].warnings]
         if options.multichannel and options.audio_format is None:
             self._messages.warnings.append("multichannel is ignored: the channels of a live container are averaged.")
@@ -146,12 +139,8 @@ class DeepgramConversation(Conversation[str | bytes, str]):
         return [self._messages.error(error.code or "", error.message)]
 
     async def _obey(self, text: str) -> bool:
-        try:
-            message = json.loads(text)
-            kind = str(message.get("type"))
-        except (ValueError, RecursionError, AttributeError):
-            message, kind = {}, ""
-        match kind:
+        message = read_command(text)
+        match message.get("type"):
             case "Finalize":
                 await self._finalize(message.get("channel"), text)
             case "Configure":
@@ -171,7 +160,8 @@ class DeepgramConversation(Conversation[str | bytes, str]):
             if channel is None or channel == number:
                 await session.apply(Commit())
         if channel is not None and channel not in list(range(len(self.sessions))):
-            await self.connection.send(self._messages.error("SchemaError", "There is no such channel.", text))
+            problem = f"channel: It must be a whole number from 0 to {len(self.sessions) - 1}, or missing for all."
+            await self.connection.send(self._messages.error("SchemaError", problem, text))
 
     async def _configure(self, keyterms: object) -> None:
         """Continue with other phrases."""

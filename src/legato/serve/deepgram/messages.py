@@ -9,25 +9,23 @@ from datetime import UTC, datetime
 
 from legato.serve.errors import ApiError, TooManyPhrasesError
 from legato.types import Word
+from legato.version import __version__
 
 
 class Messages:
     """Writes the messages of one connection.
 
     Args:
-        request_id: name of the connection.
-        model: name of the model.
-        version: version of the server.
         channels: number of channels that are recognized separately.
 
     Attributes:
         warnings: what of the request was ignored, for `Metadata`.
     """
 
-    def __init__(self, request_id: str, model: str, version: str, channels: int) -> None:
+    def __init__(self, request_id: str, model: str, channels: int) -> None:
         self._request_id = request_id
         self._channels = channels
-        self._model = {"name": model, "version": version, "arch": "legato"}
+        self._model = {"name": model, "version": __version__, "arch": "legato"}
         self._model_id = str(uuid.uuid5(uuid.NAMESPACE_OID, model))
         self.warnings: list[str] = []
         self._created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -112,6 +110,15 @@ class Messages:
         }  # fmt: skip
 
 
+def read_command(text: str) -> dict[str, object]:
+    """Return a client's message; an empty one if it is not a JSON object."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
 def word_objects(words: Sequence[Word], language: str | None = None) -> list[dict[str, object]]:
     """Return successive words as objects of the interface, with their language if it was detected.
 
@@ -121,17 +128,12 @@ def word_objects(words: Sequence[Word], language: str | None = None) -> list[dic
     starts = [*(word.start for word in words[1:]), math.inf]
     more = {} if language is None else {"language": language}
     return [
-        {**word_object(word), "end": max(word.start, min(word.end, start)), **more}
+        {
+            "word": bare(word.text), "start": word.start, "end": max(word.start, min(word.end, start)),
+            "confidence": word.confidence, "punctuated_word": word.text, **more,
+        }
         for word, start in zip(words, starts, strict=False)
-    ]
-
-
-def word_object(word: Word) -> dict[str, object]:
-    """Return a word as an object of the interface."""
-    return {
-        "word": bare(word.text), "start": word.start, "end": word.end, "confidence": word.confidence,
-        "punctuated_word": word.text,
-    }  # fmt: skip
+    ]  # fmt: skip
 
 
 def bare(text: str) -> str:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from starlette.datastructures import QueryParams
 
+from legato.audio.pcm import AudioFormat, Encoding
 from legato.decode.phrases import Phrase
 from legato.model.languages import AUTO
 from legato.options import Endpointing, StreamOptions
-from legato.serve.core.audio_format import AudioFormat, Encoding
 from legato.serve.core.fields import parse_flag, parse_number
 from legato.serve.core.languages import requested_language
 from legato.serve.errors import InvalidValueError
@@ -163,7 +163,6 @@ def ignored(query: QueryParams, known: frozenset[str]) -> tuple[str, ...]:
     """Return a text for each option that is ignored although the client asks for it.
 
     Args:
-        query: the query.
         known: names of the options that are not worth a text.
     """
     channels = _is_set(query, "multichannel")

@@ -14,7 +14,7 @@ from legato.serve.core.file_job import FileJob
 from legato.serve.core.holding import HoldingResponse
 from legato.serve.core.options import prepare
 from legato.serve.core.service import service_of
-from legato.serve.core.upload import file_of, read_form, texts_of, unless_gone
+from legato.serve.core.upload import FORM_ERRORS, file_of, form_body, read_form, texts_of, unless_gone
 from legato.serve.errors import ApiError, ErrorBody
 from legato.serve.native.messages import Asked, error_line, event_line, read_fields
 from legato.serve.settings import Settings
@@ -24,10 +24,7 @@ router = APIRouter(prefix="/v1/stream", tags=["Legato"])
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "An option, the form or the audio is wrong.", "model": ErrorBody},
-    408: {"description": "The request did not arrive in time.", "model": ErrorBody},
-    413: {"description": "The file is too large, or its audio too long.", "model": ErrorBody},
-    415: {"description": "The body is not a multipart form.", "model": ErrorBody},
-    503: {"description": "The server has no room now; try again later.", "model": ErrorBody},
+    **FORM_ERRORS,
 }
 _RESULT: dict[int | str, dict[str, Any]] = {
     200: {
@@ -56,20 +53,12 @@ class FileForm(BaseModel):
     phrases: list[str] = Field([], description="Names and terms to recognize more readily.")
 
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"multipart/form-data": {"schema": FileForm.model_json_schema()}},
-    }
-}
-
-
 @router.post(
     "",
     summary="Recognize a file, event by event",
     response_class=Response,
     responses={**_RESULT, **_ERRORS},
-    openapi_extra=_BODY,
+    openapi_extra=form_body(FileForm),
 )
 async def recognize(request: Request) -> Response:
     """Send the events of an audio or video file during recognition."""

@@ -1,6 +1,6 @@
 """Writes the segments of a client as subtitles, text or tables, with the same writers as for files."""
 
-import asyncio
+import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -8,22 +8,29 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from legato.errors import LegatoError
+from legato.serve.core.aside import ASIDE
 from legato.serve.core.service import service_of
-from legato.serve.core.upload import read_small_body
+from legato.serve.core.upload import read_small_body, unless_gone
 from legato.serve.errors import ApiError, ErrorBody
 from legato.serve.native.messages import checked
 from legato.streaming.collect import join_segments
-from legato.text.formats import WRITERS
+from legato.text.formats import WRITERS, base_format, writer_of_format
 from legato.types import Reason, Segment, Transcript, Word
 
 router = APIRouter(prefix="/v1/formats", tags=["Legato"])
 
-_MAX_BYTES = 20_000_000  # segments of more than a day of speech
+_MAX_BYTES = 8_000_000  # segments of half a day of speech
+_MAX_SEGMENT_LETTERS = 20_000
+_MAX_WORD_LETTERS = 500
+#: Bodies below this size are written at once; larger ones take a while, and aside from the server.
+_SHORT_BYTES = 100_000
 _MEDIA_TYPES = {
     "json": "application/json",
     "jsonl": "application/jsonl",
     "srt": "application/x-subrip",
     "vtt": "text/vtt",
+    "ass": "text/x-ssa",
 }
 
 Seconds = Annotated[float, Field(ge=0, le=1e7)]
@@ -32,27 +39,27 @@ _FINITE = ConfigDict(allow_inf_nan=False)
 
 
 class GivenWord(BaseModel):
-    """A word, as in a `segment` event."""
+    """A word, as in a `segment` event. A confidence of null is unknown."""
 
     model_config = _FINITE
 
-    text: Annotated[str, Field(min_length=1)]
+    text: Annotated[str, Field(min_length=1, max_length=_MAX_WORD_LETTERS)]
     start: Seconds
     end: Seconds
-    confidence: Confidence = 1.0
+    confidence: Confidence | None = 1.0
 
 
 class GivenSegment(BaseModel):
-    """A `segment` event; its `type` and `file` may be omitted."""
+    """A `segment` event; its `type` and `file` may be omitted. A confidence of null is unknown."""
 
     model_config = _FINITE
 
-    text: str
+    text: Annotated[str, Field(max_length=_MAX_SEGMENT_LETTERS)]
     start: Seconds
     end: Seconds
     language: str | None = None
     reason: Reason = "end"
-    confidence: Confidence = 1.0
+    confidence: Confidence | None = 1.0
     words: list[GivenWord] = []
 
 
@@ -72,12 +79,17 @@ class Given(BaseModel):
         segments = [
             Segment(
                 each.text, each.start, each.end, each.language, (),
-                tuple(Word(word.text, word.start, word.end, word.confidence) for word in each.words),
-                each.reason, confidence=each.confidence,
+                tuple(Word(word.text, word.start, word.end, _number(word.confidence)) for word in each.words),
+                each.reason, confidence=_number(each.confidence),
             )
             for each in self.segments
         ]  # fmt: skip
         return join_segments(segments, duration=max((each.end for each in segments), default=0.0))
+
+
+def _number(confidence: float | None) -> float:
+    """Return a confidence as the writers take it: NaN where it is unknown."""
+    return math.nan if confidence is None else confidence
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
@@ -94,6 +106,12 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
 _SCHEMA = _inlined(Given.model_json_schema(), Given.model_json_schema()["$defs"])
 
 
+def written(name: str, body: bytes, model: str) -> str:
+    """Return the text of a file. Errors as for `checked`."""
+    given = checked(Given, body)
+    return writer_of_format(name)(given.transcript(), model=model, file=given.file)
+
+
 @router.post(
     "/{name}",
     summary="Write segments in a format",
@@ -107,16 +125,19 @@ _SCHEMA = _inlined(Given.model_json_schema(), Given.model_json_schema()["$defs"]
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}},
 )
 async def write(name: str, request: Request) -> Response:
-    """Write the `segment` events of a stream as srt, vtt, txt, json, jsonl, tsv, ctm or words."""
-    writer = WRITERS.get(name)
-    if writer is None:
+    """Write the `segment` events of a stream as srt, vtt, ass, txt, json, jsonl, tsv, ctm or words.
+
+    Subtitles may have a style: `srt:columns=37,lines=1,speed=15,lead=0.3`, `vtt:words`.
+    """
+    if base_format(name) not in WRITERS:
         raise ApiError(404, f"The format {name[:100]!r} is unknown. Use one of {', '.join(WRITERS)}.", param="name")
-    body = await read_small_body(request, _MAX_BYTES)
-    model = service_of(request).settings.model
-
-    def run() -> str:
-        given = checked(Given.model_validate_json, body)
-        return writer(given.transcript(), model=model, file=given.file)
-
-    text = await asyncio.to_thread(run)  # the segments of a day take a while
-    return Response(text, media_type=_MEDIA_TYPES.get(name, "text/plain"))
+    try:
+        writer_of_format(name)
+    except LegatoError as error:
+        raise ApiError(400, str(error), code="invalid_value", param="name") from None
+    service = service_of(request)
+    body = await read_small_body(request, _MAX_BYTES, service.settings)
+    short = len(body) < _SHORT_BYTES
+    arguments = name, body, service.settings.model
+    text = written(*arguments) if short else await unless_gone(request, ASIDE.run(written, *arguments))
+    return Response(text, media_type=_MEDIA_TYPES.get(base_format(name), "text/plain"))

@@ -1,17 +1,19 @@
 """The messages of the native protocol, in both directions: one JSON object per message."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import ImmutableMultiDict
 
+from legato.audio.pcm import AudioFormat, Encoding
+from legato.chunks import CHUNK_SIZES_MS
 from legato.options import Endpointing, StreamOptions
-from legato.serve.core.audio_format import AudioFormat, Encoding
 from legato.serve.core.languages import requested_language
 from legato.serve.core.options import check_phrases
-from legato.serve.errors import ApiError, as_api_error
+from legato.serve.errors import ApiError, InvalidValueError, as_api_error
+from legato.serve.problems import must_be, problem_of
 from legato.serve.settings import Settings
 from legato.text.formats import event_as_dict, json_line
 from legato.text.words import join_texts
@@ -19,8 +21,7 @@ from legato.types import Event, Final
 
 _ENCODINGS: dict[str, Encoding] = {"pcm_s16le": "pcm16", "pcm_f32le": "float32", "mulaw": "mulaw", "alaw": "alaw"}
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-_Given = TypeVar("_Given")
-_Read = TypeVar("_Read")
+_Read = TypeVar("_Read", bound=BaseModel)
 _Asked = TypeVar("_Asked", bound="Asked")
 
 
@@ -37,9 +38,13 @@ class Asked(BaseModel):
     model_config = _STRICT
 
     language: str | None = None
-    chunk_ms: int | None = None
-    endpoint: bool | Annotated[float, Field(gt=0)] = True
-    phrases: list[str | tuple[str, float]] = []
+    chunk_ms: Annotated[int | None, must_be(f"one of {', '.join(map(str, CHUNK_SIZES_MS))}")] = None
+    endpoint: Annotated[
+        bool | Annotated[float, Field(gt=0)], must_be("true, false, or the seconds of a pause (above 0)")
+    ] = True
+    phrases: Annotated[
+        list[str | tuple[str, float]], must_be("a list of texts, or of pairs of a text and its weight")
+    ] = []
 
     def options(self, settings: Settings) -> StreamOptions:
         """Return the options of the stream, with the defaults of the settings.
@@ -67,7 +72,7 @@ class Start(Asked):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    type: Literal["start"] = "start"
+    type: Annotated[Literal["start"], must_be("'start' in a first message that is not audio")] = "start"
     encoding: Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"] = "pcm_s16le"
     sample_rate: int = 16_000
     channels: int = 1
@@ -90,10 +95,11 @@ class Start(Asked):
 
 
 class CommitMessage(BaseModel):
-    """Close the current segment; always answered by one."""
+    """Close the current segment, with `wait` after the word that is being spoken; always answered by one."""
 
     model_config = _STRICT
     type: Literal["commit"]
+    wait: bool = False
 
 
 class LanguageMessage(BaseModel):
@@ -111,39 +117,42 @@ class EndMessage(BaseModel):
     type: Literal["end"]
 
 
+class _AnyMessage(BaseModel):
+    type: Literal["commit", "language", "end"] = Field(None, validate_default=True)  # so that the error names them
+
+
 Message = CommitMessage | LanguageMessage | EndMessage
-_MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+_MESSAGES: dict[str, type[Message]] = {"commit": CommitMessage, "language": LanguageMessage, "end": EndMessage}
 
 
 def read_start(text: str | bytes) -> Start:
     """Read a first message. Errors as for `checked`."""
-    return checked(Start.model_validate_json, text)
+    return checked(Start, text)
 
 
 def read_message(text: str | bytes) -> Message:
     """Read a later message. Errors as for `checked`."""
-    return checked(_MESSAGE.validate_json, text)
+    return checked(_MESSAGES[checked(_AnyMessage, text).type], text)
 
 
 def read_fields(fields: ImmutableMultiDict[str, str], kind: type[_Asked]) -> _Asked:
     """Read the options of a query or a form, where `phrases` may occur several times. Errors as for `checked`."""
     several = {"phrases": fields.getlist("phrases")} if "phrases" in fields else {}
-    return checked(kind.model_validate, {**fields, **several})
+    return checked(kind, {**fields, **several})
 
 
-def checked(read: Callable[[_Given], _Read], given: _Given) -> _Read:
-    """Return what a validator of pydantic makes of a value.
+def checked(kind: type[_Read], given: str | bytes | Mapping[str, Any]) -> _Read:
+    """Return JSON, or values, as a model of pydantic.
 
     Raises:
-        ApiError: the value is not valid; the message says which field, and why.
+        InvalidValueError: something is not valid; the message says which field, and what it may be.
     """
     try:
-        return read(given)
+        return kind.model_validate_json(given) if isinstance(given, str | bytes) else kind.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
-        message = f"{name}: {first['msg']}." if name else f"{first['msg']}."
-        raise ApiError(400, message, code="invalid_value", param=name or None) from None
+        raise InvalidValueError(name or None, problem_of(first, tuple(kind.model_fields))) from None
 
 
 def event_line(event: Event, settings: Settings, texts: Sequence[str] = (), warnings: Sequence[str] = ()) -> str:

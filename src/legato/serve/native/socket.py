@@ -39,7 +39,8 @@ async def stream(websocket: WebSocket) -> None:
     or, without a query, in a first message `{"type": "start", ...}`. All may be omitted. `{"type": "ready"}` answers.
 
     Binary messages are audio, by default `pcm_s16le` at 16 kHz. `{"type": "commit"}` closes the current segment and is
-    always answered by one, `{"type": "language", "language": "de"}` continues in another language, and
+    always answered by one, with `"wait": true` after the word that is being spoken.
+    `{"type": "language", "language": "de"}` continues in another language, and
     `{"type": "end"}` ends the audio; the rest of the events follow. The `warnings` of `ready` say which options were
     ignored, such as phrases that the model cannot spell.
 
@@ -127,7 +128,7 @@ class NativeConversation(Conversation[str | bytes, str]):
             return True
         command = read_message(message)
         if isinstance(command, CommitMessage):
-            await self._session.apply(Commit())
+            await self._session.apply(Commit(command.wait))
         elif isinstance(command, LanguageMessage):
             language = requested_language(command.language) or self._settings.language
             await self._session.apply(SetLanguage(language))

@@ -63,7 +63,8 @@ def number(name: str, value: object, least: float, most: float) -> float:
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not least <= found <= most:
-        raise InvalidValueError(name, f"{str(value)[:50]!r} is not a number from {least:g} to {most:g}.")
+        limits = "" if math.isinf(most) else f" from {least:g} to {most:g}"
+        raise InvalidValueError(name, f"{str(value)[:50]!r} is not a number{limits}.")
     return found
 
 

@@ -57,7 +57,7 @@ def check_model(name: str, settings: Settings) -> str:
 def list_models(request: Request) -> ModelList:
     """Return the model that the server has loaded."""
     service = service_of(request)
-    return ModelList(data=[Model(id=service.settings.model, created=service.started)])
+    return ModelList(data=[Model(id=service.settings.model, created=service.shared.started)])
 
 
 @router.get(
@@ -69,4 +69,4 @@ def get_model(name: str, request: Request) -> Model:
     """Return the model under its own name, or under a name that means the same."""
     service = service_of(request)
     check_model(name, service.settings)
-    return Model(id=name, created=service.started)
+    return Model(id=name, created=service.shared.started)

@@ -30,6 +30,10 @@ router = APIRouter()
 
 _BETA_PROTOCOL = "openai-beta.realtime-v1"
 _MAX_EVENT_ID = 512
+_UNDERSTOOD = (
+    "Send session.update, transcription_session.update, input_audio_buffer.append, input_audio_buffer.commit or "
+    "input_audio_buffer.clear."
+)
 
 
 @router.websocket("/v1/realtime")
@@ -125,10 +129,10 @@ class RealtimeConversation(Conversation[str | bytes, str]):
                 warnings = await self._update(event.get("session"))
                 await self.connection.send(self._messages.session("updated", self._config, warnings, old_type=old_type))
             case str(kind):
-                message = f"Messages {kind[:60]!r} are not understood: this server only transcribes."
+                message = f"Messages {kind[:60]!r} are not understood: this server only transcribes. {_UNDERSTOOD}"
                 raise ApiError(400, message, code="unknown_event", param="type")
             case _:
-                raise ApiError(400, "The message has no type.", code="unknown_event", param="type")
+                raise ApiError(400, f"The message has no type. {_UNDERSTOOD}", code="unknown_event", param="type")
 
     async def _append(self, audio: object) -> None:
         if data := as_base64(audio, "audio"):

@@ -7,11 +7,11 @@ the configuration that clients see says so.
 import math
 from dataclasses import dataclass, field, replace
 
+from legato.audio.pcm import AudioFormat, Encoding
 from legato.decode.phrases import Phrase, read_weighted
 from legato.model.bundle import Bundle
 from legato.model.languages import AUTO
 from legato.options import NEVER, Endpointing
-from legato.serve.core.audio_format import AudioFormat, Encoding
 from legato.serve.core.hints import prompt_terms
 from legato.serve.core.languages import requested_language
 

@@ -23,7 +23,6 @@ class Items:
     """Makes the messages about the items of one session.
 
     Args:
-        messages: writes the messages.
         tags: ids of the language tags.
 
     Attributes:
@@ -43,12 +42,7 @@ class Items:
         self._pending.append((request, event_id))
 
     def messages(self, event: Event, config: RealtimeConfig) -> list[str]:
-        """Return the messages about an event.
-
-        Args:
-            event: event of the stream.
-            config: the present configuration.
-        """
+        """Return the messages about an event."""
         if isinstance(event, Final):
             return []
         answers = isinstance(event, Segment) and event.reason == "commit"

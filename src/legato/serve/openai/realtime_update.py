@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from legato.serve.core.audio_format import AudioFormat, Encoding
+from legato.audio.pcm import AudioFormat, Encoding
 from legato.serve.core.fields import as_mapping, as_number, as_text, as_texts
 from legato.serve.errors import InvalidValueError
 from legato.serve.openai.realtime_config import EAGERNESS, LOGPROBS, RATES, RealtimeConfig, TurnDetection
@@ -19,7 +19,6 @@ def updated(config: RealtimeConfig, session: object) -> RealtimeConfig:
     """Return a configuration with a client's changes, which may be in either shape.
 
     Args:
-        config: the present configuration.
         session: the field `session` of the client's message.
 
     Raises:

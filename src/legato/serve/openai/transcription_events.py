@@ -15,8 +15,6 @@ class TranscriptEvents:
     """Writes the events of a file.
 
     Args:
-        job: the file, begun.
-        request: what the client asked for.
         tags: ids of the tokens that are language tags.
     """
 

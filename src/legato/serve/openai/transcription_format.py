@@ -117,7 +117,6 @@ def content_of(results: Sequence[FileResult], request: TranscriptionRequest, tag
 
     Args:
         results: the transcript and its warnings; for `diarized_json` those of every channel.
-        request: what the client asked for.
         tags: ids of the tokens that are language tags.
     """
     result = results[0]

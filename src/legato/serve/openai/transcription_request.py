@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field
@@ -104,7 +104,8 @@ class TranscriptionRequest:
         endpoint = None
         if self.pause_seconds is not None:
             endpoint = Endpointing(after_speech=self.pause_seconds, without_speech=math.inf, longest=math.inf)
-        return StreamOptions(
+        return replace(
+            settings.defaults,
             language=self.language or settings.language,
             chunk_ms=self.chunk_ms or settings.chunk_ms,
             phrases=self.phrases,

@@ -12,7 +12,7 @@ from legato.serve.core.file_job import FileJob
 from legato.serve.core.holding import HoldingResponse
 from legato.serve.core.options import prepare
 from legato.serve.core.service import service_of
-from legato.serve.core.upload import file_of, read_form, unless_gone
+from legato.serve.core.upload import FORM_ERRORS, file_of, form_body, read_form, unless_gone
 from legato.serve.errors import ErrorBody, UnsupportedError
 from legato.serve.openai.transcription_events import TranscriptEvents, diarized_events
 from legato.serve.openai.transcription_format import (
@@ -29,10 +29,7 @@ router = APIRouter(prefix="/v1/audio", tags=["transcription"])
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "A field, the form or the audio is wrong.", "model": ErrorBody},
     404: {"description": "The model is not served.", "model": ErrorBody},
-    408: {"description": "The request did not arrive in time.", "model": ErrorBody},
-    413: {"description": "The file is too large, or its audio too long.", "model": ErrorBody},
-    415: {"description": "The body is not a multipart form.", "model": ErrorBody},
-    503: {"description": "The server has no room now; try again later.", "model": ErrorBody},
+    **FORM_ERRORS,
 }
 _RESULT: dict[int | str, dict[str, Any]] = {
     200: {
@@ -47,12 +44,6 @@ _RESULT: dict[int | str, dict[str, Any]] = {
         },
     }
 }
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"multipart/form-data": {"schema": TranscriptionForm.model_json_schema()}},
-    }
-}
 
 
 @router.post(
@@ -60,7 +51,7 @@ _BODY = {
     summary="Transcribe a file",
     response_class=Response,
     responses={**_RESULT, **_ERRORS},
-    openapi_extra=_BODY,
+    openapi_extra=form_body(TranscriptionForm),
 )
 async def transcribe(request: Request) -> Response:
     """Transcribe an audio or video file, like OpenAI's operation of this name."""

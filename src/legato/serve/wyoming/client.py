@@ -18,12 +18,7 @@ from legato.serve.wyoming.utterance import Utterance, prompt_of, stream_options,
 
 
 class Client:
-    """A client and its requests.
-
-    Args:
-        service: the parts of the server.
-        connection: the connection with the client.
-    """
+    """A client and its requests."""
 
     def __init__(self, service: Service, connection: WyomingConnection) -> None:
         self._service = service

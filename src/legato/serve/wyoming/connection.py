@@ -23,8 +23,6 @@ class WyomingConnection:
 
     Args:
         reader: with a limit of `events.LINE_BYTES`.
-        writer: of the same connection.
-        settings: limits.
 
     Attributes:
         closed: whether `close` was called.
@@ -69,6 +67,8 @@ class WyomingConnection:
         """Send an event; see `conversation.Connection.send`."""
         try:
             async with self._writing, self._limits.sending():
+                if self._writer.is_closing():  # event loops differ in what writing raises
+                    raise ClientLeftError
                 await async_write_event(message.event(), self._writer)
         except SlowReaderError:
             self._writer.transport.abort()

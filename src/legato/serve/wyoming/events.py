@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 from wyoming.event import Event
 
-from legato.serve.core.audio_format import AudioFormat, Encoding
+from legato.audio.pcm import AudioFormat, Encoding
 from legato.serve.errors import ApiError
 
 #: Bytes of the line of JSON that begins an event.
@@ -46,7 +46,6 @@ async def read_event(line: bytes, reader: asyncio.StreamReader, max_bytes: int) 
 
     Args:
         line: from `read_head`.
-        reader: as for `read_head`.
         max_bytes: limit for the additional data, and for the payload.
 
     Raises:

@@ -17,7 +17,7 @@ def describe(service: Service) -> Info:
         installed=True,
         description=f"{recognizer.bundle.name}, {recognizer.bundle.precision}",
         version=None,
-        languages=[language for language in recognizer.languages if language != AUTO],
+        languages=[name for name in recognizer.languages if name != AUTO and recognizer.bundle.speaks(name)],
     )
     program = AsrProgram(
         name="legato",

@@ -7,7 +7,7 @@ an error the connection is closed, because clients wait for nothing but a transc
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from legato.serve.core.service import Service
@@ -17,8 +17,14 @@ from legato.serve.wyoming.events import LINE_BYTES
 
 
 @asynccontextmanager
-async def serve_wyoming(service: Service, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve on a bound socket; leaving the `async with` block closes it with all its connections."""
+async def serve_wyoming(
+    service: Service, listener: socket.socket | None
+) -> AsyncIterator[Callable[[socket.socket], Awaitable[None]]]:
+    """Serve on a bound socket, if there is one; leaving the `async with` block closes it with all its connections.
+
+    Yields:
+        A function that serves a connection which was accepted elsewhere.
+    """
     clients: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -30,11 +36,19 @@ async def serve_wyoming(service: Service, listener: socket.socket) -> AsyncItera
         finally:
             clients.discard(task)
 
-    server = await asyncio.start_server(serve, sock=listener, limit=LINE_BYTES, backlog=2048)
+    async def adopt(connection: socket.socket) -> None:
+        reader = asyncio.StreamReader(limit=LINE_BYTES)
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: asyncio.StreamReaderProtocol(reader, serve), connection)
+
+    server = None
+    if listener is not None:
+        server = await asyncio.start_server(serve, sock=listener, limit=LINE_BYTES, backlog=2048)
     try:
-        yield
+        yield adopt
     finally:
-        server.close()
+        if server is not None:
+            server.close()
         running = [task for task in clients if task is not None]
         for task in running:
             task.cancel()

@@ -8,9 +8,9 @@ from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, Transcript
 from wyoming.error import Error
 from wyoming.event import Event, Eventable
 
+from legato.audio.pcm import AudioFormat
 from legato.model.languages import AUTO
 from legato.options import StreamOptions
-from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.conversation import Conversation
 from legato.serve.core.languages import requested_language
 from legato.serve.core.service import Service
@@ -27,9 +27,6 @@ class Utterance(Conversation[Event, Eventable]):
     """One utterance and its session. The connection stays open for the next one, unless the server shuts down.
 
     Args:
-        connection: the connection with the client.
-        session: the session.
-        audio_format: the format of the audio.
         first: the event that began the utterance, if it holds audio.
         answer: answers events that are not part of the utterance.
     """
@@ -104,7 +101,6 @@ def stream_options(request: Mapping[str, Any], service: Service) -> StreamOption
     Home Assistant sends the names of everything in the house. Those beyond the limit are left out.
 
     Args:
-        request: data of the event.
         service: has the defaults.
     """
     options = service.settings.defaults

@@ -38,7 +38,7 @@ export function problemOf(body, status) {
   }
 }
 
-export const unreachable = () => new Problem("The server cannot be reached. Is it running?", "unreachable");
+export const unreachable = () => new Problem("Is it running? Start it with 'legato serve', then try again.", "unreachable");
 
 /** Fetch something from the server; throws a Problem if that fails. */
 export async function ask(path, { body, ...options } = {}) {

@@ -1,8 +1,8 @@
 // A live stream: sends audio to the server and receives events.
 
-import { Problem, problemOf, subprotocols } from "./api.js";
+import { Problem, problemOf, subprotocols, unreachable } from "./api.js";
 
-const LOST = "The connection to the server was lost. The text so far is kept.";
+const LOST = "Continue when the server runs again. The text so far is kept.";
 
 export class LiveStream {
   /**
@@ -11,8 +11,6 @@ export class LiveStream {
    * @param {(problem: Problem | null) => void} onClose called once, with null if all audio was recognized
    */
   constructor(start, onEvent, onClose) {
-    this.sampleRate = start.sample_rate;
-    this.sent = 0; // samples
     this.ready = false;
     this.waiting = []; // messages to send when the server is ready
     this.problem = null;
@@ -26,14 +24,8 @@ export class LiveStream {
     this.socket.onclose = ({ code }) => onClose(this.#problemAtEnd(code));
   }
 
-  /** Seconds of audio passed to `send`. */
-  get seconds() {
-    return this.sent / this.sampleRate;
-  }
-
   /** @param {Int16Array} samples */
   send(samples) {
-    this.sent += samples.length;
     this.#put(samples);
   }
 
@@ -64,7 +56,7 @@ export class LiveStream {
 
   #problemAtEnd(code) {
     if (this.finished && code === 1000) return null;
-    if (code === 1001) return new Problem("The server is shutting down. The text so far is kept.", "shutting_down");
-    return this.problem ?? new Problem(LOST, "lost");
+    if (code === 1001) return new Problem("Continue when it runs again. The text so far is kept.", "shutting_down");
+    return this.problem ?? (this.ready ? new Problem(LOST, "lost") : unreachable());
   }
 }

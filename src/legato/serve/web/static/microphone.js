@@ -4,11 +4,14 @@ import { Problem, unreachable } from "./api.js";
 
 const RATE = 16000; // sample rate of the model
 const MESSAGE_SECONDS = 0.04;
+const MOST_START_SECONDS = 5;
 
 const PROBLEMS = {
-  NotAllowedError: "The microphone is blocked. Allow it for this page in the browser, then start again.",
-  NotFoundError: "No microphone was found. Connect one, then start again.",
-  NotReadableError: "The microphone cannot be used. Another program may be using it.",
+  NotAllowedError:
+    "Open the site settings at the left of the address, allow the microphone for this page, then try again. " +
+    "On a phone, the browser itself must be allowed to use the microphone too.",
+  NotFoundError: "Connect a microphone or a headset, then try again.",
+  NotReadableError: "Close other programs that use the microphone, such as a meeting, then try again.",
 };
 
 export class Microphone {
@@ -19,7 +22,10 @@ export class Microphone {
    */
   static async open(onSamples, onEnd) {
     if (!navigator.mediaDevices) {
-      throw new Problem("Browsers allow the microphone on localhost and over HTTPS only.", "insecure");
+      const message =
+        "Browsers give the microphone only to pages on localhost and with HTTPS. Open this page on the server's own " +
+        "machine, or start the server with --ssl-certfile. Files work as they are.";
+      throw new Problem(message, "insecure");
     }
     let media;
     try {
@@ -83,7 +89,9 @@ export class Microphone {
       else onSamples(data.samples, data.peak);
     };
     this.source.connect(this.node);
-    await this.context.resume();
+    const tooLate = new Promise((resolve) => setTimeout(resolve, MOST_START_SECONDS * 1000));
+    await Promise.race([this.context.resume(), tooLate]);
+    if (this.context.state !== "running") throw new Problem("Connect a loudspeaker or headphones: the browser waits for them.", "no_sound");
   }
 
   #close() {

@@ -48,19 +48,3 @@ export function recognize(file, options, { onUpload, onEvent, signal }) {
     request.send(form);
   });
 }
-
-/** Return the duration of a file in seconds; NaN if the browser cannot determine it. */
-export function secondsOf(file) {
-  return new Promise((resolve) => {
-    const audio = new Audio();
-    const url = URL.createObjectURL(file);
-    const done = (seconds) => {
-      URL.revokeObjectURL(url);
-      resolve(Number.isFinite(seconds) ? seconds : NaN);
-    };
-    audio.onloadedmetadata = () => done(audio.duration);
-    audio.onerror = () => done(NaN);
-    audio.preload = "metadata";
-    audio.src = url;
-  });
-}
