@@ -6,10 +6,11 @@ import sys
 def main() -> None:
     """Run the command line; the process ends with its exit code."""
     try:
-        from legato.cli.console import replace_closed_streams
+        from legato.cli.console import prepare_streams, replace_closed_streams
         from legato.cli.interrupt import handle_termination
 
         replace_closed_streams()
+        prepare_streams()
         handle_termination()
         from legato.cli.app import app
     except KeyboardInterrupt as interrupt:

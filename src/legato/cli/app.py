@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from legato.cli.bench import bench
+from legato.cli.calibrate import calibrate
 from legato.cli.convert import convert
 from legato.cli.evaluate import evaluate
 from legato.cli.help import Command, CommandWithRecipes
 from legato.cli.listen import listen
+from legato.cli.mcp import mcp
 from legato.cli.models import models_app
 from legato.cli.serve import serve
 from legato.cli.study import study
@@ -44,7 +46,9 @@ app.command(cls=Command)(transcribe)
 app.command(cls=Command)(listen)
 app.command(cls=Command)(serve)
 app.command(cls=CommandWithRecipes)(convert)
+app.command(cls=Command)(mcp)
 app.command(cls=Command)(bench)
 app.command(cls=Command)(evaluate)
+app.command(cls=Command)(calibrate)
 app.command(cls=CommandWithRecipes)(study)
 app.add_typer(models_app)

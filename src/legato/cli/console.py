@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from legato.cli.visible import shown
 from legato.errors import OutputError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -79,11 +80,14 @@ def replace_closed_streams() -> None:
 
 
 def prepare_streams() -> None:
-    """Make both streams print text in any script, and show the warnings of the library."""
+    """Make both streams print text in any script without commands to a terminal, and show the library's warnings."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal has an encoding of its own; what it lacks is shown as a question mark.
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+    sys.stderr = shown(sys.stderr)
+    if sys.stdout.isatty():
+        sys.stdout = shown(sys.stdout)
     logger = logging.getLogger("legato")
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)

@@ -14,7 +14,7 @@ from legato.cli.options import choice
 @guarded
 def convert(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A .nemo archive or a folder of transformers.")
+        Path, typer.Argument(metavar="CHECKPOINT", help="A .nemo archive, a .gguf file or a folder of transformers.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
     precision: Annotated[
@@ -24,7 +24,9 @@ def convert(
     layout: Annotated[
         str,
         typer.Option(
-            metavar="LAYOUT", help="native, the fastest in Legato, or published, for apps made for the published model."
+            metavar="LAYOUT",
+            help="native, the fastest in Legato; published or litert, for apps made for the published models in ONNX "
+            "or LiteRT.",
         ),
     ] = "native",
     recipe: Annotated[
@@ -38,9 +40,14 @@ def convert(
             "and lang. Default: those that Legato ships.",
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Report of legato evaluate, for the model card (README.md) of the folder."),
+    ] = None,
 ) -> None:
     """Convert a checkpoint to a model folder."""
-    require("Converting", "convert")
+    require("Converting", "convert", *(["litert"] if layout == "litert" else []))
+    from legato.cli.files import check_folder_name
     from legato.cli.progress import steps_bar
     from legato.convert import LAYOUTS
     from legato.convert import convert as run
@@ -50,11 +57,12 @@ def convert(
     recipe = recipe and current_recipe(recipe, say)
     if layout not in LAYOUTS:
         raise typer.BadParameter(f"{layout!r}: give {' or '.join(LAYOUTS)}.", param_hint="--layout")
+    check_folder_name(out, (".onnx", ".ort", ".tflite", ".nemo", ".gguf", ".zip", ".tar", ".gz"), "OUT")
     with steps_bar() as update:
-        report = run(
+        done = run(
             checkpoint, out, precision=precision, layout=layout, recipe=recipe, calibration=calibration,
-            progress=update,
+            report=report, progress=update,
         )  # fmt: skip
-    for line in report.lines():
+    for line in done.lines():
         say(line)
     print(out)

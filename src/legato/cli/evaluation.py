@@ -11,16 +11,16 @@ import typer
 from legato.cli.console import say, say_error
 from legato.cli.errors import FAILED
 from legato.cli.evaluation_tables import print_report
-from legato.cli.files import make_folder
+from legato.cli.files import check_folder_name, make_folder
 from legato.cli.progress import work_bar
 from legato.errors import LegatoError
 from legato.lab.evaluate import baseline as gate
 from legato.lab.evaluate import report as reports
-from legato.lab.evaluate.data import Data, finish
+from legato.lab.evaluate.data import Data, duplicates, finish
 from legato.lab.evaluate.files import write_reports
 from legato.lab.evaluate.models import open_models
 from legato.lab.evaluate.run import Condition, run
-from legato.lab.evaluate.scored import score
+from legato.lab.evaluate.scored import score, shrunk
 from legato.lab.evaluate.source import read_source
 from legato.lab.normalize import Choice
 from legato.runtime.cores import default_threads
@@ -68,8 +68,10 @@ class Evaluation:
 
         Raises:
             LegatoError: nothing could be scored.
+            typer.BadParameter: the folder has the name of a file.
             typer.Exit: a language is worse than in the baseline (1), or something was left out (2).
         """
+        check_folder_name(self.output, (".html", ".json", ".jsonl", ".md"), "--output")
         make_folder(self.output)
         models = open_models(list(self.models))
         earlier = gate.read_baseline(self.baseline) if self.baseline is not None else None
@@ -89,6 +91,8 @@ class Evaluation:
         outcome.problems[:0] = data.problems
         outcome.problems += empty
         _say_problems([str(problem) for problem in outcome.problems])
+        notes = duplicates(data.utterances) + shrunk(scored)
+        _say_problems(notes)
         if not scored:
             raise LegatoError("Nothing could be scored; see the reasons above.")
         if outcome.reused:
@@ -97,7 +101,7 @@ class Evaluation:
             )
         report = reports.build(
             scored, outcome, models=models, conditions=conditions, choice=choice,
-            read=len(data.utterances) + len(data.problems), settings=self._settings(threads),
+            read=len(data.utterances) + len(data.problems), settings=self._settings(threads), notes=notes,
         )  # fmt: skip
         lines = [item.line() for item in scored]
         write_reports(self.output, report, lines)  # before the comparison, which may fail

@@ -1,20 +1,36 @@
 """The tables of `legato evaluate` on the terminal."""
 
 import os
+from collections import Counter
 from typing import Any
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from legato.lab.evaluate.cells import ALL
-from legato.lab.evaluate.tables import has_words, language_name, mean_rate, mode_name, percent, resources, spread
+from legato.cli.terminal import Terminal
+from legato.lab.evaluate.cells import REFERENCE
+from legato.lab.evaluate.tables import (
+    confidence_columns,
+    has_words,
+    kept_columns,
+    language_name,
+    mean_rate,
+    mode_name,
+    percent,
+    pooled,
+    resources,
+    spread,
+)
+
+#: The columns of `resources` that a terminal has room for.
+_RESOURCES = ("Model", "Precision", "Bundle, MB", "Peak RSS, MB", "RTF", "Load, s")
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print the tables of a report."""
-    console = Console(highlight=False)
+    """Print the tables of a report. They fit into 80 columns, unless names are long."""
+    console = Terminal()
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, width=140)
+        console = Terminal(width=100)
     for model in report["models"]:
         for mode in report["settings"]["language"]:
             table = _rates_table(report, model, mode, intervals=True)
@@ -22,15 +38,25 @@ def print_report(report: dict[str, Any]) -> None:
                 table = _rates_table(report, model, mode, intervals=False)
             console.print(table)
     console.print(_conditions_table(report))
-    profile = Table(*resources(report)[0], title="resources", title_justify="left")
-    for row in resources(report)[1]:
-        profile.add_row(*row)
-    console.print(profile)
+    if any(cell["kept"] and cell["kept"]["against"] != REFERENCE for cell in report["cells"]):
+        console.print(_kept_table(report))
+    if any(cell["confidence"]["raw"] for cell in report["cells"]):
+        console.print(_confidence_table(report))
+    console.print(_resources_table(report))
     counts = report["counts"]
     console.print(
         f"{counts['scored']} utterances scored, {counts['left_out']} left out of {counts['read']}. Rates in %, lower "
         "is better. First, final: latency of the first and the last token, p50 / p95 in seconds of audio."
     )
+    if "baseline" in report:
+        console.print(_verdict(report["baseline"]["comparisons"]))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number > 0, overflow="fold")
+    return table
 
 
 def _rates_table(report: dict[str, Any], model: dict[str, Any], mode: str, *, intervals: bool) -> Table:
@@ -41,11 +67,9 @@ def _rates_table(report: dict[str, Any], model: dict[str, Any], mode: str, *, in
     chunks = report["settings"]["chunk_ms"]
     kinds = ("wer", "cer", "raw_wer", "raw_cer") if len(chunks) == 1 else ()
     name = " ".join(filter(None, (model["label"], model["precision"], model["recipe"])))
-    table = Table(title=f"{name}, language {mode_name(mode)}", title_justify="left")
-    for column in ("language", "utt.", "rate", *(f"{chunk} ms" for chunk in chunks)):
-        table.add_column(column, no_wrap=True)
-    for kind in kinds:
-        table.add_column(kind.replace("_", " ").replace("wer", "WER").replace("cer", "CER"), no_wrap=True)
+    titles = (kind.replace("_", " ").replace("wer", "WER").replace("cer", "CER") for kind in kinds)
+    columns = ("language", "utt.", "rate", *(f"{chunk} ms" for chunk in chunks), *titles)
+    table = _table(f"{name}, language {mode_name(mode)}", *columns)
     rows: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for cell in report["cells"]:
         if (cell["model"], cell["mode"]) == (model["label"], mode):
@@ -61,24 +85,68 @@ def _rates_table(report: dict[str, Any], model: dict[str, Any], mode: str, *, in
 
 def _conditions_table(report: dict[str, Any]) -> Table:
     """Return the figures of all languages together: a row per model and condition."""
-    table = Table(title="all languages together", title_justify="left")
-    for column in ("model", "chunk", "language", "mean", "raw WER", "found", "first", "final", "RTF"):
-        table.add_column(column, no_wrap=column != "model")
-    pooled = [cell for cell in report["cells"] if cell["language"] == ALL] or report["cells"]
-    for cell in pooled:
+    columns = ("model", "chunk", "lang.", "mean", "found", "first", "final", "RTF")
+    table = _table("all languages together", *columns)
+    for cell in pooled(report):
         accuracy = cell["language_accuracy"]
         table.add_row(
             cell["model"],
-            f"{cell['chunk_ms']} ms",
+            str(cell["chunk_ms"]),
             mode_name(cell["mode"]),
             percent(mean_rate(report, cell["model"], cell["chunk_ms"], cell["mode"])),
-            percent(cell["raw_wer"] and cell["raw_wer"]["rate"]),
             "" if accuracy is None else f"{100 * accuracy['rate']:.1f} %",
             spread(cell["first_token_latency"]),
             spread(cell["final_latency"]),
             "–" if cell["rtf"] is None else f"{cell['rtf']:.3f}",
         )
     return table
+
+
+def _kept_table(report: dict[str, Any]) -> Table:
+    """Return the words kept of all languages together: a row per model and condition."""
+    table = _table(
+        "words kept, % (gap: longest time without text in s, and that of FP32)",
+        "model", "chunk", "lang.", "words", "lowest", "first", "last", "gap", "language",
+    )  # fmt: skip
+    for cell in pooled(report):
+        if cell["kept"]:
+            columns = kept_columns(cell["kept"])
+            table.add_row(cell["model"], str(cell["chunk_ms"]), mode_name(cell["mode"]), *columns)
+    return table
+
+
+def _confidence_table(report: dict[str, Any]) -> Table:
+    """Return what the confidences of all languages are worth: a row per model, condition and scale."""
+    marks = ("0.5", "0.9")
+    table = _table(
+        "confidence, % (from 0.5: words with this confidence or more / wrong ones there)",
+        "model", "chunk", "lang.", "scale", "words", "right", "ECE", *(f"from {mark}" for mark in marks),
+    )  # fmt: skip
+    for cell in pooled(report):
+        for scale, found in cell["confidence"].items():
+            if found:
+                kept = [each for each in found["kept"] if f"{each['threshold']:g}" in marks]
+                shares = (f"{100 * each['kept']:.0f} / {100 * (each['wrong'] or 0):.1f}" for each in kept)
+                place = cell["model"], f"{cell['chunk_ms']}", mode_name(cell["mode"]), scale
+                table.add_row(*place, *confidence_columns(found)[:-1], *shares)
+    return table
+
+
+def _resources_table(report: dict[str, Any]) -> Table:
+    header, rows = resources(report)
+    table = _table("resources", *_RESOURCES)
+    for row in rows:
+        table.add_row(*(row[header.index(column)] for column in _RESOURCES))
+    return table
+
+
+def _verdict(comparisons: list[dict[str, Any]]) -> str:
+    """Return what the comparison with the baseline found, in a sentence."""
+    counts = Counter(entry["verdict"] for entry in comparisons)
+    found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("worse", "better", "same"))
+    better = dict.fromkeys(entry["language"] for entry in comparisons if entry["verdict"] == "better")
+    named = f" Better: {', '.join(better)}." if better else ""
+    return f"Against the baseline, of {len(comparisons)} rates: {found}.{named}"
 
 
 def _rate(cell: dict[str, Any] | None, *, intervals: bool) -> str:

@@ -6,8 +6,10 @@ from legato.errors import LegatoError
 from legato.installation import install_command
 
 _PACKAGES = {
-    "convert": ("onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes"),
+    "convert": ("onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes", "gguf"),
+    "litert": ("ai_edge_litert", "flatbuffers"),
     "evaluate": ("rapidfuzz", "whisper_normalizer", "datasets", "jinja2", "matplotlib"),
+    "mcp": ("mcp",),
     "ray": ("ray",),
     "serve": ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart", "wyoming"),
 }

@@ -35,7 +35,10 @@ def check_files(job: Files) -> None:
     Raises:
         typer.Exit: no file can be done; the reasons are printed.
     """
-    problems = [_problem(*each) for each in zip(job.names, job.destination.targets(job.names), strict=True)]
+    problems = [
+        _problem(name, targets, job.names)
+        for name, targets in zip(job.names, job.destination.targets(job.names), strict=True)
+    ]
     if all(problems):
         for problem in problems:
             say_error(str(problem))
@@ -47,11 +50,6 @@ def transcribe_files(job: Files, model: Model, options: StreamOptions) -> None:
 
     An interrupt gives up the file that is being read, unless it is the only one: then the text so far is the result.
 
-    Args:
-        job: the job.
-        model: the model.
-        options: options of each stream, compiled.
-
     Raises:
         OutputError: there is no room for any result.
         typer.Exit: a file failed (2), of a file only a part could be read (3), or an interrupt came (130).
@@ -60,7 +58,7 @@ def transcribe_files(job: Files, model: Model, options: StreamOptions) -> None:
     single = len(job.names) == 1 and job.channels != "split"
     for name, targets in zip(job.names, job.destination.targets(job.names), strict=True):
         try:
-            if problem := _problem(name, targets):
+            if problem := _problem(name, targets, job.names):
                 raise problem
             with _shown(name) as progress:
                 result, interrupt = _transcribe(job, name, model.recognizer, options, progress, interruptible=single)
@@ -82,13 +80,13 @@ def transcribe_files(job: Files, model: Model, options: StreamOptions) -> None:
             raise typer.Exit(code)
 
 
-def _problem(name: str, targets: Sequence[Path]) -> LegatoError | None:
+def _problem(name: str, targets: Sequence[Path], inputs: Sequence[str]) -> LegatoError | None:
     """Return why a file cannot be done, as far as it shows without reading it."""
     try:
         if not is_url(name) and not name.lower().startswith("file://"):
             Path(name).stat()
         for target in targets:
-            check_writable(target)
+            check_writable(target, inputs)
     except FileNotFoundError:
         return AudioError(f"{name}: there is no such file. Check the path.")
     except OSError as error:

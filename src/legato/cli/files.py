@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import typer
+
 from legato.audio.addresses import is_url
 from legato.cli.console import cannot_write, put
-from legato.errors import LegatoError
+from legato.errors import LegatoError, OutputError
 from legato.files import write_atomically
-from legato.text.formats import WRITERS, as_dict, json_line
+from legato.text.formats import WRITERS, as_dict, base_format, json_line, writer_of_format
 from legato.text.template import compile_template
 from legato.types import Transcript
 
@@ -22,7 +24,7 @@ class Destination:
     """Where results go, and in which formats. Without a folder and a file they are printed.
 
     Attributes:
-        kinds: keys of WRITERS, or one template.
+        kinds: keys of WRITERS, those of subtitles perhaps with a style, or one template.
         folder: gets a file per input and format.
         file: gets the result of the only input in the only format.
     """
@@ -34,7 +36,7 @@ class Destination:
     @property
     def template(self) -> str | None:
         """The template, if there is one."""
-        return None if self.kinds[0] in WRITERS else self.kinds[0]
+        return None if base_format(self.kinds[0]) in WRITERS else self.kinds[0]
 
     @property
     def prints(self) -> bool:
@@ -68,10 +70,7 @@ def print_result(
     """Print a transcript on standard output.
 
     Args:
-        transcript: the result.
         kind: a key of WRITERS, or a template.
-        name: name of the audio.
-        model: name of the model.
         several: several results share the output: each line of text starts with the name, JSON is one object per line.
         partial: only a part of the audio was read; JSON says so.
     """
@@ -80,7 +79,8 @@ def print_result(
     else:
         text = _text(transcript, kind, name=name, model=model, partial=partial)
         if several and kind == "txt":
-            text = "".join(f"{name}: {line}" for line in text.splitlines(keepends=True))
+            lines = [line for line in text.splitlines(keepends=True) if line.strip()] or ["\n"]
+            text = "".join(f"{name}: {line}" for line in lines)
     put(text)
 
 
@@ -97,11 +97,7 @@ def write_result(
     """Write a transcript to a file, which appears complete or not at all.
 
     Args:
-        path: the file.
-        transcript: the result.
         kind: a key of WRITERS, or a template.
-        name: name of the audio.
-        model: name of the model.
         partial: only a part of the audio was read; JSON says so.
         note: is called with the contents after they are on the disk and before the file gets its name.
 
@@ -125,13 +121,18 @@ def _text(transcript: Transcript, kind: str, *, name: str, model: str, partial: 
     return writer_of(kind)(transcript, model=model, file=name, **more)
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, inputs: Sequence[str] = ()) -> None:
     """Check that a result can be written, before the work that makes it.
 
+    Args:
+        inputs: files and addresses that are read, which no result may replace.
+
     Raises:
-        OutputError: the name is too long, the path is a folder, or the folder is read-only.
+        OutputError: the path is one of the inputs, its name is too long, it is a folder, or its folder is read-only.
     """
     try:
+        if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):  # noqa: PTH110
+            raise OutputError(f"{path}: this file is read. Give its result another name or folder with --output.")
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         with tempfile.TemporaryFile(dir=_existing(path.parent)):
@@ -147,19 +148,46 @@ def _existing(folder: Path) -> Path:
 
 def is_folder(name: str | Path) -> bool:
     """Return whether a name is that of a folder; a name that the system refuses is none."""
-    try:
-        return Path(name).is_dir()
-    except (OSError, ValueError):
-        return False
+    return os.path.isdir(name)  # noqa: PTH112 - the method of Path raises an error for such a name
+
+
+def format_of(path: Path) -> str:
+    """Return the ending of a name as the format that it asks for; empty if it has none."""
+    return path.suffix.lower().removeprefix(".")
+
+
+def unknown_ending(path: Path) -> str:
+    """Return the message for a name whose ending is no format."""
+    known = ", ".join(f".{each}" for each in WRITERS)
+    return f"{path}: {path.suffix} is not the ending of a format; those are {known}."
 
 
 def writer_of(kind: str) -> Callable[..., str]:
     """Return the writer of a format, or of a template.
 
     Raises:
-        LegatoError: the template is invalid.
+        LegatoError: the template or the style is invalid.
     """
-    return WRITERS[kind] if kind in WRITERS else compile_template(kind)
+    return writer_of_format(kind) if base_format(kind) in WRITERS else compile_template(kind)
+
+
+def check_folder_name(folder: Path, endings: Sequence[str], hint: str) -> None:
+    """Refuse the name of a file for the folder of a command that writes several files.
+
+    Args:
+        folder: the folder.
+        endings: of the files that somebody may expect instead. Others are parts of names, as in `model-0.6b`.
+        hint: the option or argument that names it.
+
+    Raises:
+        typer.BadParameter: the name has one of the endings, and is not that of a folder that exists.
+    """
+    if folder.suffix.lower() in endings and not is_folder(folder):
+        raise typer.BadParameter(
+            f"{folder} is the name of a file, and the results are several files. Give a name without {folder.suffix}: "
+            f"{folder.stem} becomes their folder.",
+            param_hint=hint,
+        )
 
 
 def make_folder(folder: Path) -> None:
@@ -183,6 +211,7 @@ def result_paths(names: Sequence[str], folder: Path, kind: str) -> list[Path]:
     folded = [stem.casefold() for stem in stems]
     wanted = [long if folded.count(stem.casefold()) > 1 else stem for stem, long in zip(stems, full, strict=True)]
     taken: set[str] = set()
+    suffix = base_format(kind) if base_format(kind) in WRITERS else "txt"
     paths = []
     for name in wanted:
         free, number = name, 1
@@ -190,7 +219,7 @@ def result_paths(names: Sequence[str], folder: Path, kind: str) -> list[Path]:
             number += 1
             free = f"{name}-{number}"
         taken.add(free.casefold())
-        paths.append(folder / f"{free}.{kind if kind in WRITERS else 'txt'}")
+        paths.append(folder / f"{free}.{suffix}")
     return paths
 
 

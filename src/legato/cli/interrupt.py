@@ -15,11 +15,7 @@ else:
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asked the process to end. It is treated like Ctrl-C.
-
-    Attributes:
-        number: the signal.
-    """
+    """A signal asked the process to end. It is treated like Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__()

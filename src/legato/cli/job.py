@@ -11,14 +11,14 @@ import typer
 from legato.audio.channels import Channels
 from legato.audio.pcm import AudioFormat
 from legato.batch import Track
-from legato.cli.files import Destination, is_folder, writer_of
+from legato.cli.files import Destination, format_of, is_folder, unknown_ending, writer_of
 from legato.options import StreamOptions
-from legato.text.formats import WRITERS
+from legato.text.formats import SUBTITLES, WRITERS, base_format
 
 #: Value of `--output`.
 STANDARD_OUTPUT = "-"
 #: Formats without a place for the name of the audio.
-_NAMELESS = {"srt", "vtt", "tsv"}
+_NAMELESS = {*SUBTITLES, "tsv"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +139,8 @@ def read_job(
     if destination.prints and not batch:
         if len(destination.kinds) > 1:
             raise typer.BadParameter("several formats need --output DIR.", param_hint="--format")
-        if several and destination.kinds[0] in _NAMELESS:
-            raise typer.BadParameter(
-                f"{destination.kinds[0]} of several files needs --output DIR.", param_hint="--format"
-            )
+        if several and (kind := base_format(destination.kinds[0])) in _NAMELESS:
+            raise typer.BadParameter(f"{kind} of several files needs --output DIR.", param_hint="--format")
     if batch:
         return Batch(
             names=tuple(names), destination=destination, options=options, channels=used, track=track,
@@ -157,6 +155,12 @@ def read_job(
 
 def _kinds(formats: Sequence[str], template: str | None) -> tuple[str, ...]:
     kinds = tuple(dict.fromkeys(map(str, formats)))
+    for kind in kinds:
+        if base_format(kind) not in WRITERS:
+            raise typer.BadParameter(f"{kind!r}: only {', '.join(SUBTITLES)} have a style.", param_hint="--format")
+        writer_of(kind)
+    if len({base_format(kind) for kind in kinds}) < len(kinds):
+        raise typer.BadParameter("give each format only once.", param_hint="--format")
     if template is None:
         return kinds or ("txt",)
     if kinds:
@@ -166,10 +170,11 @@ def _kinds(formats: Sequence[str], template: str | None) -> tuple[str, ...]:
 
 
 def _destination(kinds: tuple[str, ...], output: str | None, *, given: bool, single: bool) -> Destination:
-    """Return where results go: a folder; a file, if the name ends with a format; or standard output.
+    """Return where results go: a file, if the name ends with a format; standard output; or a folder.
+
+    A folder exists, has a name without an ending, or is written with a slash at the end. A mistyped format is an error.
 
     Args:
-        kinds: the formats.
         output: value of `--output`.
         given: the formats were given, and are not the default.
         single: there is one input.
@@ -179,9 +184,11 @@ def _destination(kinds: tuple[str, ...], output: str | None, *, given: bool, sin
     if not output:
         raise typer.BadParameter("the name of the folder or file is empty.", param_hint="--output")
     path = Path(output)
-    ending = path.suffix.lower().removeprefix(".")
-    if ending not in WRITERS or is_folder(path) or output.endswith(("/", os.sep)):
+    ending = format_of(path)
+    if not ending or is_folder(path) or output.endswith(("/", os.sep)):
         return Destination(kinds, folder=path)
+    if ending not in WRITERS:
+        raise typer.BadParameter(f"{unknown_ending(path)} If it is a folder, write {output}/.", param_hint="--output")
     if not single or len(kinds) > 1:
         raise typer.BadParameter(
             f"{output} is one file: give one input and one format, or the name of a folder.", param_hint="--output"

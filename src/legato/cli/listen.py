@@ -12,6 +12,7 @@ from legato.cli.options import (
     DEFAULT_VAD,
     DEFAULTS,
     ChunkOption,
+    ConfidenceOption,
     EndpointOption,
     LanguageOption,
     ModelOption,
@@ -45,12 +46,15 @@ def listen(
     ] = None,
     save_transcript: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Save the text while it arrives; FILE.json, FILE.srt etc. set the format."),
+        typer.Option(
+            metavar="FILE", help="Save the text while it arrives; the ending (.txt, .json, .srt) names the format."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     endpoint: EndpointOption = None,
     vad: VadOption = DEFAULT_VAD,
     phrase: PhraseOption = None,
+    confidence: ConfidenceOption = DEFAULTS.confidence,
     threads: ThreadsOption = None,
 ) -> None:  # fmt: skip
     """Recognize speech from a microphone, live. Ctrl-C ends it."""
@@ -62,13 +66,17 @@ def listen(
     if save_audio is not None and save_audio.suffix.lower() != ".wav":
         raise typer.BadParameter(f"{save_audio}: only WAV is written; call it .wav.", param_hint="--save-audio")
 
+    from legato.cli.files import format_of, unknown_ending
     from legato.cli.interrupt import OnInterrupt
     from legato.cli.listening import Listening, open_source
     from legato.cli.model import open_model
     from legato.cli.savers import open_savers
     from legato.cli.screen import open_screen
+    from legato.text.formats import WRITERS
 
-    asked = stream_options(language, chunk_ms, endpoint, vad, phrase)
+    if save_transcript is not None and format_of(save_transcript) not in {"", *WRITERS}:
+        raise typer.BadParameter(unknown_ending(save_transcript), param_hint="--save-transcript")
+    asked = stream_options(language, chunk_ms, endpoint, vad, phrase, confidence=confidence)
     opened = open_model(model, threads)
     with ExitStack() as stack:
         stream = stack.enter_context(opened.recognizer.stream(asked))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from legato.audio.live import LiveSource, PlayedSource
 from legato.cli.console import say, say_error
@@ -10,7 +9,7 @@ from legato.cli.savers import Saver
 from legato.cli.screen import Screen
 from legato.errors import AudioError, LegatoError, OutputError
 from legato.streaming.stream import Stream
-from legato.types import Event, Final, Samples
+from legato.types import Event, Final
 
 
 @contextmanager
@@ -30,16 +29,10 @@ def open_source(name: str | None, device: str | None) -> Iterator[LiveSource]:
         yield microphone
 
 
-def _add_audio(saver: Saver, samples: Samples) -> None:
-    saver.add_audio(samples)
-
-
 class Listening:
     """Recognizes a live source until it ends.
 
     Args:
-        stream: recognizes the audio.
-        screen: shows the events.
         savers: write audio and text; one that fails is dropped.
 
     Attributes:
@@ -62,7 +55,7 @@ class Listening:
         try:
             for block in sound:
                 received = True
-                self._save(partial(_add_audio, samples=block))
+                self._save(lambda saver: saver.add_audio(block))  # noqa: B023 - called at once
                 self._take(self._stream.accept(block))
         except AudioError as error:
             self.failed, self.audio_error = True, error

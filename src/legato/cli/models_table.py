@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from legato.cli.console import say_error
+from legato.cli.terminal import Terminal
 from legato.model.registry import ALIASES, ModelInfo, list_models
 
 
@@ -42,7 +42,7 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
     table.columns[1].justify = "right"
     for row in rows:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    Console().print(table)
+    Terminal().print(table)
 
 
 def _home_relative(path: Path) -> str:

@@ -8,18 +8,18 @@ import typer
 
 from legato.chunks import FRAME_MS, listing
 from legato.decode.phrases import read_weighted
-from legato.options import Endpointing, StreamOptions
+from legato.options import ConfidenceScale, Endpointing, StreamOptions
 
 DEFAULTS = StreamOptions()
 DEFAULT_VAD = "none"
 
 
-def choice(*values: str) -> dict[str, Any]:
-    """Return arguments of `typer.Option` for an option that takes one of these values."""
+def choice(*values: str, styled: bool = False) -> dict[str, Any]:
+    """Return arguments of `typer.Option` for one of these values; with `styled`, a colon and a style may follow."""
 
     def check(value: Any) -> Any:
         for each in value if isinstance(value, list | tuple) else [value]:
-            if each is not None and each not in values:
+            if each is not None and (each.partition(":")[0] if styled else each) not in values:
                 known = f"{', '.join(values[:-1])} or {values[-1]}"
                 raise typer.BadParameter(f"{each!r} is unknown. Use {known}.")
         return value
@@ -88,6 +88,13 @@ NGramOption = Annotated[
 NGramWeightOption = Annotated[
     float, typer.Option("--lm-weight", min=0, max=2, metavar="W", help="Weight of the n-gram.")
 ]
+ConfidenceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SCALE", **choice("raw", "calibrated"),
+        help="Confidences as the model computes them (raw), or as probabilities (calibrated; see 'legato calibrate').",
+    ),
+]  # fmt: skip
 
 RawEncodingOption = Annotated[
     str | None,
@@ -145,6 +152,7 @@ def stream_options(
     beam: int = DEFAULTS.beam,
     lm: Path | None = None,
     lm_weight: float = DEFAULTS.lm_weight,
+    confidence: str = DEFAULTS.confidence,
 ) -> StreamOptions:
     """Return the options of a stream as the user gave them.
 
@@ -161,4 +169,10 @@ def stream_options(
         beam=beam,
         lm=lm,
         lm_weight=lm_weight,
+        confidence=confidence_scale(confidence),
     )
+
+
+def confidence_scale(name: str) -> ConfidenceScale:
+    """Return the value of `--confidence`, which was checked."""
+    return cast("ConfidenceScale", name)

@@ -11,11 +11,10 @@ import numpy as np
 
 from legato.audio.resample import SAMPLE_RATE
 from legato.cli.console import cannot_write
-from legato.cli.files import write_result
+from legato.cli.files import format_of, write_result
 from legato.errors import LegatoError
 from legato.streaming.collect import Collector
 from legato.streaming.stream import Stream
-from legato.text.formats import WRITERS
 from legato.text.growing import GrowingLines
 from legato.types import Event, Samples, Transcript
 
@@ -24,10 +23,6 @@ _REWRITE_SECONDS = 5.0
 
 class Saver:
     """Receives the audio, the events and the end, and writes what it is interested in.
-
-    Args:
-        path: the file.
-        overwrite: replace an existing file.
 
     Raises:
         LegatoError: the file exists, or cannot be made.
@@ -113,11 +108,9 @@ class TranscriptSaver(Saver):
     """Rewrites a transcript in another format every few seconds.
 
     Args:
-        path: the file.
         kind: a key of `WRITERS`.
         model: name of the model, for the formats that state it.
         name: name of the audio, likewise.
-        overwrite: replace an existing file.
     """
 
     def __init__(self, path: Path, kind: str, *, model: str, name: str, overwrite: bool) -> None:
@@ -151,10 +144,7 @@ def open_savers(
     Args:
         stack: closes the files.
         audio: WAV file.
-        transcript: its suffix names the format, as in `WRITERS`; any other is plain text.
-        model: name of the model.
-        name: name of the audio.
-        overwrite: replace existing files.
+        transcript: its ending names the format, as in `WRITERS`; without one it is plain text.
 
     Raises:
         LegatoError: a file exists, or cannot be made.
@@ -163,10 +153,10 @@ def open_savers(
     if audio is not None:
         savers.append(stack.enter_context(AudioSaver(audio, overwrite=overwrite)))
     if transcript is not None:
-        kind = transcript.suffix.lower().removeprefix(".")
+        kind = format_of(transcript)
         saver = (
             TextSaver(transcript, overwrite=overwrite)
-            if kind == "txt" or kind not in WRITERS
+            if kind in {"", "txt"}
             else TranscriptSaver(transcript, kind, model=model, name=name, overwrite=overwrite)
         )
         savers.append(stack.enter_context(saver))

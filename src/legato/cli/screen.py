@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from legato.cli.console import put
+from legato.cli.terminal import Terminal
 from legato.text.growing import GrowingLines
 from legato.types import Event, Final, Segment
 
@@ -35,7 +36,7 @@ def open_screen() -> Iterator[Screen]:
         finally:
             lines.end()
         return
-    console = Console(highlight=False)
+    console = Terminal()
     with Live(console=console, transient=True, auto_refresh=False, vertical_overflow="visible") as live:
         yield _Terminal(console, live)
 

@@ -41,11 +41,6 @@ def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
 
     Text is printed as it grows, and JSON lines as the events come; other formats are printed at the end.
 
-    Args:
-        job: the job.
-        model: the model.
-        options: options of the stream, compiled.
-
     Raises:
         AudioError: standard input is empty, or a file that cannot be read.
         typer.Exit: only a part could be read (3), or an interrupt came; the result up to there is written.

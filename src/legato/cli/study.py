@@ -15,7 +15,7 @@ from legato.errors import LegatoError
 @guarded
 def study(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A .nemo archive or a folder of transformers.")
+        Path, typer.Argument(metavar="CHECKPOINT", help="A .nemo archive, a .gguf file or a folder of transformers.")
     ],
     *,
     manifest: Annotated[
@@ -63,10 +63,12 @@ def study(
     Each part of the model is quantized alone and compared with FP32 on the same speech.
     """
     require("A study", "convert", "evaluate")
+    from legato.cli.files import check_folder_name
     from legato.cli.study_tables import print_study, progress
     from legato.convert.names import current_recipe
     from legato.lab.study import DEFAULT_RECIPE, Plan, as_markdown, conclude, draw, investigate
 
+    check_folder_name(output, (".json", ".md", ".png"), "--output")
     plan = Plan(
         checkpoint=checkpoint, manifest=manifest, output=output,
         recipes=tuple(current_recipe(name, say) for name in recipe or [DEFAULT_RECIPE]),

@@ -5,16 +5,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from legato.cli.console import say
 from legato.cli.progress import Update, work_bar
+from legato.cli.terminal import Terminal
 from legato.lab.study import Study
 from legato.lab.study.report import LEGEND, tables
 
-#: Columns of a terminal for the whole table, and for one without character errors.
-_WIDE, _ROOMY = 140, 108
+#: Columns of a terminal for the whole table. One of 80 columns has room for these.
+_WIDE = 118
+_NARROW = ("error %", "KL mnat", "tokens %", "words %", "minus FP32 (95 %)")
 
 
 @contextmanager
@@ -33,20 +34,28 @@ def progress() -> Iterator[Update]:
 
 
 def print_study(found: Study, conclusion: Sequence[str]) -> None:
-    """Print the tables and the conclusion. What does not fit is in study.md: narrow terminals omit character errors."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-    shown = None if console.width >= _WIDE else -2
-    roomy = console.width >= _ROOMY
+    """Print the tables and the conclusion. What does not fit is in study.md: narrow terminals omit some columns."""
+    console = Terminal(width=None if sys.stdout.isatty() else 150)
     words = sum(result.words for result in found.fp32)
-    console.print(f"{found.model}: {len(found.fp32)} utterances, {words} words", markup=False)
+    console.print(f"{found.model}: {len(found.fp32)} utterances, {words} words")
     for section in tables(found):
-        table = Table(title=section.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-        table.add_column(section.columns[0], min_width=24 if roomy else None)
-        for name in section.columns[1:shown]:
-            table.add_column(name, justify="right", min_width=(22 if "FP32" in name else 8) if roomy else None)
+        titles = section.columns
+        narrow = [titles.index(title) for title in _NARROW]  # of two columns with this title the first, WER's
+        shown = [0, *(range(1, len(titles)) if console.width >= _WIDE else narrow)]
+        table = Table(
+            title=section.title,
+            title_justify="left",
+            title_style="bold",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
+        for place in shown:
+            title = "WER minus FP32 (95 %)" if place == narrow[-1] else titles[place].replace(" ", "\n", place > 0)
+            table.add_column(title, justify="right" if place else "left", no_wrap=place > 0)
         for row in section.rows:
-            table.add_row(*row[:shown])
+            table.add_row(*(row[place] for place in shown))
         console.print(table)
-    console.print(LEGEND, markup=False)
+    console.print(LEGEND)
     for sentence in conclusion:
-        console.print(f"- {sentence}", markup=False)
+        console.print(f"- {sentence}")

@@ -12,6 +12,7 @@ from legato.cli.options import (
     DEFAULTS,
     BeamOption,
     ChunkOption,
+    ConfidenceOption,
     EndpointOption,
     LanguageOption,
     ModelOption,
@@ -29,7 +30,7 @@ from legato.cli.options import (
 from legato.options import StreamOptions
 
 #: The keys of `legato.text.formats.WRITERS`, which takes time to import.
-FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "tsv", "ctm", "words")
+FORMATS = ("txt", "json", "jsonl", "srt", "vtt", "ass", "tsv", "ctm", "words")
 
 
 @guarded
@@ -49,8 +50,9 @@ def transcribe(
     formats: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", "-f", metavar="FORMAT", **choice(*FORMATS),
-            help=f"Format of the result: {', '.join(FORMATS)}; may be repeated with --output. Default: txt.",
+            "--format", "-f", metavar="FORMAT", **choice(*FORMATS, styled=True),
+            help=f"Format of the result: {', '.join(FORMATS)}; may be repeated with --output. Subtitles may have a "
+            "style: srt:columns=37,lines=1,speed=15,lead=0.3, vtt:words. Default: txt.",
         ),
     ] = None,
     template: Annotated[
@@ -83,6 +85,7 @@ def transcribe(
     beam: BeamOption = DEFAULTS.beam,
     lm: NGramOption = None,
     lm_weight: NGramWeightOption = DEFAULTS.lm_weight,
+    confidence: ConfidenceOption = DEFAULTS.confidence,
     threads: ThreadsOption = None,
     recursive: Annotated[bool, typer.Option("--recursive", help="Include the folders inside the folders.")] = False,
     jobs: Annotated[
@@ -101,7 +104,9 @@ def transcribe(
 
     if on_ray:
         require("legato transcribe --ray", "ray")
-    asked = stream_options(language, chunk_ms, endpoint, vad, phrase, beam=beam, lm=lm, lm_weight=lm_weight)
+    asked = stream_options(
+        language, chunk_ms, endpoint, vad, phrase, beam=beam, lm=lm, lm_weight=lm_weight, confidence=confidence
+    )
     job = read_job(
         files, asked, formats=formats or (), template=template, output=output, channels=channels,
         track=track, raw=raw_format(raw_encoding, raw_rate, raw_channels),

@@ -17,7 +17,7 @@ import numpy as np
 from legato.audio.source import read_audio
 from legato.errors import LegatoError
 from legato.lab.live_load import Load, largest, under_load
-from legato.lab.machine import peak_rss_mb
+from legato.lab.machine import OtherPrograms, peak_rss_mb
 from legato.recognizer import Recognizer, load
 from legato.types import Samples
 
@@ -59,6 +59,7 @@ class Measurement:
         peak_rss_mb: peak memory of one stream and a file, in 10**6 bytes.
         loads: figures of several streams at once.
         streams_in_real_time: the largest number of streams that was tried and kept up.
+        others_cores: cores that other programs used meanwhile; None where the system does not report it.
     """
 
     threads: int
@@ -73,6 +74,7 @@ class Measurement:
     peak_rss_mb: float | None
     loads: tuple[Load, ...]
     streams_in_real_time: int
+    others_cores: float | None = None
 
 
 def run(settings: Settings) -> Measurement:
@@ -93,6 +95,7 @@ def run(settings: Settings) -> Measurement:
 def measure(settings: Settings) -> Measurement:
     """Measure in this process."""
     samples = sample_audio(settings.seconds)
+    others = OtherPrograms()
     started = time.perf_counter()
     recognizer = load(settings.model, threads=settings.threads)
     loaded = time.perf_counter()
@@ -116,6 +119,7 @@ def measure(settings: Settings) -> Measurement:
         peak_rss_mb=peak,
         loads=loads,
         streams_in_real_time=max((load.streams for load in loads if load.keeps_up), default=0),
+        others_cores=others.cores(),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
+_LEVEL = 0.95
 #: Size of the largest block of draws that is made at a time, in numbers.
 _CELLS = 2_000_000
 #: Size of the largest set of draws that is cached, in numbers (uint16: 40 MB): one set serves many rates.
@@ -26,7 +27,7 @@ class Interval:
 
     low: float
     high: float
-    level: float = 0.95
+    level: float = _LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +47,12 @@ class Difference:
     p_better: float
 
 
-def interval(
-    errors: Numbers, totals: Numbers, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval | None:
+def interval(errors: Numbers, totals: Numbers, *, resamples: int = RESAMPLES) -> Interval | None:
     """Return the percentile interval of the rate sum(errors) / sum(totals).
 
     Args:
         errors: errors of each utterance.
         totals: units of each utterance's reference.
-        level: confidence level.
-        resamples: number of draws.
-        seed: seed of the draws.
 
     Returns:
         The interval; None if the sum of the totals is 0.
@@ -64,8 +60,8 @@ def interval(
     errors, totals = _pair(errors, totals)
     if not totals.sum():
         return None
-    rates = np.concatenate([_rate(draws @ errors, draws @ totals) for draws in _draws(len(errors), resamples, seed)])
-    return _percentiles(rates, level)
+    rates = np.concatenate([_rate(draws @ errors, draws @ totals) for draws in _draws(len(errors), resamples, 0)])
+    return _percentiles(rates)
 
 
 def paired_difference(
@@ -74,8 +70,6 @@ def paired_difference(
     totals: Numbers,
     *,
     new_totals: Numbers | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference | None:
     """Return the difference of two rates on the same utterances: both are drawn together, so shared variance cancels.
@@ -84,7 +78,6 @@ def paired_difference(
         old_errors, new_errors: errors of each utterance, in the same order.
         totals: units of each utterance's reference.
         new_totals: the totals of `new`, if they differ.
-        level, resamples, seed: as for `interval`.
 
     Returns:
         The difference; None if the sum of the totals is 0.
@@ -98,11 +91,11 @@ def paired_difference(
     found = np.concatenate(
         [
             _rate(draws @ new_errors, draws @ new_sums) - _rate(draws @ old_errors, draws @ old_totals)
-            for draws in _draws(len(old_errors), resamples, seed)
+            for draws in _draws(len(old_errors), RESAMPLES, seed)
         ]
     )
     observed = float(new_errors.sum() / new_sums.sum() - old_errors.sum() / old_totals.sum())
-    return _difference(observed, found, level)
+    return _difference(observed, found)
 
 
 def unpaired_difference(
@@ -110,10 +103,6 @@ def unpaired_difference(
     old_totals: Numbers,
     new_errors: Numbers,
     new_totals: Numbers,
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Difference | None:
     """Return the difference of two rates on different utterances; arguments as for `paired_difference`."""
     old_errors, old_totals = _pair(old_errors, old_totals)
@@ -121,11 +110,11 @@ def unpaired_difference(
     if not (old_totals.sum() and new_totals.sum()):
         return None
     old, new = (
-        np.concatenate([_rate(draws @ errors, draws @ totals) for draws in _draws(len(errors), resamples, own_seed)])
-        for errors, totals, own_seed in ((old_errors, old_totals, seed), (new_errors, new_totals, seed + 1))
+        np.concatenate([_rate(draws @ errors, draws @ totals) for draws in _draws(len(errors), RESAMPLES, seed)])
+        for errors, totals, seed in ((old_errors, old_totals, 0), (new_errors, new_totals, 1))
     )
     observed = float(new_errors.sum() / new_totals.sum() - old_errors.sum() / old_totals.sum())
-    return _difference(observed, new - old, level)
+    return _difference(observed, new - old)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -171,13 +160,13 @@ def _rate(errors: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[n
     return np.divide(errors, totals, out=np.zeros_like(errors), where=totals > 0)
 
 
-def _percentiles(values: NDArray[np.float64], level: float) -> Interval:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), level)
+def _percentiles(values: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Interval(float(low), float(high))
 
 
-def _difference(observed: float, found: NDArray[np.float64], level: float) -> Difference:
+def _difference(observed: float, found: NDArray[np.float64]) -> Difference:
     # One is added to both counts, because a finite number of draws never shows a probability of exactly 0.
     worse = (1 + int((found <= 0).sum())) / (1 + len(found))
     better = (1 + int((found >= 0).sum())) / (1 + len(found))
-    return Difference(observed, _percentiles(found, level), worse, better)
+    return Difference(observed, _percentiles(found), worse, better)

@@ -25,11 +25,6 @@ def transcribe_batch(batch: Batch, model: Model, options: StreamOptions) -> None
 
     Files that have their result are left out: a journal beside the results says from which audio and options each is.
 
-    Args:
-        batch: the job.
-        model: the model.
-        options: options of each stream, compiled.
-
     Raises:
         typer.Exit: a file failed (2), of a file only a part could be read (3), or an interrupt came (130).
         LegatoError: there is nothing to transcribe, or nothing can be transcribed.
@@ -37,7 +32,9 @@ def transcribe_batch(batch: Batch, model: Model, options: StreamOptions) -> None
     kinds = batch.destination.kinds
     plan = make_plan(batch.names, batch.destination.folder, kinds, identity(batch, model), recursive=batch.recursive)
     journals = {folder: Journal(folder) for folder in {target.parent for job in plan.jobs for target in job.targets}}
-    plan.passed_over = [path for path in plan.passed_over if not _is_result(path, journals)]
+    plan.passed_over = [
+        path for path in plan.passed_over if path.parent not in journals or not journals[path.parent].wrote(path.name)
+    ]
     if not plan.jobs and not plan.failed:
         deeper = "" if batch.recursive else " directly in it; --recursive includes its folders"
         others = f" ({passed_over(plan)})" if plan.passed_over else ""
@@ -53,10 +50,6 @@ def transcribe_batch(batch: Batch, model: Model, options: StreamOptions) -> None
         raise typer.Exit(FAILED)
     if plan.partial or outcome.partial:
         raise typer.Exit(PARTIAL)
-
-
-def _is_result(path: Path, journals: dict[Path, Journal]) -> bool:
-    return path.parent in journals and journals[path.parent].wrote(path.name)
 
 
 def _executor(batch: Batch, model: Model, options: StreamOptions) -> Executor:
@@ -79,6 +72,9 @@ def identity(batch: Batch, model: Model) -> str:
     """
     options = {field.name: getattr(batch.options, field.name) for field in fields(batch.options)}
     del options["sample_rate"]  # of samples that a program passes; files state their own
+    calibration = {"calibration": batch.options.calibration(model.recognizer.bundle)}
+    if options.pop("confidence") == "raw":
+        calibration = {}
     lm = batch.options.lm
     return hash_of(
         {
@@ -91,4 +87,5 @@ def identity(batch: Batch, model: Model) -> str:
             "template": batch.destination.template,
         }
         | ({} if batch.track is None else {"track": batch.track})
+        | calibration
     )

@@ -67,13 +67,8 @@ class Journal:
                 entry = json.loads(line)
                 source = Source(*(entry[key] for key in ("audio", "size", "changed", "options")))
                 name, content = str(entry["result"]), str(entry["content"])
-            except (
-                ValueError,
-                TypeError,
-                KeyError,
-                RecursionError,
-            ):  # cut off by a full disk or a power cut, or not ours
-                continue
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue  # cut off by a full disk or a power cut, or not ours
             self._newest[name] = source
             (self._partial.add if entry.get("partial") else self._partial.discard)(name)
             self._written.setdefault(name, []).append(content)
@@ -104,9 +99,6 @@ class Journal:
         """Write a line for a result that is about to get its name.
 
         Args:
-            target: path of the result.
-            source: what it is made from.
-            data: its contents.
             partial: whether only a part of the audio could be read.
 
         Raises:

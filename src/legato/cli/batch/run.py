@@ -46,8 +46,6 @@ def run(plan: Plan, executor: Executor, write: Write) -> Outcome:
     """Transcribe the files of a plan. A file that fails does not keep the others from being done.
 
     Args:
-        plan: the files.
-        executor: transcribes them.
         write: writes the results of a file.
 
     Raises:
@@ -94,7 +92,6 @@ def writer(kinds: tuple[str, ...], model: str, journals: dict[Path, Journal]) ->
 
     Args:
         kinds: format of each target.
-        model: name of the model.
         journals: folder -> its journal.
     """
 

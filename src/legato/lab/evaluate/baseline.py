@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from legato.errors import EvaluationError
+from legato.files import read_regular
 from legato.lab.bootstrap import Difference, holm, paired_difference, unpaired_difference
 from legato.lab.evaluate.cells import ALL
 
@@ -69,13 +70,13 @@ def read_baseline(path: Path) -> dict[str, Any]:
     """
     file = path / "report.json" if path.is_dir() else path
     try:
-        report = json.loads(file.read_text("utf-8"))
+        report = json.loads(read_regular(file, 10**9))
         cells = report["cells"]
         if not cells or not all("utterance_counts" in cell for cell in cells if cell["language"] != ALL):
             raise ValueError("it has no cells to compare with")
     except FileNotFoundError:
         raise EvaluationError(f"{file}: there is no such report. Give the report.json of an earlier run.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise EvaluationError(
             f"{file}: not a report of 'legato evaluate' ({error}). Give the report.json of an earlier run."
         ) from None

@@ -1,20 +1,24 @@
 """The cells of a report: the figures of one model in one condition on one language."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from legato.lab.bootstrap import interval
+from legato.lab.confidence import Judged, describe
 from legato.lab.evaluate.models import Model
 from legato.lab.evaluate.run import Condition
 from legato.lab.evaluate.scored import UNKNOWN, Scored, headline, latency
+from legato.lab.kept import total
 from legato.lab.scoring import UNSPACED_LANGUAGES, Counts, add, base
 
 #: The language of the cell that counts all languages together.
 ALL = "all"
+#: What the words of a model are compared with if it is in FP32, or no model in FP32 is in the run.
+REFERENCE = "reference"
 
 
 def cells_of(
@@ -32,7 +36,40 @@ def cells_of(
     order = {place: number for number, place in enumerate(wanted)}
     keys = sorted(groups, key=lambda key: (order[key[0], key[1]], key[2] == ALL, key[2], key[3]))
     several = len({item.language for item in scored}) > 1
-    return [_cell(*key, groups[key]) for key in keys if several or key[2] != ALL]
+    exact = next((model.label for model in models if model.bundle.precision == "fp32"), REFERENCE)
+    complete = {_place(item): item for item in scored if item.result.model.label == exact}
+    precisions = {model.label: model.bundle.precision for model in models}
+    cells = []
+    for key in (key for key in keys if several or key[2] != ALL):
+        items, against = groups[key], REFERENCE if precisions[key[0]] == "fp32" else exact
+        cells.append(_cell(*key, items) | {"kept": _kept(items, against, complete), "confidence": _confidence(items)})
+    return cells
+
+
+def _confidence(items: Sequence[Scored]) -> dict[str, Any]:
+    """Return what the confidences of words are worth, raw and calibrated; None where that cannot be said."""
+    judged = Judged.join(item.judged for item in items)
+    calibration = items[0].result.model.bundle.calibration
+    found: dict[str, Any] = {"raw": describe(judged), "calibrated": None}
+    if calibration is not None:
+        found["calibrated"] = describe(Judged(calibration.probabilities(judged.confidences), judged.right))
+    return found
+
+
+def _place(item: Scored) -> tuple[Condition, str]:
+    return item.result.condition, item.result.utterance.id
+
+
+def _kept(
+    items: Sequence[Scored], against: str, complete: Mapping[tuple[Condition, str], Scored]
+) -> dict[str, Any] | None:
+    """Return the words kept of the texts of the model `against`; None if nothing can be compared."""
+    if against == REFERENCE:
+        found = total([one for item in items if (one := item.kept(None))])
+    else:
+        pairs = [(item, complete[_place(item)]) for item in items if _place(item) in complete]
+        found = total([one for item, other in pairs if (one := item.kept(other))])
+    return None if found is None else {"against": against, **asdict(found)}
 
 
 def _cell(model: str, condition: Condition, language: str, subset: str, items: list[Scored]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from legato.lab.evaluate.cells import ALL
-from legato.lab.evaluate.tables import card_condition, column_titles, language_name, mode_name
+from legato.lab.evaluate.tables import card_condition, card_pooled, column_titles, language_name, mode_name
 
 #: Placeholders for CSS variables until the SVG is written: text, grid lines, series.
 _INK, _RULE = "#010101", "#020202"
@@ -20,6 +20,9 @@ _VARIABLES = {_INK: "var(--ink)", _RULE: "var(--rule)"} | {
     color: f"var(--s{number})" for number, color in enumerate(_SERIES, 1)
 }
 _DASHES = {"manifest": "-", "auto": (0, (4, 2))}
+_SCALES = {"raw": (0, (4, 2)), "calibrated": "-"}
+#: Bins of the reliability curve with fewer words say nothing.
+_BIN_WORDS = 10
 _COLUMNS = 3
 #: Longest label in characters; longer ones would overlap the next panel.
 _LABEL = 34
@@ -138,6 +141,35 @@ def latency(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str | No
         )
 
 
+def reliability(report: dict[str, Any]) -> str | None:
+    """Draw the share of right words over confidence, and of wrong words over words kept; None without words."""
+    titles = list(column_titles(report["models"]).items())
+    cells = {cell["model"]: cell["confidence"] for cell in card_pooled(report)}
+    curves = [
+        (f"{title}, {scale}", number, _SCALES[scale], found)
+        for number, (label, title) in enumerate(titles)
+        for scale, found in cells.get(label, {}).items()
+        if found
+    ]
+    if not curves:
+        return None
+    with _style():
+        figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+        shares, errors = figure.subplots(1, 2)
+        shares.plot([0, 100], [0, 100], color=_RULE, linewidth=1)
+        for name, number, dash, found in curves:
+            points = [(each["confidence"], each["right"]) for each in found["bins"] if each["words"] >= _BIN_WORDS]
+            kept = [(each["kept"], each["wrong"]) for each in found["kept"] if each["wrong"] is not None]
+            for axes, places in ((shares, points), (errors, kept)):
+                x, y = ([100 * place[side] for place in places] for side in (0, 1))
+                label = name if axes is shares else None
+                axes.plot(x, y, color=_color(number), linestyle=dash, marker="o", clip_on=False, label=label)
+        shares.set(title="Right words, %", xlabel="confidence, %", xlim=(0, 100), ylim=(0, 100))
+        errors.set(title="Wrong among the words kept, %", xlabel="words kept by a threshold, %", ylim=(0, None))
+        figure.legend(loc="outside upper left", ncols=4)
+        return _svg(figure, "reliability", "Reliability of the confidences, and what thresholds keep")
+
+
 def _points(axes: Axes, points: Sequence[tuple[int, dict[str, Any]]], shift: float, color: str, dash: Any) -> Any:
     """Draw a line with intervals, and return the line."""
     x = [place + shift for place, _ in points]
@@ -173,6 +205,7 @@ def _style() -> Iterator[None]:
             "svg.fonttype": "none",
             "font.family": "DejaVu Sans",
             "font.size": 9,
+            "text.parse_math": False,  # names may contain dollar signs
             "text.color": _INK,
             "axes.labelcolor": _INK,
             "axes.edgecolor": _RULE,

@@ -1,6 +1,7 @@
 """Utterances to evaluate models on, and what had to be left out of them."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -71,8 +72,13 @@ class Data:
             self.utterances.append(found)
 
 
+def encodable(text: str) -> str:
+    """Return a text without lone surrogates, which names of files and manifests may have, and no encoding."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def finish(data: Data, limit: int | None) -> Data:
-    """Keep the first `limit` utterances of each language (all if None), and make their ids unique."""
+    """Keep the first `limit` utterances of each language (all if None), and make their ids unique and encodable."""
     taken: Counter[str] = Counter()
     names: Counter[str] = Counter()
     kept = []
@@ -80,10 +86,25 @@ def finish(data: Data, limit: int | None) -> Data:
         taken[utterance.language or ""] += 1
         if limit is not None and taken[utterance.language or ""] > limit:
             continue
-        names[utterance.id] += 1
-        number = names[utterance.id]
-        kept.append(utterance if number == 1 else replace(utterance, id=f"{utterance.id}#{number}"))
+        name, text, subset = map(encodable, (utterance.id, utterance.text, utterance.subset))
+        names[name] += 1
+        unique = name if names[name] == 1 else f"{name}#{names[name]}"
+        kept.append(replace(utterance, id=unique, text=text, subset=subset))
     return Data(kept, data.problems)
+
+
+def duplicates(utterances: Sequence[Utterance]) -> list[str]:
+    """Return a sentence for every recording that is there more than once: its utterances are not independent."""
+    places: dict[object, list[Utterance]] = {}
+    for utterance in utterances:
+        places.setdefault((utterance.sha256, utterance.offset, utterance.duration), []).append(utterance)
+    sentences = []
+    for first, *others in places.values():
+        if others:
+            texts = "" if all(other.text == first.text for other in others) else ", with another text"
+            named = ", ".join(other.place for other in others)
+            sentences.append(f"{named}: the same recording as {first.place}{texts}. Each that can be scored counts.")
+    return sentences
 
 
 def canonical(language: str) -> str:

@@ -1,7 +1,7 @@
 """Writing of the report's files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,20 @@ from legato.lab.evaluate.report_markdown import to_markdown
 
 
 def write_reports(folder: Path, report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> None:
-    """Write report.json, report.md, report.html and utterances.jsonl.
+    """Write utterances.jsonl, report.json, report.md and report.html, the figures before what is drawn from them.
 
     Raises:
         EvaluationError: one of them cannot be written.
     """
-    texts = {
-        "utterances.jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines),
-        "report.json": json.dumps(report, ensure_ascii=False, indent=1) + "\n",
-        "report.md": to_markdown(report),
-        "report.html": to_html(report, lines),
+    texts: dict[str, Callable[[], str]] = {
+        "utterances.jsonl": lambda: "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines),
+        "report.json": lambda: json.dumps(report, ensure_ascii=False, indent=1) + "\n",
+        "report.md": lambda: to_markdown(report),
+        "report.html": lambda: to_html(report, lines),
     }
-    for name, text in texts.items():
+    for name, make in texts.items():
+        # Names of files and values of a manifest may contain lone surrogates, which UTF-8 does not have.
+        text = make().encode("utf-8", "backslashreplace").decode("utf-8")
         try:
             write_text_atomically(folder / name, text)
         except OSError as error:

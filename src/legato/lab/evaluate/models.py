@@ -1,16 +1,16 @@
 """The models of an evaluation."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from legato.errors import LanguageError
 from legato.files import sha256_of
+from legato.lab.evaluate.data import encodable
 from legato.lab.scoring import base
 from legato.model.bundle import Bundle, open_bundle
+from legato.model.calibration import CALIBRATION
 from legato.model.registry import resolve
 
 
@@ -59,12 +59,15 @@ def open_models(names: Sequence[str | None]) -> list[Model]:
     for name in names:
         resolved = resolve(name)
         bundle = open_bundle(resolved.path)
-        config = json.loads((resolved.path / "config.json").read_text("utf-8"))
-        recipe = (config.get("legato") or {}).get("recipe")
-        label = resolved.path.resolve().name if resolved.source == "path" else resolved.name
-        files = sorted(path for path in resolved.path.iterdir() if path.is_file() and not path.name.startswith("."))
+        label = encodable(resolved.path.resolve().name if resolved.source == "path" else resolved.name)
+        # A calibration changes nothing that is measured here.
+        files = sorted(
+            path for path in resolved.path.iterdir()
+            if path.is_file() and not path.name.startswith(".") and path.name != CALIBRATION
+        )  # fmt: skip
         size = sum(path.stat().st_size for path in files)
-        models.append(Model(_unique(label, resolved.path, models), bundle, recipe, _fingerprint(files, config), size))
+        unique = _unique(label, resolved.path, models)
+        models.append(Model(unique, bundle, bundle.recipe, _fingerprint(files, bundle), size))
     return models
 
 
@@ -79,11 +82,9 @@ def _unique(label: str, path: Path, models: Sequence[Model]) -> str:
     return unique
 
 
-def _fingerprint(files: Sequence[Path], config: dict[str, Any]) -> str:
+def _fingerprint(files: Sequence[Path], bundle: Bundle) -> str:
     """SHA-256 over names and contents. A SHA-256 that the bundle records was checked when it was opened."""
-    recorded = (config.get("legato") or {}).get("files") or {}
     digest = hashlib.sha256()
     for file in files:
-        known = recorded.get(file.name) or {}
-        digest.update(f"{file.name} {known.get('sha256') or sha256_of(file)}\n".encode())
+        digest.update(f"{file.name} {bundle.hashes.get(file.name) or sha256_of(file)}\n".encode())
     return digest.hexdigest()

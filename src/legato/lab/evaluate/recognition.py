@@ -40,6 +40,7 @@ class Recognition:
         text: the text.
         detected: the language that the model named; else the one asked for; None if that was `auto`.
         tokens: (id, encoder frame) of every token.
+        spoken: (text, raw confidence) of every word.
         duration: length of the audio.
         speech_start, speech_end: bounds of the speech, judged by energy; None in silence.
         first_token, last_token: audio that had been accepted when the first and the last token were emitted, language
@@ -53,6 +54,7 @@ class Recognition:
     text: str
     detected: str | None
     tokens: tuple[tuple[int, int], ...]
+    spoken: tuple[tuple[str, float], ...]
     duration: float
     speech_start: float | None
     speech_end: float | None
@@ -70,11 +72,12 @@ class Recognition:
         Raises:
             KeyError, TypeError, ValueError: the fields are not those of a recognition.
         """
-        tokens, warnings = fields["tokens"], fields["warnings"]
-        if not (isinstance(tokens, list) and isinstance(warnings, list)):
-            raise TypeError("tokens and warnings are lists")
-        pairs = tuple((number, frame) for number, frame in tokens)
-        return cls(**{**fields, "tokens": pairs, "warnings": tuple(warnings)})  # type: ignore[arg-type]
+        tokens, spoken, warnings = fields["tokens"], fields["spoken"], fields["warnings"]
+        if not (isinstance(tokens, list) and isinstance(spoken, list) and isinstance(warnings, list)):
+            raise TypeError("tokens, spoken and warnings are lists")
+        pairs = {"tokens": tuple((number, frame) for number, frame in tokens)}
+        pairs |= {"spoken": tuple((text, confidence) for text, confidence in spoken)}
+        return cls(**{**fields, **pairs, "warnings": tuple(warnings)})  # type: ignore[arg-type]
 
 
 def recognize(recognizer: Recognizer, job: Job, samples: Samples, warnings: tuple[str, ...]) -> Recognition:
@@ -99,6 +102,7 @@ def recognize(recognizer: Recognizer, job: Job, samples: Samples, warnings: tupl
         text=transcript.text,
         detected=transcript.language,
         tokens=tuple((token.id, token.frame) for token in transcript.tokens),
+        spoken=tuple((word.text, word.confidence) for word in transcript.words),
         duration=transcript.duration,
         speech_start=start,
         speech_end=end,

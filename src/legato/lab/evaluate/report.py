@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from legato.lab.bootstrap import RESAMPLES
+from legato.lab.confidence import BINS
 from legato.lab.evaluate.cells import cells_of
 from legato.lab.evaluate.models import Model
 from legato.lab.evaluate.recognition import SPEECH_DB
@@ -31,6 +32,14 @@ METHODS = {
     f"a frame of 20 ms is at most {SPEECH_DB} dB below the loudest frame.",
     "rtf": "Real-time factor: seconds of computation per second of audio, one live stream, chunk by chunk.",
     "memory": "Peak of the resident memory of a process that runs only this model, over all conditions.",
+    "words kept": "Words of the text / words of the text of the model in FP32 (for that itself, and where there is "
+    "none: of the reference); characters in languages without spaces. Lowest: the smallest share of an utterance of 5 "
+    "words or more. First, last word: utterances in whose alignment it is not deleted. Longest gap: the longest time "
+    "without a token, and that of FP32. Language kept: tokens of FP32 at whose time the text has the same language.",
+    "confidence": "A word of the text is right if it is equal to the word of the reference that it is aligned with, "
+    f"each normalized alone. ECE: mean distance between the confidence and the share of right words of {BINS} bins. "
+    "NCE: NIST's normalized cross entropy, 1 at best, below 0 if the confidences are worse than none. Calibrated: "
+    "by the model's calibration, whose own recordings it suits too well.",
     "language": "Share of utterances for which the model named the right language in auto mode; regions are ignored.",
 }
 
@@ -44,16 +53,16 @@ def build(
     choice: Choice,
     read: int,
     settings: Mapping[str, Any],
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the report as plain values: the content of `report.json`.
 
     Args:
-        scored: all results.
         outcome: outcome of the run, with everything that was left out.
         models, conditions: models and conditions of the run, in order.
         choice: choice of normalizer.
         read: number of utterances and broken lines that were read.
-        settings: what the user asked for.
+        notes: what a reader should know about the data.
     """
     left_out = {problem.place for problem in outcome.problems if problem.kind != "model"}
     return {
@@ -61,7 +70,12 @@ def build(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "legato": __version__,
         "onnxruntime": version("onnxruntime"),
-        "machine": {"cpu": cpu_name(), "system": f"{platform.system()} {platform.machine()}", **_machine(settings)},
+        "machine": {
+            "cpu": cpu_name(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "threads": settings.get("threads"),
+            "python": platform.python_version(),
+        },
         "settings": dict(settings),
         "methods": METHODS,
         "normalizers": _normalizers(scored, choice),
@@ -72,12 +86,9 @@ def build(
             "left_out": len(left_out),
         },
         "left_out": [asdict(problem) for problem in outcome.problems],
+        "notes": list(notes),
         "cells": cells_of(scored, models, conditions),
     }
-
-
-def _machine(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"threads": settings.get("threads"), "python": platform.python_version()}
 
 
 def _normalizers(scored: Sequence[Scored], choice: Choice) -> dict[str, dict[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from legato.lab.evaluate import tables
-from legato.lab.evaluate.charts import by_chunk, by_precision, latency
+from legato.lab.evaluate.charts import by_chunk, by_precision, latency, reliability
 from legato.lab.evaluate.scored import UNKNOWN, headline
 from legato.lab.scoring import Span, align, base, characters, words
 
@@ -58,11 +58,15 @@ def to_html(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
         card_condition=f"{chunk_ms} ms, language {tables.mode_name(mode)}",
         resources=tables.resources(report),
         conditions=tables.conditions(report),
+        kept=tables.kept(report),
+        confidence=tables.confidence(report),
+        thresholds=tables.thresholds(report),
         comparisons=tables.comparisons(report) if "baseline" in report else None,
         charts={
             "chunk": by_chunk(report),
             "precision": by_precision(report),
             "latency": latency(report, lines),
+            "reliability": reliability(report),
         },
         worst=worst(report, lines),
         titles=tables.column_titles(report["models"]),

@@ -19,8 +19,12 @@ def to_markdown(report: dict[str, Any]) -> str:
         table(*tables.resources(report)),
         "## All conditions",
         table(*tables.conditions(report)),
+        "## Words kept",
+        table(*tables.kept(report)),
+        *_confidence(report),
         *_gate(report),
         *_left_out(report),
+        *_notes(report),
         "## Methods",
         _methods(report),
     ]
@@ -52,6 +56,13 @@ def _methods(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "- Every utterance with its counts is in `utterances.jsonl`."])
 
 
+def _confidence(report: dict[str, Any]) -> list[str]:
+    header, rows = tables.confidence(report)
+    if not rows:
+        return []
+    return ["## Confidence", table(header, rows), table(*tables.thresholds(report))]
+
+
 def _gate(report: dict[str, Any]) -> list[str]:
     baseline = report.get("baseline")
     if baseline is None:
@@ -63,3 +74,7 @@ def _left_out(report: dict[str, Any]) -> list[str]:
     if not report["left_out"]:
         return []
     return ["## Left out", "\n".join(f"- {entry['place']}: {entry['reason']}" for entry in report["left_out"])]
+
+
+def _notes(report: dict[str, Any]) -> list[str]:
+    return ["## Notes", "\n".join(f"- {note}" for note in report["notes"])] if report["notes"] else []

@@ -1,13 +1,25 @@
 """Recognitions with their error counts."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from legato.lab.confidence import Judged, judge
 from legato.lab.evaluate.data import Problem
 from legato.lab.evaluate.run import Result
+from legato.lab.kept import Kept, Spoken, kept, spoken
 from legato.lab.normalize import Choice, normalizer
-from legato.lab.scoring import CHARACTER_LANGUAGES, Counts, base, count_characters, count_words
+from legato.lab.scoring import (
+    CHARACTER_LANGUAGES,
+    UNSPACED_LANGUAGES,
+    Counts,
+    base,
+    characters,
+    count_characters,
+    count_words,
+    words,
+)
 
 #: Unknown language, as ISO 639 writes it.
 UNKNOWN = "und"
@@ -24,6 +36,7 @@ class Scored:
         reference, hypothesis: normalized texts.
         words, characters: counts on normalized texts.
         raw_words, raw_characters: counts on the texts as they are.
+        judged: the words with their raw confidences.
     """
 
     result: Result
@@ -34,6 +47,7 @@ class Scored:
     characters: Counts
     raw_words: Counts
     raw_characters: Counts
+    judged: Judged
 
     @property
     def language(self) -> str:
@@ -44,6 +58,28 @@ class Scored:
     def headline(self) -> Counts:
         """The counts of the language's headline rate."""
         return self.characters if headline(self.language) == "cer" else self.words
+
+    def kept(self, complete: "Scored | None") -> Kept | None:
+        """Return the words kept of another model's text of the same audio; of the reference if that is None."""
+        recognition = self.result.recognition
+        text = self._spoken()
+        if complete is not None:
+            return kept(complete._spoken(), text)
+        return kept(spoken(self._units(self.reference), [], {}, ending=None, duration=recognition.duration), text)
+
+    def _spoken(self) -> Spoken:
+        recognition = self.result.recognition
+        return spoken(
+            self._units(self.hypothesis),
+            recognition.tokens,
+            self.result.model.bundle.language_tags,
+            ending=recognition.detected,
+            duration=recognition.duration,
+        )
+
+    def _units(self, text: str) -> list[str]:
+        unspaced = base(self.language) in UNSPACED_LANGUAGES
+        return characters(text, self.language) if unspaced else words(text)
 
     def line(self) -> dict[str, Any]:
         """Return a line of utterances.jsonl: everything needed to recompute the figures of this utterance."""
@@ -101,9 +137,31 @@ def score(results: Sequence[Result], choice: Choice) -> tuple[list[Scored], list
                 count_characters(reference, hypothesis, utterance.language),
                 count_words(utterance.text, text),
                 count_characters(utterance.text, text, utterance.language),
+                judge(result.recognition.spoken, utterance.text, normal, utterance.language),
             )
         )
     return scored, problems
+
+
+def shrunk(scored: Sequence[Scored]) -> list[str]:
+    """Return a sentence for every language whose normalizer makes one word of references of several words.
+
+    Whisper's English normalizer writes numbers in digits. The word error rate then counts utterances, not words.
+    """
+    found: dict[tuple[str, str], dict[str, Scored]] = {}
+    counts: Counter[str] = Counter()
+    for name, item in {item.result.utterance.id: item for item in scored}.items():
+        raw = item.result.utterance.text.split()
+        counts[item.language] += len(raw) > 1
+        if len(raw) > 1 and len(item.reference.split()) == 1 and base(item.language) not in UNSPACED_LANGUAGES:
+            found.setdefault((item.language, item.normalizer), {})[name] = item
+    return [
+        f"{language}: {normal} makes one word of {len(items)} of {counts[language]} references of several words, such "
+        f"as {example.result.utterance.text!r} -> {example.reference!r}, so a wrong word there counts as 100 %. Use "
+        "--normalizer none, or the raw rates."
+        for (language, normal), items in found.items()
+        for example in [next(iter(items.values()))]
+    ]
 
 
 def latency(accepted: float | None, spoken: float | None) -> float | None:

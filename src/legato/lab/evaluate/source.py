@@ -6,6 +6,7 @@ from pathlib import Path
 
 from legato.audio.manifest import BrokenLine, Entry, ManifestError, read_manifest
 from legato.errors import EvaluationError
+from legato.files import read_regular
 from legato.lab.evaluate.data import Data, Problem, Utterance, canonical, hashed
 
 _AUDIO = frozenset(
@@ -84,7 +85,7 @@ def _read_folder(folder: Path, language: str | None) -> Data:
 def _of_file(folder: Path, path: Path, language: str | None) -> Utterance | Problem:
     transcript = path.with_suffix(".txt")
     try:
-        text = transcript.read_text("utf-8-sig")
+        text = read_regular(transcript, 10**7).decode("utf-8-sig")
     except FileNotFoundError:
         return Problem(str(path), "text", f"no transcript: {transcript.name} is not beside it.")
     except (OSError, UnicodeDecodeError) as error:

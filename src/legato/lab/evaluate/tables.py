@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from legato.lab.evaluate.cells import ALL
+from legato.lab.evaluate.cells import ALL, REFERENCE
 from legato.lab.evaluate.scored import headline
 from legato.lab.markdown import Row
 from legato.lab.scoring import UNSPACED_LANGUAGES, base
@@ -107,10 +107,7 @@ def condition_row(cell: dict[str, Any]) -> Row:
     raw = cell["raw_wer"] if has_words(cell["language"]) else None
     accuracy = cell["language_accuracy"]
     return [
-        cell["model"],
-        f"{cell['chunk_ms']} ms",
-        mode_name(cell["mode"]),
-        language_name(cell["language"], cell["subset"]),
+        *_place(cell),
         str(cell["utterances"]),
         *_rate_columns(words),
         *_rate_columns(cell["cer"]),
@@ -123,16 +120,73 @@ def condition_row(cell: dict[str, Any]) -> Row:
     ]
 
 
+def kept(report: dict[str, Any]) -> tuple[Row, list[Row]]:
+    """Return the words that every model kept, a row per cell."""
+    header = ["Model", "Chunk", "Language is", "Language", "Compared with", "Words kept, %", "Lowest, %"]
+    header += ["First word, %", "Last word, %", "Longest gap, s", "Language kept, %"]
+    cells = [cell for cell in report["cells"] if cell["kept"]]
+    return header, [[*_place(cell), cell["kept"]["against"], *kept_columns(cell["kept"])] for cell in cells]
+
+
+def kept_columns(found: dict[str, Any]) -> list[str]:
+    """Return words kept, lowest, first word, last word, longest gap, language kept."""
+    shares = (found[name] for name in ("share", "lowest", "first", "last"))
+    gap = f"{found['gap']:.1f}"
+    if found["against"] != REFERENCE:
+        gap += f" ({found['complete_gap']:.1f})"
+    return [*map(_share, shares), gap, _share(found["language"])]
+
+
+def confidence(report: dict[str, Any]) -> tuple[Row, list[Row]]:
+    """Return what the confidences of words are worth, a row per cell and scale."""
+    header = ["Model", "Chunk", "Language is", "Language", "Scale", "Words", "Right, %", "ECE, %", "NCE"]
+    rows: list[Row] = [
+        [*_place(cell), scale, *confidence_columns(found)]
+        for cell in report["cells"]
+        for scale, found in cell["confidence"].items()
+        if found
+    ]
+    return header, rows
+
+
+def confidence_columns(found: dict[str, Any]) -> list[str]:
+    """Return words, right words, ECE, NCE."""
+    nce = "–" if found["nce"] is None else f"{found['nce']:.3f}"
+    return [str(found["words"]), _share(found["right"]), percent(found["ece"]), nce]
+
+
+def thresholds(report: dict[str, Any]) -> tuple[Row, list[Row]]:
+    """Return what each threshold keeps, for every model and all languages in the first table's condition."""
+    header = ["Model", "Scale", "Threshold", "Words kept, %", "Wrong among kept, %", "Wrong among others, %"]
+    rows: list[Row] = []
+    for cell in card_pooled(report):
+        for scale, found in cell["confidence"].items():
+            for kept in found["kept"] if found else []:
+                shares = (kept[name] for name in ("kept", "wrong", "wrong_below"))
+                rows.append([cell["model"], scale, f"{kept['threshold']:g}", *map(_share, shares)])
+    return header, rows
+
+
+def card_pooled(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the cell of all languages together for every model in the first table's condition."""
+    place = card_condition(report)
+    return [cell for cell in pooled(report) if (cell["chunk_ms"], cell["mode"]) == place]
+
+
+def pooled(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the cells of all languages together."""
+    return [cell for cell in report["cells"] if cell["language"] == ALL] or [
+        cell for cell in report["cells"] if not cell["subset"]
+    ]
+
+
 def comparisons(report: dict[str, Any]) -> tuple[Row, list[Row]]:
     """Return every cell compared with that of the baseline."""
     header = ["Model", "Chunk", "Language is", "Language", "Rate", "Before", "Now", "Difference", "95 %"]
     header += ["p worse", "Verdict"]
     rows: list[Row] = [
         [
-            entry["model"],
-            f"{entry['chunk_ms']} ms",
-            mode_name(entry["mode"]),
-            language_name(entry["language"], entry["subset"]),
+            *_place(entry),
             entry["headline"].upper(),
             percent(entry["old"]),
             percent(entry["new"]),
@@ -169,6 +223,16 @@ def method_name(key: str) -> str:
 def spread(values: dict[str, float] | None) -> str:
     """Return median and 95th percentile."""
     return "–" if values is None else f"{values['p50']:.2f} / {values['p95']:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _place(cell: dict[str, Any]) -> Row:
+    """Return what a cell is of: model, chunk size, mode and language."""
+    language = language_name(cell["language"], cell["subset"])
+    return [cell["model"], f"{cell['chunk_ms']} ms", mode_name(cell["mode"]), language]
 
 
 def _rate_columns(rate: dict[str, Any] | None) -> list[str]:

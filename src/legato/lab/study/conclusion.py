@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from legato.lab.study.figures import Change, Figures
+import numpy as np
+
+from legato.convert.quantize import DEFAULT_RECIPE, RECIPES
+from legato.lab.study.figures import Change, Figures, change, rate
 from legato.lab.study.report import label
 from legato.lab.study.results import Outcome, Study
 from legato.lab.study.variants import GROUPS
@@ -33,7 +36,7 @@ _LOSSES = (
 
 def conclude(study: Study) -> list[str]:
     """Return one sentence per finding; what was not measured is not mentioned."""
-    sentences = [*_recipes(study)]
+    sentences = [*_advice(study), *_recipes(study), *_kept(study)]
     for recipe in study.recipes:
         sentences += _whole(study, recipe)
         for loss in _LOSSES:
@@ -74,6 +77,52 @@ def _recipes(study: Study) -> Iterator[str]:
             f"All tokens are those of FP32 with {', '.join(f'`{name}`' for name in unchanged)}. {len(study.fp32)} "
             f"utterances cannot show changes that occur in fewer than {_share(unseen)} of all utterances."
         )
+
+
+def _advice(study: Study) -> Iterator[str]:
+    """Yield whether the default recipe is the one to choose: whether another one changes fewer tokens."""
+    outcomes = {outcome.variant.recipe: outcome for outcome in study.of("recipes") if outcome.variant.recipe in RECIPES}
+    if not outcomes:
+        return
+    edits = {
+        name: np.array([deviation.token_edits for deviation in outcome.deviations], np.float64)
+        for name, outcome in outcomes.items()
+    }
+    lengths = np.array([len(result.tokens) for result in study.fp32], np.float64)
+    best = min(edits, key=lambda name: (edits[name].sum(), study.figures(outcomes[name]).encoder_error))
+    choose = f"Choose `{best}` for this model (`legato convert --recipe {best}`: {RECIPES[best].summary})"
+    if DEFAULT_RECIPE not in edits:
+        yield f"The default recipe, `{DEFAULT_RECIPE}`, is not possible for this model. {choose}."
+        return
+    difference = change(edits[DEFAULT_RECIPE], edits[best], lengths, study.seed)
+    shares = {name: _percent(rate(edits[name], lengths)) for name in (DEFAULT_RECIPE, best)}
+    if difference.low > 0:
+        yield (
+            f"The default recipe, `{DEFAULT_RECIPE}`, is not the best one for this model. {choose}: {shares[best]} of "
+            f"the tokens differ from FP32's instead of {shares[DEFAULT_RECIPE]}, a difference of "
+            f"{_interval(difference)}."
+        )
+    else:
+        yield (
+            f"The default recipe, `{DEFAULT_RECIPE}`, is right for this model: {shares[DEFAULT_RECIPE]} of the tokens "
+            f"differ from FP32's, and no other recipe has fewer by more than noise (`{best}`: {shares[best]})."
+        )
+
+
+def _kept(study: Study) -> Iterator[str]:
+    """Yield which recipe loses the most words."""
+    found = {outcome.variant.recipe: kept for outcome in study.of("recipes") if (kept := study.figures(outcome).kept)}
+    if not found:
+        return
+    least = min(found, key=lambda name: found[name].share)
+    kept = found[least]
+    lowest = "" if kept.lowest is None else f", {_share(kept.lowest)} in the worst utterance"
+    language = "" if kept.language is None else f"; the language is FP32's for {_share(kept.language)} of the tokens"
+    yield (
+        f"Words kept: the fewest with `{least}`, {100 * kept.share:.1f} % of FP32's{lowest}, the first word in "
+        f"{_share(kept.first)} and the last in {_share(kept.last)} of the utterances; its longest stretch without text "
+        f"has {kept.gap:.1f} s, FP32's {kept.complete_gap:.1f} s{language}."
+    )
 
 
 def _whole(study: Study, recipe: str) -> Iterator[str]:

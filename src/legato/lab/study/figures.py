@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from legato.lab import bootstrap
+from legato.lab.kept import KeptTotal
 
 Numbers = NDArray[np.float64]
 
@@ -38,6 +39,7 @@ class Figures:
         divergence: mean KL divergence in nats of the joint's distribution from FP32's, along FP32's own search path.
         token_agreement: 1 - edit distance / length of the token sequences, over all utterances.
         exact: share of utterances with the same tokens.
+        kept: the words kept of FP32's texts; None without any.
         wer, cer: word and character error rates, as fractions.
         wer_difference, cer_difference: change from FP32, with the interval of a paired bootstrap over utterances.
     """
@@ -46,6 +48,7 @@ class Figures:
     divergence: float
     token_agreement: float
     exact: float
+    kept: KeptTotal | None
     wer: float
     cer: float
     wer_difference: Change
@@ -63,7 +66,6 @@ def change(errors: Numbers, baseline: Numbers, lengths: Numbers, seed: int) -> C
     Args:
         errors, baseline: edits of every utterance with the variant and with FP32, float64[n].
         lengths: words or characters of every reference text, float64[n].
-        seed: seed of the resampling.
     """
     found = bootstrap.paired_difference(baseline, errors, lengths, seed=seed)
     if found is None:

@@ -91,10 +91,8 @@ def encoder_frames(recognizer: Recognizer, samples: Samples, language: str, chun
     """Return the frames of a whole utterance, float32[T, width].
 
     Args:
-        recognizer: the model.
         samples: the audio, float32[n] at 16 kHz.
         language: locale or language code, or `auto`.
-        chunk_ms: chunk size.
         live: compute one chunk per call, as a stream does. Otherwise many, which is faster, and equal if the results
             of a frame do not depend on the other frames of the call.
     """

@@ -13,7 +13,7 @@ from legato.convert.checkpoint import Checkpoint
 from legato.convert.quantize import DEFAULT_RECIPE
 from legato.convert.quantize.clips import Clip
 from legato.errors import StudyError
-from legato.files import sha256_of
+from legato.files import describe_size, sha256_of
 from legato.lab.study.utterances import Utterance
 from legato.lab.study.variants import WAYS, Variant, parts_of, whole_recipes
 
@@ -99,8 +99,8 @@ def check_room(folder: Path, checkpoint: Checkpoint) -> None:
     needed, free = 1.1 * 4 * parameters, shutil.disk_usage(folder).free
     if free < needed:
         raise StudyError(
-            f"{folder}: no room: the study needs {needed / 1e9:.2f} GB temporarily, and {free / 1e9:.2f} GB are free. "
-            "Free some space, or give another --output."
+            f"{folder}: no room: the study needs {describe_size(needed)} temporarily, and {describe_size(free)} "
+            "are free. Free some space, or give another --output."
         )
 
 

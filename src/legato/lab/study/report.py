@@ -13,6 +13,7 @@ COLUMNS = (
     "KL mnat",
     "tokens %",
     "exact %",
+    "words %",
     "WER %",
     "minus FP32 (95 %)",
     "CER %",
@@ -21,8 +22,9 @@ COLUMNS = (
 LEGEND = (
     "error: ||x - x_fp32|| / ||x_fp32|| of the encoder's frames. KL: mean divergence of the joint's "
     "distribution from FP32's, along FP32's search path, in thousandths of a nat. tokens: 1 - edit distance / length, "
-    "against FP32's; exact: utterances with the same tokens. WER, CER: lower case, no punctuation; differences in "
-    "percentage points, with the 95 % interval of a paired bootstrap over utterances."
+    "against FP32's; exact: utterances with the same tokens. words: words of the text / words of FP32's. WER, CER: "
+    "lower case, no punctuation; differences in percentage points, with the 95 % interval of a paired bootstrap over "
+    "utterances."
 )
 
 
@@ -52,7 +54,7 @@ def tables(study: Study) -> list[Table]:
 
 
 def _tables(study: Study) -> Iterator[Table]:
-    baseline = ("FP32", "", "", "", "", _percent(study.wer), "", _percent(study.cer), "")
+    baseline = ("FP32", "", "", "", "", "", _percent(study.wer), "", _percent(study.cer), "")
     yield Table("Whole models, as converted", "recipe", [baseline, *_rows(study, "recipes")])
     for recipe in study.recipes:
         alone, left, layers = (_rows(study, section, recipe) for section in ("alone", "left", "layers"))
@@ -96,6 +98,7 @@ def _row(study: Study, outcome: Outcome) -> tuple[str, ...]:
         f"{1000 * figures.divergence:.3g}",
         _percent(figures.token_agreement),
         _percent(figures.exact),
+        "-" if figures.kept is None else f"{100 * figures.kept.share:.1f}",
         _percent(figures.wer),
         _interval(figures.wer_difference),
         _percent(figures.cer),

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from legato.errors import StudyError
-from legato.files import write_text_atomically
+from legato.files import read_regular, write_text_atomically
+from legato.lab.kept import Kept, total
 from legato.lab.study.figures import Figures, Numbers, change, rate
 from legato.lab.study.variants import Variant
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Deviation:
         token_edits: edit distance of the token sequences.
         tokens: length of the longer of the two.
         word_edits, character_edits: errors of the variant.
+        kept: the words kept of FP32's text; None if that is empty.
     """
 
     squared_error: float
@@ -64,6 +66,12 @@ class Deviation:
     tokens: int
     word_edits: int
     character_edits: int
+    kept: Kept | None
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any] | None, **fields: Any) -> "Deviation":
+        """Return the deviation whose `asdict` was written."""
+        return cls(**fields, kept=None if kept is None else Kept(**kept))
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,7 @@ class Study:
         found = {
             name: np.array([getattr(deviation, name) for deviation in outcome.deviations], np.float64)
             for name in Deviation.__dataclass_fields__
+            if name != "kept"
         }
         words, characters = self._fp32("words"), self._fp32("characters")
         return Figures(
@@ -150,6 +159,7 @@ class Study:
             divergence=rate(found["divergence"], self._fp32("steps")),
             token_agreement=1 - rate(found["token_edits"], found["tokens"]),
             exact=float(np.mean(found["token_edits"] == 0)),
+            kept=total([deviation.kept for deviation in outcome.deviations if deviation.kept]),
             wer=rate(found["word_edits"], words),
             cer=rate(found["character_edits"], characters),
             wer_difference=change(found["word_edits"], self._fp32("word_edits"), words, self.seed),
@@ -191,10 +201,8 @@ class Study:
         }
         if outcome.impossible:
             return entry | {"impossible": outcome.impossible}
-        columns = {
-            name: [getattr(deviation, name) for deviation in outcome.deviations]
-            for name in Deviation.__dataclass_fields__
-        }
+        rows = [asdict(deviation) for deviation in outcome.deviations]
+        columns = {name: [row[name] for row in rows] for name in Deviation.__dataclass_fields__}
         return entry | {"figures": asdict(self.figures(outcome)), "utterances": columns}
 
     def load(self, file: Path) -> None:
@@ -204,13 +212,13 @@ class Study:
             StudyError: the file is not a study, or one with other settings.
         """
         try:
-            document = json.loads(file.read_text("utf-8"))
+            document = json.loads(read_regular(file, 10**9))
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']}")
             changed = [name for name, value in self.settings.items() if document["settings"].get(name) != value]
             if not changed:
                 self._load(document)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StudyError(
                 f"{file}: not a study that can be resumed ({error}). Give another --output, or remove the file."
             ) from error
@@ -229,8 +237,10 @@ class Study:
                 outcomes[variant.key] = Outcome(variant, impossible=entry["impossible"])
             elif "utterances" in entry:
                 columns = entry["utterances"]
-                rows = zip(*(columns[name] for name in Deviation.__dataclass_fields__), strict=True)
-                outcomes[variant.key] = Outcome(variant, tuple(Deviation(*row) for row in rows))
+                names = list(Deviation.__dataclass_fields__)
+                rows = zip(*(columns[name] for name in names), strict=True)
+                deviations = (Deviation.from_json(**dict(zip(names, row, strict=True))) for row in rows)
+                outcomes[variant.key] = Outcome(variant, tuple(deviations))
         if any(len(outcome.deviations) not in (0, len(fp32)) for outcome in outcomes.values()):
             raise ValueError("its parts do not match")
         self.fp32, self.outcomes = fp32, outcomes

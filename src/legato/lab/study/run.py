@@ -10,14 +10,16 @@ from legato.convert.quantize.clips import Clip
 from legato.decode.greedy import Emission
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError, BundleError, ConversionError, LanguageError, StudyError
+from legato.lab.kept import Spoken, kept, spoken
 from legato.lab.normalize import LETTERS
-from legato.lab.scoring import distance
+from legato.lab.scoring import UNSPACED_LANGUAGES, base, characters, distance, words
 from legato.lab.study.measure import SearchPath, encoder_frames, search_path, text_of, tokens_of
 from legato.lab.study.plan import Plan
 from legato.lab.study.results import Deviation, Fp32Result, Outcome, Study
 from legato.lab.study.utterances import Utterance
 from legato.lab.study.variants import BY_TENSOR, Variant
 from legato.lab.study.workshop import Workshop
+from legato.model.languages import AUTO
 from legato.recognizer import Recognizer
 from legato.runtime.cores import default_threads
 from legato.types import Frames
@@ -133,6 +135,7 @@ class Run:
         before, now = ([emission.token for emission in found] for found in (path.emissions, emissions))
         found = text_of(self._workshop.bundle, emissions)
         word_edits, character_edits = _edits(LETTERS(utterance.text), LETTERS(found))
+        complete, text = (self._spoken(utterance, search, len(frames)) for search in (path.emissions, emissions))
         return Deviation(
             squared_error=float(((frames.astype(np.float64) - expected) ** 2).sum()),
             divergence=path.divergence(transducer, frames),
@@ -140,6 +143,17 @@ class Run:
             tokens=max(len(before), len(now)),
             word_edits=word_edits,
             character_edits=character_edits,
+            kept=kept(complete, text),
+        )
+
+    def _spoken(self, utterance: Utterance, emissions: Sequence[Emission], frames: int) -> Spoken:
+        text, language = LETTERS(text_of(self._workshop.bundle, emissions)), utterance.language
+        return spoken(
+            characters(text, language) if base(language) in UNSPACED_LANGUAGES else words(text),
+            ((emission.token, emission.frame) for emission in emissions),
+            self._workshop.bundle.language_tags,
+            ending=None if language == AUTO else language,
+            duration=frames * FRAME_MS / 1000,
         )
 
     def _encode(self, recognizer: Recognizer, utterance: Utterance, *, live: bool) -> Frames:

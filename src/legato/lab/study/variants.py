@@ -32,9 +32,6 @@ class PerTensor(DynamicPerTensor):
 
     recipe = "per-tensor"
 
-    def __init__(self) -> None:
-        super().__init__(signed=False)
-
     def scales(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scale of the whole weight, repeated for every output channel: float32[outputs]."""
         return np.repeat(column_scales(matrix.reshape(-1, 1)), matrix.shape[1])

@@ -1,0 +1,18 @@
+"""`legato mcp`: speech recognition as tools of an assistant."""
+
+from legato.cli.errors import guarded
+from legato.cli.extras import require
+from legato.cli.options import ModelOption, ThreadsOption
+
+
+@guarded
+def mcp(*, model: ModelOption = None, threads: ThreadsOption = None) -> None:
+    """Give an assistant tools for speech (MCP).
+
+    The assistant starts this command, and speaks the Model Context Protocol over its standard input and output.
+    """
+    require("legato mcp", "mcp")
+    from legato.cli.model import open_model
+    from legato.contrib.mcp import run
+
+    run(open_model(model, threads).recognizer)
