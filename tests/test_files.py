@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from legato.files import open_regular, sha256_of, write_atomically, write_text_atomically
+from legato.audio.manifest import read_manifest
+from legato.errors import LegatoError
+from legato.files import open_regular, read_regular, sha256_of, write_atomically, write_text_atomically
+from legato.lab.evaluate.baseline import read_baseline
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
@@ -60,3 +63,21 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
                 open_regular(tmp_path / name, mode)
     assert own.read_bytes() == b"one"
     assert not (tmp_path / "nothing").exists()
+
+
+def test_reading_follows_links_and_keeps_to_a_bound(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    assert read_regular(tmp_path / "link", 5) == b"12345"
+    with pytest.raises(OSError, match="more than"):
+        read_regular(tmp_path / "file", 4)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a part of POSIX")
+def test_a_pipe_in_place_of_an_input_does_not_hang(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for read in (read_manifest, read_baseline):
+        for path in (pipe, Path("/dev/zero")):
+            with pytest.raises(LegatoError, match="not a regular file"):
+                read(path)

@@ -186,7 +186,7 @@ async def asynchronous() -> AsyncIterator[NDArray[np.float32]]:
         ("a\0b", "no file"),
         ("x" * 5000, "opened|no such file"),
     ],
-    ids=str,
+    ids=lambda value: value[:30] if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_audio(audio: Any, words: str) -> None:
     with pytest.raises(AudioError, match=words) as caught:

@@ -1,5 +1,7 @@
 """Files that cannot be read: messages with cause and remedy."""
 
+import errno
+import io
 import os
 import wave
 from pathlib import Path
@@ -9,8 +11,8 @@ import numpy as np
 import pytest
 
 from legato.audio.arrays import check_samples
-from legato.audio.ffmpeg import reason_of
-from legato.audio.source import read_audio
+from legato.audio.source import open_audio_file, read_audio
+from legato.audio.track_decoder import reason_of
 from legato.errors import AudioError
 from tests.support.sounds import Sound, encode, encode_tracks, tone, video_without_sound
 
@@ -48,6 +50,29 @@ def test_unreadable_file(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.wav", tone(1, 16000), 16000, "pcm_s16le")
     path.chmod(0)
     assert "permission" in refusal(path)
+
+
+class _Failing(io.BytesIO):
+    """A file on a disk that fails after so many reads."""
+
+    def __init__(self, data: bytes, reads: int) -> None:
+        super().__init__(data)
+        self.reads = reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads -= 1
+        if self.reads < 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_wrong_format(tmp_path: Path) -> None:
+    data = encode(tmp_path / "tone.flac", tone(1.0, 16000), 16000, "flac").read_bytes()
+    for reads in range(2):
+        with pytest.raises(AudioError, match=r"recording: cannot be read \(input/output error\)\. Check the disk"):
+            open_audio_file(_Failing(data, reads), "recording")
+    with pytest.raises(AudioError, match="0 bytes"):
+        open_audio_file(io.BytesIO(), "recording")
 
 
 def test_a_name_that_looks_like_a_protocol_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,3 +112,13 @@ def test_a_library_sees_no_more_than_avx(tmp_path: Path) -> None:
     assert changed.saved() == 7
     assert changed.add(0x1F, 100) == 115
     assert restrict(library) == 0
+
+
+def test_setup_says_first_what_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.peers.setup", tmp_path / "out", "--checkpoint", tmp_path / "nothing"]
+    steps = ["--only", "nemo-speech", "transcribe-cpp", "--quantize", tmp_path / "quantize"]
+    result = subprocess.run([*map(str, [*command, *steps])], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    for part in ("--nemo-speech: not given", "-DTRANSCRIBE_BUILD_TOOLS=ON", "no transformers folder"):
+        assert part in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -100,7 +100,7 @@ def test_help_fits_a_narrow_terminal(tmp_path: Path, command: str) -> None:
         ("legato transcribe --model em", ["embedded"]),
         ("legato transcribe -f j", ["json", "jsonl"]),
         ("legato transcribe --vad ", ["none", "silero"]),
-        ("legato models ", ["list", "download", "path", "check"]),
+        ("legato models ", ["list", "download", "path", "check", "card", "clean"]),
     ],
 )
 def test_shell_completion(tmp_path: Path, words: str, expected: list[str]) -> None:
@@ -215,7 +215,7 @@ def test_what_the_whole_call_is_refused_for(tmp_path: Path, bundle: Path) -> Non
     assert message.count("Unknown language") == 1
     assert "320" in run("--chunk-ms", "100", FOX)
     assert "--output" in run("--format", "srt", FOX, FOX)
-    assert "'mp3' is unknown. Use txt, json, jsonl, srt, vtt, tsv, ctm or words." in run("--format", "mp3", FOX)
+    assert "'mp3' is unknown. Use txt, json, jsonl, srt, vtt, ass, tsv, ctm or words." in run("--format", "mp3", FOX)
     assert "threads" in run("--threads", "0", FOX)
     assert "standard input" in run("-", FOX)
     message = failed(legato("transcribe", "--model", "nemotron-3.5-int9", FOX, home=tmp_path))

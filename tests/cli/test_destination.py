@@ -29,6 +29,40 @@ def test_a_file_whose_ending_names_the_format(tmp_path: Path) -> None:
     assert (tmp_path / "folder.txt" / "en.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "output"), [(["talk.txt"], "talk.txt"), (["en.flac", "talk.txt"], "."), (["en.flac"], "en.txt")]
+)
+def test_an_input_is_not_replaced_by_its_result(tmp_path: Path, names: list[str], output: str) -> None:
+    """Audio may have the ending of a format."""
+    shutil.copy(EN, tmp_path / "talk.txt")
+    shutil.copy(EN, tmp_path / "en.flac")
+    (tmp_path / "en.txt").symlink_to("en.flac")
+    error = failed(legato("transcribe", *MODEL, *names, "-o", output, home=tmp_path, cwd=tmp_path))
+    assert "this file is read. Give its result another name" in error
+    assert (tmp_path / "talk.txt").read_bytes() == (tmp_path / "en.flac").read_bytes() == EN.read_bytes()
+
+
+@pytest.mark.parametrize("output", ["talks.v2/", "talks", "there.v2"])
+def test_a_folder_has_no_ending_or_exists_or_is_named_with_a_slash(tmp_path: Path, output: str) -> None:
+    (tmp_path / "there.v2").mkdir()
+    assert legato("transcribe", *MODEL, EN, "-o", output, home=tmp_path, cwd=tmp_path).returncode == 0
+    assert (tmp_path / output / "en.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", "missing.jsonl", "-o", "report.html"),
+        ("study", "missing.nemo", "--manifest", "missing.jsonl", "-o", "study.md"),
+        ("convert", "missing.nemo", "model.onnx"),
+    ],
+)
+def test_the_name_of_a_file_for_several_files(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = legato(*command, home=tmp_path, cwd=tmp_path)
+    assert f"{command[-1]} is the name of a file, and the results are several files." in failed(result)
+    assert not (tmp_path / command[-1]).exists()
+
+
 def test_standard_output_by_its_name(tmp_path: Path) -> None:
     result = legato("transcribe", *MODEL, EN, "--output", "-", home=tmp_path, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (0, b"ten four six hundred zero\n")
@@ -46,6 +80,11 @@ def test_standard_output_by_its_name(tmp_path: Path) -> None:
         (("", EN), "is empty"),
         (("missing.wav",), "there is no such file"),
         (("x" * 300 + ".wav",), "too long"),
+        ((EN, "-o", "film.xyz"), "film.xyz: .xyz is not the ending of a format; those are .txt, .json,"),
+        ((EN, EN, "-o", "film.xyz"), "If it is a folder, write film.xyz/."),
+        ((EN, "-f", "srt", "-o", "film.xyz"), "If it is a folder, write film.xyz/."),
+        (("-", "-o", "film.xyz"), "If it is a folder, write film.xyz/."),
+        ((".", "-o", "results.v2"), "If it is a folder, write results.v2/."),
         ((EN, "-o", "x" * 300), "cannot be written"),
         ((EN, "-o", "x" * 255 + ".txt"), "cannot be written"),
     ],

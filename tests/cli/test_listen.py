@@ -212,6 +212,9 @@ def test_a_disk_that_is_full_does_not_end_the_listening(tmp_path: Path) -> None:
 def test_what_is_refused(tmp_path: Path) -> None:
     assert "no such file" in failed(legato("listen", "--input", tmp_path / "none.wav", home=tmp_path))
     assert "0 samples" in failed(legato("listen", "--input", "-", home=tmp_path))
+    message = failed(legato("listen", "--input", "-", "--save-transcript", tmp_path / "text.doc", home=tmp_path))
+    assert ".doc is not the ending of a format; those are .txt, .json," in message
+    assert not (tmp_path / "text.doc").exists()
 
 
 def test_without_sounddevice(tmp_path: Path) -> None:

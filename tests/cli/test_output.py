@@ -5,7 +5,7 @@ import os
 import sys
 import wave
 from io import StringIO
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +267,42 @@ def test_sentences_are_segments() -> None:
     assert segments[-1].language == "ja-JP"
     assert {segment.reason for segment in segments[:-1]} == {"sentence"}
     assert [segment.tokens for segment in segments if segment.tokens] == [(tokens[0],), (tokens[1],)]
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=300))
+def test_text_without_sentences_has_segments_of_3_to_10_s(waits: list[int]) -> None:
+    frames = list(accumulate(waits))
+    words = [Word(f"w{at}", round(at * 0.08, 3), round(at * 0.08 + 0.08, 3)) for at in frames]
+    text = " ".join(word.text for word in words)
+    segments = split_segments(text, [], words, {}, "en", Confidence())
+    assert " ".join(segment.text for segment in segments) == text
+    assert all(segment.end - segment.start <= 10 for segment in segments)
+    if len(segments) > 1:
+        assert all(segment.end - segment.start >= 3 for segment in segments)
+        assert {segment.reason for segment in segments[:-1]} == {"length"}
+
+
+def test_the_longest_pause_is_the_border() -> None:
+    words = [Word(f"w{n}", n * 0.5 + (0.9 if n > 11 else 0), n * 0.5 + 0.4 + (0.9 if n > 11 else 0)) for n in range(24)]
+    segments = split_segments(" ".join(word.text for word in words), [], words, {}, None, Confidence())
+    assert [len(segment.words) for segment in segments] == [12, 12]
+
+
+def test_styles_of_subtitles(tmp_path: Path) -> None:
+    sample = NUMBERS_SAMPLES / "en.flac"
+    out = tmp_path / "film.vtt"
+    assert legato("transcribe", *MODEL, sample, "-f", "vtt:words,lines=1", "-o", out, home=tmp_path).returncode == 0
+    captions = webvtt.from_buffer(StringIO(out.read_text("utf-8"))).captions
+    assert (
+        captions and all("\n" not in caption.raw_text for caption in captions) and "<00:00:" in out.read_text("utf-8")
+    )
+    wrong = legato("transcribe", *MODEL, sample, "-f", "srt:color=red", home=tmp_path)
+    assert "columns, lines, speed, lead, words" in failed(wrong)
+    assert "srt, vtt, ass" in failed(legato("transcribe", *MODEL, sample, "-f", "txt:words", home=tmp_path))
+    folder = tmp_path / "folder"
+    styled = legato("transcribe", *MODEL, sample, "-f", "srt:columns=20", "-f", "ass", "-o", folder, home=tmp_path)
+    assert styled.returncode == 0
+    assert sorted(file.name for file in folder.iterdir()) == ["en.ass", "en.srt"]
 
 
 def test_a_speakers_label_leaves_room() -> None:

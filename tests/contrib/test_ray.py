@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from openai import OpenAI
+from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
 import legato
@@ -88,6 +90,50 @@ def logged(server: Server, text: str, count: int) -> list[str]:
             return found
         time.sleep(0.1)
     raise AssertionError(f"not {count} lines with {text}:\n" + "\n".join(server.lines))
+
+
+def replicas() -> list[int]:
+    """The processes of replicas on this machine."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"ServeReplica:legato" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def test_a_replica_that_dies(tmp_path: Path, texts: dict[str, str]) -> None:
+    """Its stream gets a close frame, its file a 503 in our form, and the next request is served by another replica."""
+    with wave.open(str(tmp_path / "long.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(b"".join(pcm16("de")) * 60)
+    form = {"model": "whisper-1", "language": "en"}
+    with Server(tmp_path, "--ray") as server, ThreadPoolExecutor(1) as pool:
+        socket = connect(f"{server.socket_url}/v1/stream?language=en")
+        assert json.loads(socket.recv())["type"] == "ready"
+        address = f"{server.url}/v1/audio/transcriptions"
+        lost = pool.submit(
+            httpx.post, address, files={"file": (tmp_path / "long.wav").read_bytes()}, data=form, timeout=100
+        )
+        while "\nlegato_files 1.0" not in httpx.get(f"{server.url}/metrics").text:
+            time.sleep(0.05)
+        for number in replicas():
+            os.kill(number, signal.SIGKILL)
+        with pytest.raises(ConnectionClosedError):
+            socket.recv(100)
+        assert (socket.close_code, (socket.close_reason or "")[:12]) == (1013, "replica_gone")
+        answer = lost.result()
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "replica_gone")
+        assert answer.headers["retry-after"] == "10"
+        with (SAMPLES / "en.flac").open("rb") as file:
+            answer = httpx.post(address, files={"file": file}, data=form, timeout=100)
+        while answer.status_code == 503:  # no replica within the limit, on a slow machine
+            time.sleep(float(answer.headers["retry-after"]))
+            answer = httpx.post(address, files={"file": (SAMPLES / "en.flac").read_bytes()}, data=form, timeout=100)
+        assert answer.json()["text"] == texts["en"]
+        assert server.stop() == 0
+        assert server.process.stdout is not None
+        assert server.process.stdout.read() == ""  # what Ray has to say about it is on standard error
 
 
 def test_two_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, str]) -> None:

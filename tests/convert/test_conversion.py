@@ -59,7 +59,7 @@ def test_what_is_written_is_valid_onnx_and_stored_in_its_precision(
     make_bundle: MakeBundle, precision: str, layout: str
 ) -> None:
     folder = make_bundle("transformers-a", precision, layout)
-    names = {"config.json", "languages.json", "vocab.json"}
+    names = {"README.md", "config.json", "languages.json", "vocab.json"}
     names |= {f"{graph}.onnx{data}" for graph in ("encoder", "decoder", "joint") for data in ("", ".data")}
     assert {file.name for file in folder.iterdir()} == names
     for graph in ("encoder", "decoder", "joint"):
@@ -68,8 +68,7 @@ def test_what_is_written_is_valid_onnx_and_stored_in_its_precision(
     stored: dict[int, int] = {}
     for tensor in model.graph.initializer:
         stored[tensor.data_type] = stored.get(tensor.data_type, 0) + int(np.prod(tensor.dims))
-    signed = onnx.TensorProto.INT8 if layout == "published" else onnx.TensorProto.UINT8
-    kinds = {"fp32": onnx.TensorProto.FLOAT, "fp16": onnx.TensorProto.FLOAT16, "int8": signed}
+    kinds = {"fp32": onnx.TensorProto.FLOAT, "fp16": onnx.TensorProto.FLOAT16, "int8": onnx.TensorProto.UINT8}
     assert stored[kinds[precision]] > 0.8 * sum(stored.values())
 
 

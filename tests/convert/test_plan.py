@@ -9,6 +9,7 @@ import pytest
 import legato
 from legato.convert import DEFAULT_RECIPE, RECIPES, convert
 from legato.convert.names import FORMER_RECIPES
+from legato.convert.plan import make_plan
 from legato.convert.quantize import recipe_summaries
 from legato.model.bundle import open_bundle
 from tests.conftest import MakeBundle, checkpoint_path
@@ -42,7 +43,7 @@ def test_the_bundle_names_its_recipe(make_bundle: MakeBundle) -> None:
         open_bundle(folder)
         return ours(folder).get("recipe")
 
-    assert recipe(make_bundle("nemo-r3", "int8")) == DEFAULT_RECIPE
+    assert make_plan("int8", "native", None, None).recipe == DEFAULT_RECIPE
     assert recipe(make_bundle("nemo-r3", "int8", "published")) == "dynamic-per-tensor"
     assert recipe(make_bundle("nemo-r3", "fp32")) is None
     for name in RECIPES:

@@ -3,6 +3,8 @@
 import gzip
 import itertools
 import math
+import os
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -295,3 +297,25 @@ def test_a_beam_commits_and_refuses_endpoints(speech: NDArray[np.float32]) -> No
     for options in ({"beam": 4}, {"beam": 2, "phrases": ["seven"]}):
         with pytest.raises(legato.LegatoError, match="Endpoints"):
             recognizer.stream(endpoint=legato.Endpointing(), **options)
+
+
+@pytest.mark.parametrize("content", [b"a" * 10**6 + b"\n", b"\n" * 10**6, b"\\data\\\n" + b"\n" * 10**6])
+def test_an_ngram_that_unpacks_without_end(tmp_path: Path, content: bytes) -> None:
+    """A few kB of gzip that hold a line of 300 MB, or as many empty lines."""
+    bomb = tmp_path / "lm.arpa.gz"
+    with gzip.open(bomb, "wb", compresslevel=1) as file:
+        for _ in range(300):
+            file.write(content if content.endswith(b"\n\n") else content.rstrip(b"\n"))
+    before = time.monotonic()
+    with pytest.raises(legato.NGramError):
+        open_ngram(bomb, PIECES)
+    assert time.monotonic() - before < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a part of POSIX")
+def test_a_pipe_or_a_device_is_no_ngram(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(legato.NGramError, match="not a regular file"):
+            open_ngram(path, PIECES)

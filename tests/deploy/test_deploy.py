@@ -51,7 +51,7 @@ def test_the_image_copies_what_is_there_and_does_not_run_as_root() -> None:
         assert (ROOT / name).exists(), name
         assert f"!{name}" in allowed
     users = [rest for kind, rest in instructions if kind == "USER"]
-    assert users and users[-1] != "root"
+    assert users and re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]), "Kubernetes only trusts numbers"
     extras = set(re.findall(r"'\.\[(.*)\]'", " ".join(rest for _, rest in instructions))[0].split(","))
     assert "serve" in extras
 
@@ -116,9 +116,29 @@ def test_the_unit(tmp_path: Path) -> None:
 def test_metrics_are_what_prometheus_reads(server: Server) -> None:
     answer = httpx.get(f"{server.url}/metrics")
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
-    named = set(re.findall(r"legato_[a-z_]+", (DEPLOY / "README.md").read_text()))
-    assert named
-    for name in named:
-        assert re.sub(r"_(total|bucket)$", "", name) in families, name
+    for file in (DEPLOY / "README.md", DEPLOY / "alerts.yml", DEPLOY / "grafana" / "legato.json"):
+        named = set(re.findall(r"\blegato_[a-z_]+", file.read_text()))
+        assert named
+        for name in named:
+            assert re.sub(r"_(total|bucket|sum|count)$", "", name) in families, name
     assert families["legato_chunk_latency_seconds"].type == "histogram"
     assert families["legato_refused"].type == "counter"
+
+
+def test_prometheus_has_the_rules_that_compose_mounts(compose: dict[str, Any]) -> None:
+    rules = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["rule_files"]
+    mounted = [volume.split(":")[1] for volume in compose["services"]["prometheus"]["volumes"]]
+    assert [f"/etc/prometheus/{name}" in mounted for name in rules] == [True]
+    (group,) = yaml.safe_load((DEPLOY / rules[0]).read_text())["groups"]
+    for rule in group["rules"]:
+        assert {"alert", "expr", "for", "labels", "annotations"} == set(rule)
+        assert {"summary", "action"} == set(rule["annotations"])
+    if shutil.which("promtool") is not None:
+        checked = subprocess.run(["promtool", "check", "rules", DEPLOY / rules[0]], check=False, capture_output=True)
+        assert checked.returncode == 0, checked.stdout
+
+
+def test_memory_and_processors_are_limited(compose: dict[str, Any]) -> None:
+    assert {"mem_limit", "cpus", "pids_limit"} <= set(compose["services"]["legato"])
+    unit = (DEPLOY / "legato.service").read_text()
+    assert re.search(r"^MemoryMax=", unit, re.MULTILINE) and re.search(r"^TasksMax=", unit, re.MULTILINE)

@@ -263,7 +263,7 @@ def test_a_stream_with_much_audio_takes_turns(recognizer: legato.Recognizer, spe
 
 
 def new_slot(recognizer: legato.Recognizer, chunk_ms: int) -> Slot:
-    return Slot(recognizer.start(chunk_ms=chunk_ms), Mailbox(16000, 5000, threading.Lock()))
+    return Slot(recognizer.start(chunk_ms=chunk_ms), Mailbox(16000, 5000))
 
 
 def test_no_chunk_size_starves(recognizer: legato.Recognizer) -> None:
@@ -531,3 +531,23 @@ def test_a_forked_child_cannot_use_the_engine(recognizer: legato.Recognizer, fox
         assert all("another process" in line for line in lines)
         stream.accept(fox[8000:])
         assert stream.finish() == alone(recognizer, fox)
+
+
+def test_a_stream_that_nobody_holds_frees_its_place(recognizer: legato.Recognizer) -> None:
+    import gc
+
+    async def drop(engine: Engine) -> None:
+        engine.open_async()
+
+    with Engine(recognizer, max_streams=1) as engine:
+        for _ in range(3):
+            with pytest.warns(ResourceWarning, match="was not closed"):
+                engine.stream().accept(np.zeros(1600, np.float32))
+                gc.collect()
+        with pytest.warns(ResourceWarning, match="was not closed"):
+            asyncio.run(drop(engine))
+            gc.collect()
+        with engine.stream() as stream:
+            assert engine.open_streams == 1
+            stream.finish()
+        assert engine.open_streams == 0

@@ -19,8 +19,8 @@ from tests.support.server import Server
 from tests.support.sounds import encode
 
 EXAMPLES = ROOT / "examples"
-ENGLISH = "something seemed to be fretting him"
-GERMAN = "sich gegen die da oben zu positionieren ist einfach"
+ENGLISH = "She knew that he was not there, as she put it."
+GERMAN = "Ich habe es wirklich sehr eilig."
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ def test_figures_as_table_and_json(make_bundle: MakeBundle, tmp_path: Path) -> N
     )  # fmt: skip
     assert result.returncode == 0, result.stderr.decode()
     table = result.stdout.decode()
-    assert "320 ms" in table
+    assert max(map(len, table.splitlines()[1:])) <= 80
+    assert "streams" in table
     assert "keeps up" in table
     figures = json.loads(file.read_text())
     assert {"model", "layout", "precision", "cpu", "cores", "onnxruntime"} <= figures.keys()

@@ -20,6 +20,7 @@ import pytest
 
 from legato.installation import install_command
 from legato.lab.evaluate.fleurs import read_fleurs
+from tests.conftest import MakeBundle
 from tests.support.command import environment, failed, legato
 from tests.support.dataset_hub import DatasetHub
 from tests.support.numbers_model import NUMBERS, NUMBERS_MODEL
@@ -135,7 +136,7 @@ def test_the_numbers_model_in_both_modes(rows: Rows, tmp_path: Path) -> None:
     )  # in audio time: a larger chunk can only be later
     [model] = report["models"]
     assert model["precision"] == "int8"
-    assert model["recipe"] == "per-token-smooth"
+    assert model["recipe"] == "auto"
     assert model["peak_rss_mb"] > 50
     assert model["rtf"] > 0
     for line in utterances(out):
@@ -235,6 +236,63 @@ def test_a_baseline_that_is_none(tmp_path: Path, content: str) -> None:
     assert "not a report" in message
 
 
+def test_odd_names_and_notes(rows: Rows, tmp_path: Path) -> None:
+    """Mathematics, markup and lone surrogates in names do not lose the report; what is odd about the data is told."""
+    bundle = tmp_path / "$\\frac$ [/b]"
+    shutil.copytree(NUMBERS_MODEL, bundle)
+    first, second = pick(rows, *TWO)
+    third = {**first, "text": "another text"}
+    english = next(row for row in rows if row["lang"] == "en-US" and len(row["text"].split()) > 1)
+    chosen = [{**first, "part": "$\\frac$"}, {**second, "part": "\ud800"}, {**third, "part": "[/x]"}, english]
+    source = tmp_path / "m.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in chosen), "utf-8")
+    out = tmp_path / "out"
+    result = legato(
+        "evaluate", source, "--model", bundle, "--chunk-ms", "80,320", "--split-by", "part", "--output", out,
+        home=tmp_path, COLUMNS="80",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr.decode()
+    assert "$\\frac$" in (out / "report.html").read_text("utf-8")
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert {cell["subset"] for cell in report["cells"]} == {"", "$\\frac$", "?", "[/x]"}
+    told = result.stderr.decode()
+    assert "line 3: the same recording as" in told
+    assert "line 1, with another text" in told
+    assert all(note in (out / "report.md").read_text("utf-8") for note in report["notes"])
+    table = result.stdout.decode()
+    assert max(map(len, table.splitlines())) <= 80
+    assert "[/x]" in table
+
+
+def test_references_that_become_one_word(rows: Rows, tmp_path: Path) -> None:
+    row = next(row for row in rows if row["lang"] == "en-US")
+    source = manifest(tmp_path / "m.jsonl", [{**row, "text": "twenty one thousand"}])
+    report = evaluate(source, home=tmp_path, output=tmp_path / "out")
+    [note] = report["notes"]
+    assert "'twenty one thousand' -> '21000'" in note
+    assert "--normalizer none" in note
+    assert evaluate(source, "--normalizer", "none", home=tmp_path, output=tmp_path / "none")["notes"] == []
+
+
+def test_words_kept_of_the_model_in_fp32(rows: Rows, make_bundle: MakeBundle, tmp_path: Path) -> None:
+    """Against a model of another vocabulary, so that there is something to lose."""
+    fp32, out = make_bundle("nemo-r3"), tmp_path / "out"
+    result = legato(
+        "evaluate", manifest(tmp_path / "m.jsonl", pick(rows, *TWO)), "--model", fp32, "--model", NUMBERS_MODEL,
+        "--threads", "1", "--output", out, home=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr.decode()
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    lines = utterances(out)
+    exact, other = ([len(line["normalized_hypothesis"].split()) for line in lines if line["model"] == label]
+                    for label in (fp32.name, NUMBERS_MODEL.name))  # fmt: skip
+    pooled = {cell["model"]: cell["kept"] for cell in report["cells"] if cell["language"] == "all"}
+    assert pooled[fp32.name]["against"] == "reference"
+    assert pooled[NUMBERS_MODEL.name]["against"] == fp32.name
+    assert pooled[NUMBERS_MODEL.name]["share"] == pytest.approx(sum(other) / sum(exact))
+    assert "words kept" in result.stdout.decode()
+
+
 def test_bad_lines_are_reported_and_the_rest_is_scored(rows: Rows, tmp_path: Path) -> None:
     good = pick(rows, *TWO)
     (tmp_path / "noise.wav").write_text("No sound here.\n" * 20)
@@ -261,7 +319,7 @@ def test_bad_lines_are_reported_and_the_rest_is_scored(rows: Rows, tmp_path: Pat
         ["not JSON", "not a JSON object", "no audio_filepath", "no such file", "has no text", "'tlh-KX'", "noise.wav",
          "empty after normalization", "language is not given", "nothing at 500 s", "not a number"], 2
     ):  # fmt: skip
-        [line] = [line for line in message.splitlines() if f"line {number}:" in line]
+        [line] = [each for each in message.splitlines() if f"line {number}:" in each and "same recording" not in each]
         assert words in line, line
     report = json.loads((out / "report.json").read_text("utf-8"))
     assert report["counts"] == {"read": 13, "scored": 2, "left_out": 11}
@@ -448,7 +506,7 @@ def test_the_page_needs_nothing_else(rows: Rows, tmp_path: Path) -> None:
     assert all(address.startswith("#") for address in re.findall(r"url\(([^)]*)\)", page))
     for reference in re.findall(r'(?:href="|url\()#([^")]+)', page):
         assert reference in parser.ids
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     assert "prefers-color-scheme: dark" in page
     assert page.count("<caption>") == page.count("<table>")
     assert "<del>" in page

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,12 +17,15 @@ from typer.testing import CliRunner, Result
 import legato
 from legato.audio.source import read_audio
 from legato.cli.app import app
+from legato.cli.study_tables import print_study
 from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.open import open_checkpoint
+from legato.convert.quantize import DEFAULT_RECIPE
 from legato.convert.quantize.per_token import PerToken
 from legato.errors import StudyError
 from legato.installation import install_command
+from legato.lab.kept import Kept
 from legato.lab.normalize import LETTERS
 from legato.lab.scoring import distance
 from legato.lab.study import Outcome, Plan, Study, conclude, investigate
@@ -135,6 +139,8 @@ def test_the_figures_make_sense(finished: tuple[Path, Result]) -> None:
             assert values[f"{rate}_difference"]["low"] <= values[f"{rate}_difference"]["high"]
         assert 0 <= values["token_agreement"] <= 1
         assert values["exact"] in {0, 0.5, 1}
+        if values["exact"] == 1:
+            assert (values["kept"]["share"], values["kept"]["first"], values["kept"]["last"]) == (1, 1, 1)
 
 
 def test_figures_are_those_of_converted_bundles(finished: tuple[Path, Result], make_bundle: MakeBundle) -> None:
@@ -258,7 +264,7 @@ def made_up(errors: dict[str, float], everything: float, word_edits: Sequence[in
     for variant in planned:
         error = errors[variant.part] if variant.part else everything
         counts = word_edits if not variant.part else [0] * len(word_edits)
-        rows = (Deviation(error**2, error**2, count, 2, count, count) for count in counts)
+        rows = (Deviation(error**2, error**2, count, 2, count, count, None) for count in counts)
         study.outcomes[variant.key] = Outcome(variant, tuple(rows))
     return study
 
@@ -277,6 +283,46 @@ def test_the_conclusion_follows_the_figures() -> None:
     assert "+50.00 points (95 % interval +50.00 to +50.00): more than the noise" in text
     assert "within the noise of 20" in "\n".join(conclude(made_up(errors, 0.05, [1] + [0] * 19)))
     assert "there is no squared error of the encoder's frames" in "\n".join(conclude(made_up({"joint": 0.0}, 0, [0])))
+
+
+def surveyed(edits: dict[str, Sequence[int]]) -> list[str]:
+    """The conclusion of a survey of recipes with these token edits in utterances of two tokens."""
+    planned = [Variant("recipes", recipe, ENCODER) for recipe in edits]
+    study = Study("model", {}, 0, planned)
+    for line in range(20):
+        study.fp32.append(Fp32Result(line, "a.wav", "a b", "a b", (1, 2), 2, 3, 0, 0, 1.0, 4))
+    for variant in planned:
+        counts = edits[variant.recipe]
+        words = (Kept(2 - count, 2, True, count == 0, 1.0, 0.5, 2 - count, 2) for count in counts)
+        rows = (Deviation(0.01, 0.01, count, 2, count, count, kept) for count, kept in zip(counts, words, strict=True))
+        study.outcomes[variant.key] = Outcome(variant, tuple(rows))
+    return conclude(study)
+
+
+def test_the_recipe_to_choose() -> None:
+    few, many = [1] + [0] * 19, [1] * 10 + [0] * 10
+    first, *others = surveyed({"two-term": few, DEFAULT_RECIPE: many})
+    assert "is not the best one for this model. Choose `two-term`" in first
+    assert "--recipe two-term" in first
+    assert "2.50 % of the tokens differ from FP32's instead of 25.00 %" in first
+    [words] = [sentence for sentence in others if sentence.startswith("Words kept")]
+    assert f"the fewest with `{DEFAULT_RECIPE}`, 75.0 % of FP32's" in words
+    assert "the last in 50 % of the utterances" in words
+    assert "is right for this model" in surveyed({"two-term": few, DEFAULT_RECIPE: [0, 0, 1] + [0] * 17})[0]
+    assert "no other recipe has fewer" in surveyed({"two-term": few, DEFAULT_RECIPE: [0, 2] + [0] * 18})[0]
+    assert "is not possible for this model. Choose `two-term`" in surveyed({"two-term": few})[0]
+
+
+def test_tables_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    study = made_up(dict.fromkeys(GROUPS, 0.04), 0.05, [0, 1] * 10)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_study(study, [])
+    lines = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    [row] = [line for line in lines if line.startswith(" subsampling projection")]
+    assert len(row.split()) == 2 + 4 + 4  # a difference with its interval has four words
+    assert any(line.split() == ["error", "KL", "tokens", "words"] for line in lines)
 
 
 def stopped(plan: Plan, after: int) -> None:

@@ -1,4 +1,3 @@
-import json
 import re
 import shutil
 import signal
@@ -9,37 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.support.command import environment, failed, legato
+from tests.support.graphs import spoil
 from tests.support.hub import Hub
+from tests.support.paths import SAMPLES
+from tests.support.tiny_bundle import tiny_bundle
 
 REPO = "someone/streaming-model"
 FOLDER = "someone--streaming-model"
 
 
 def bundle_files() -> dict[str, bytes]:
-    """A model folder in the published layout. Its graphs are noise; a download does not open them."""
-    noise = np.random.default_rng(0)
-    config = {
-        "numMelBins": 128, "sampleRate": 16000, "nFFT": 512, "hopLength": 160, "winLength": 400, "preEmphasis": 0.97,
-        "encoderHidden": 64, "encoderLayers": 2, "subsamplingFactor": 8, "attentionLeftContext": 56, "convCacheSize": 8,
-        "decoderHidden": 32, "decoderLayers": 2, "vocabSize": 3, "blankTokenId": 3, "numPrompts": 128,
-        "streaming": {"chunkMs": 320, "chunkSize": 4, "rightContext": 3, "melFrames": 32, "preCacheSize": 9,
-                      "outputFrames": 4},
-    }  # fmt: skip
-    languages = {"numPrompts": 128, "autoSlot": 101, "promptDictionary": {"en-US": 0, "auto": 101}}
-    files = {
-        "README.md": b"about",
-        "config.json": json.dumps(config).encode(),
-        "languages.json": json.dumps(languages).encode(),
-        "vocab.json": json.dumps({"0": "a", "1": "b", "2": "<en-US>", "3": "<blank>"}).encode(),
-        "other/config.json": b"{}",
-    }
-    for graph, size in (("encoder", 3_000_000), ("decoder", 50_000), ("joint", 20_000)):
-        files[f"{graph}.onnx"] = noise.bytes(2000)
-        files[f"{graph}.onnx.data"] = noise.bytes(size)
-    return files
+    """A repository with a model folder in the published layout."""
+    sizes = {"encoder": 3_000_000, "decoder": 50_000, "joint": 20_000}
+    return {"README.md": b"about", "other/config.json": b"{}"} | tiny_bundle(data=sizes)
 
 
 WANTED = {name for name in bundle_files() if "/" not in name and name != "README.md"}
@@ -188,9 +173,22 @@ def test_a_repository_that_is_no_model(tmp_path: Path, hub: Hub) -> None:
     assert "encoder.onnx is missing" in message
     assert "legato convert" in message
 
-    hub.repos["someone/other"] = {**bundle_files(), "config.json": b'{"model_type": "other"}'}
+    other = bundle_files()
+    hub.repos["someone/other"] = {**other, "vocab.json": b'{"model_type": "other"}'}
     message = failed(legato("models", "download", "someone/other", home=tmp_path, HF_ENDPOINT=hub.url))
     assert "not a model that Legato can run" in message
+    assert "expected 3 tokens" in message
+    assert "Download or convert" not in message
+
+    hub.repos["someone/unlike"] = {**other, "decoder.onnx": other["joint.onnx"]}
+    message = failed(legato("models", "download", "someone/unlike", home=tmp_path, HF_ENDPOINT=hub.url))
+    assert "decoder.onnx: the input encoder_output is float; expected int32 or int64" in message
+
+    with_nan = onnx.load_from_string(other["joint.onnx"])
+    spoil(with_nan)
+    hub.repos["someone/broken"] = {**other, "joint.onnx": with_nan.SerializeToString()}
+    message = failed(legato("models", "download", "someone/broken", home=tmp_path, HF_ENDPOINT=hub.url))
+    assert "not finite" in message
     assert published(tmp_path) == []
 
 
@@ -234,3 +232,49 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, hub: Hub) -> None:
     (tmp_path / "legato").write_text("a file where the cache should be")
     message = failed(legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url))
     assert "LEGATO_HOME" in message
+
+
+@pytest.mark.parametrize(("fault", "words"), [("longer", "more than the"), ("packed", "compressed")])
+def test_more_bytes_than_announced_are_not_taken(tmp_path: Path, hub: Hub, fault: str, words: str) -> None:
+    getattr(hub, fault).add("encoder.onnx.data")
+    message = failed(legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url))
+    assert words in message
+    assert published(tmp_path) == []
+    assert sum(path.stat().st_size for path in models(tmp_path).rglob("*") if path.is_file()) < 4_000_000
+
+
+def test_only_the_files_of_a_bundle_are_downloaded(tmp_path: Path, hub: Hub) -> None:
+    others = {f"training-{number}.json": b"{}" for number in range(500)} | {"weights.data": b"1", "other.onnx": b"2"}
+    hub.repos[REPO] |= others
+    assert legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
+    assert {request.path.rsplit("/", 1)[1] for request in hub.requests if "/resolve/" in request.path} == WANTED
+
+
+def test_a_hub_that_never_answers(tmp_path: Path, hub: Hub) -> None:
+    hub.mute = True
+    command = ("models", "download", REPO)
+    message = failed(legato(*command, home=tmp_path, HF_ENDPOINT=hub.url, HF_HUB_DOWNLOAD_TIMEOUT="1"))
+    assert "did not answer for 1 s" in message
+
+
+def test_a_hub_whose_name_is_unknown(tmp_path: Path) -> None:
+    message = failed(legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT="http://no-such-host.invalid"))
+    assert "DNS" in message
+
+
+def test_odd_folders_in_the_cache_are_passed_over(tmp_path: Path) -> None:
+    folder = models(tmp_path)
+    for name in ("someone--empty", "--", "a--b--c", "x--\x1b[31m", ".partial", "someone--config"):
+        (folder / name).mkdir(parents=True)
+    (folder / "someone--config" / "config.json").write_text("[" * 100_000)
+    (folder / "someone--loop").symlink_to(folder / "someone--loop")
+    (folder / "someone--file").write_text("")
+    listed = legato("models", home=tmp_path)
+    assert b"embedded\t" in listed.stdout
+    assert b"someone/empty\t0.0 MB\tbroken" in listed.stdout
+    assert b"Traceback" not in listed.stderr
+    assert b"\x1b" not in listed.stdout + listed.stderr
+    result = legato("transcribe", str(SAMPLES / "en.flac"), home=tmp_path)
+    assert result.returncode == 0, result.stderr.decode()
+    assert b"as she put it" in result.stdout
+    assert b"passed over" in result.stderr

@@ -1,8 +1,13 @@
 """The native encoder's promises: rows of a batch are independent, and many chunks in one call change nothing."""
 
+import json
+import pickle
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -74,6 +79,56 @@ def test_the_prompt_can_change_between_chunks(make_bundle: MakeBundle, speech: S
     after = alone(recognizer, replace(state, prompt=other.prompt), 4)
     np.testing.assert_allclose(before, english[:first], atol=2e-5)
     np.testing.assert_allclose(after, german[first:], atol=2e-5)
+
+
+def test_a_state_can_be_computed_twice(make_bundle: MakeBundle, speech: Samples) -> None:
+    """Steps extend the caches in place; a state that another step has left behind keeps its values."""
+    recognizer = legato.load(make_bundle("nemo-r3"))
+    encoder = recognizer.pipeline.encoder
+    first, second = (started(recognizer, clip, 320, "auto") for clip in (speech, speech[5000:]))
+    expected = alone(recognizer, first, 4)
+    states, collected = [first, second], []
+    for number in range(20):
+        again = states
+        results = encoder.step(states, 4)
+        if number % 3 == 1:  # the other one goes another way from here
+            encoder.step([replace(again[1], mel=again[1].mel + 1), again[0]], 4)
+            results = [*encoder.step(again[:1], 4), results[1]]
+        collected.append(results[0][0])
+        states = [state for _, state in results]
+    np.testing.assert_allclose(np.concatenate(collected), expected[:80], atol=2e-5)
+    copied = pickle.loads(pickle.dumps(states[0]))
+    np.testing.assert_allclose(alone(recognizer, copied, 4), expected[80:], atol=2e-5)
+
+
+def test_graphs_that_return_whole_caches(
+    make_bundle: MakeBundle, speech: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bundles of earlier versions join the caches with the new frames in the graph."""
+    bundle = make_bundle("nemo-r3")
+    expected = alone(legato.load(bundle), started(legato.load(bundle), speech, 320, "auto"), 4)
+    old = shutil.copytree(bundle, tmp_path / "old")
+    model = onnx.load(old / "encoder.onnx", load_external_data=False)
+    names = {output.name for output in model.graph.output}
+    for node in model.graph.node:
+        if node.op_type == "Reshape" and f"new_{node.input[0]}" in names:
+            cache = node.input[0]
+            joined = onnx.helper.make_node("Concat", [cache, f"new_{cache}"], [f"joined_{cache}"], axis=0)
+            for other in model.graph.node:
+                for number, name in enumerate(other.input):
+                    if name == node.output[0]:
+                        other.input[number] = f"joined_{cache}"
+            node.CopyFrom(joined)
+    for output in model.graph.output:
+        output.name = output.name.replace("new_", "joined_")
+        if output.name.startswith("joined_"):
+            output.type.tensor_type.shape.dim[0].dim_param = "all"
+    onnx.save(model, old / "encoder.onnx")
+    config = json.loads((old / "config.json").read_text("utf-8"))
+    del config["legato"]["files"]
+    (old / "config.json").write_text(json.dumps(config), "utf-8")
+    recognizer = legato.load(old)
+    np.testing.assert_array_equal(alone(recognizer, started(recognizer, speech, 320, "auto"), 4), expected)
 
 
 def test_state_does_not_grow(make_bundle: MakeBundle, speech: Samples) -> None:

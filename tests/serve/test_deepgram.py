@@ -22,9 +22,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import legato
+from legato.audio.pcm import AudioFormat
 from legato.audio.source import read_audio
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import AudioFormat
 from tests.support.live import Reference, clip, g711, pcm, pieces, silence
 from tests.support.paths import SAMPLES
 from tests.support.server import Server
@@ -222,13 +222,13 @@ def test_the_end_of_an_utterance_and_the_start_of_speech(server: Server, recogni
 
 
 def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recognizer) -> None:
-    data = pieces(pcm(clip("en")))
-    reference = Reference(recognizer, AudioFormat(), rules(), "en")
-    reference.stream.set_phrases(["fredding", "forty"])
+    data = pieces(pcm(clip("es")))
+    reference = Reference(recognizer, AudioFormat(), rules(), "es")
+    reference.stream.set_phrases(["llevaba", "forty"])
 
     async def converse() -> list[Any]:
-        async with listening(server, language="en", keyterm=["fredding", "forty"], **LINEAR) as connection:
-            for terms in (["\u2603", "fredding", "forty"], None, []):
+        async with listening(server, language="es", keyterm=["llevaba", "forty"], **LINEAR) as connection:
+            for terms in (["\u2603", "llevaba", "forty"], None, []):
                 if terms == []:
                     for part in data:
                         await connection.send_media(part)
@@ -250,7 +250,7 @@ def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recogni
     assert len(set(reference.texts)) == 2  # the phrases make a difference
     answers = [each for each in messages if each.type.startswith("Configure")]
     assert [each.type for each in answers] == ["ConfigureSuccess"] * 3
-    assert [getattr(each, "keyterms", None) for each in answers] == [["\u2603", "fredding", "forty"], None, []]
+    assert [getattr(each, "keyterms", None) for each in answers] == [["\u2603", "llevaba", "forty"], None, []]
     assert "\u2603" in answers[0].warnings[0]
 
 

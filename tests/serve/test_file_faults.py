@@ -1,9 +1,11 @@
 """The server in bad company, and at its end: what runs is finished, and nothing stays behind."""
 
 import contextlib
+import io
 import signal
 import socket
 import threading
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -12,6 +14,7 @@ import httpx
 import pytest
 
 import legato
+from tests.support.full_disk import full_disk
 from tests.support.paths import SAMPLES
 from tests.support.server import Server
 
@@ -91,8 +94,32 @@ def test_what_runs_is_finished_on_sigterm(tmp_path: Path) -> None:
 def test_what_takes_too_long_is_given_up_on_sigterm(tmp_path: Path) -> None:
     with Server(tmp_path, "--grace-seconds", 0.1) as server, Halting(server, SAMPLE.read_bytes()) as running:
         assert server.stop() == 0
-        assert not running.answer().startswith("HTTP/1.1 200 ")
+        answer = running.answer()
+        assert answer.startswith("HTTP/1.1 503 ")
+        assert "retry-after: 2" in answer.lower()
+        assert '"code":"shutting_down"' in answer.replace(" ", "")
         assert server.logs("unfinished work is abandoned")
+        assert "Traceback" not in "".join(server.lines)
+
+
+def test_a_recognition_that_takes_too_long_is_given_up_on_sigterm(tmp_path: Path) -> None:
+    long = tmp_path / "long.wav"
+    with wave.open(str(long), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(32000 * 3000))
+    with Server(tmp_path, "--grace-seconds", 0.1, "--max-audio-minutes", 60) as server:
+        upload = Upload(server, long)
+        while "legato_files 1.0" not in httpx.get(f"{server.url}/metrics").text.splitlines():
+            pass
+        assert server.stop() == 0
+        upload.join(100)
+        assert upload.answer is not None
+        assert upload.answer.status_code == 503
+        assert upload.answer.headers["retry-after"] == "2"
+        assert upload.answer.json()["error"]["code"] == "shutting_down"
+        assert "Traceback" not in "".join(server.lines)
 
 
 def test_killed_and_started_again(tmp_path: Path) -> None:
@@ -163,3 +190,25 @@ def test_headers_without_an_end(server: Server) -> None:
             connection.sendall(b"x: " + b"y" * 1000 + b"\r\n")
         pytest.fail("the server took 100 MB of headers")
     assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """What fits into memory is recognized all the same."""
+    with full_disk(300_000):
+        server = Server(tmp_path)
+    head = io.BytesIO()
+    with wave.open(head, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(900_000))
+    small, large = head.getvalue(), head.getvalue() + bytes(1_100_000)
+    with server:
+        for data, status in ((large, 503), (small, 200)):
+            for path, form in (("/v1/audio/transcriptions", {"model": "whisper-1"}), ("/v1/stream", {})):
+                answer = httpx.post(server.url + path, data=form, files={"file": data}, timeout=100)
+                assert (answer.status_code, "no room for the file" in answer.text) == (status, status == 503)
+            answer = httpx.post(server.url + "/v1/listen", content=data, timeout=100)
+            assert (answer.status_code, "no room for the file" in answer.text) == (status, status == 503)
+        assert len([each for each in server.logs() if each["level"] == "error"]) == 3
+        assert "Traceback" not in "".join(server.lines)

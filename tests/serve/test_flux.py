@@ -16,8 +16,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import legato
+from legato.audio.pcm import AudioFormat
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import AudioFormat
 from legato.serve.deepgram.flux_options import Thresholds
 from tests.serve.test_deepgram import client_options
 from tests.support.live import Reference, clip, pcm, pieces, silence
@@ -124,14 +124,14 @@ def test_the_configuration_changes_while_speech_goes_on(server: Server, recogniz
     reference = Reference(recognizer, AudioFormat(), rules(0.8), "en")
     reference.accept(data)
     reference.commit()
-    reference.stream.set_phrases(["fredding", "forty"])
+    reference.stream.set_phrases(["llevaba", "forty"])
     reference.accept(data)
     reference.commit()
 
     async def converse() -> list[Any]:
         async with listening(server, language_hint="en-AU", **LINEAR) as connection:
             for configuration in (
-                ListenV2Configure(keyterms=["fredding", "forty", "\u2603"]),
+                ListenV2Configure(keyterms=["llevaba", "forty", "\u2603"]),
                 ListenV2Configure(thresholds=ListenV2ConfigureThresholds(eot_threshold=2)),
                 ListenV2Configure(language_hints=["de", "en"]),
             ):
@@ -144,7 +144,7 @@ def test_the_configuration_changes_while_speech_goes_on(server: Server, recogniz
 
     messages = asyncio.run(converse())
     done, refused, hinted = (each for each in messages if each.type.startswith("Configure"))
-    assert done.keyterms == ["fredding", "forty", "\u2603"]
+    assert done.keyterms == ["llevaba", "forty", "\u2603"]
     assert done.thresholds.eot_threshold == 0.7
     assert (refused.type, refused.code) == ("ConfigureFailure", "INVALID_CONFIGURATION")
     assert "eot_threshold" in refused.description

@@ -19,8 +19,8 @@ from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 from wyoming.info import Describe
 
+from legato.audio.pcm import AudioFormat
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import AudioFormat
 from legato.serve.core.fields import as_base64
 from legato.serve.errors import InvalidValueError
 from tests.serve.test_deepgram import client_options, finals, rules, texts

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 import legato
 from legato.audio.arrays import check_samples
+from legato.audio.pcm import AudioDecoder, AudioFormat, Encoding
 from legato.audio.source import read_audio
 from legato.options import StreamOptions
 from legato.serve.app import create_app
-from legato.serve.core.audio_format import AudioDecoder, AudioFormat, Encoding
 from legato.serve.core.container import Container
 from legato.serve.core.service import Service
 from legato.serve.core.session import Session

@@ -150,12 +150,15 @@ def test_commit_and_language(server: Server) -> None:
     [
         ("", ""),
         ("{", ""),
-        ("[]", ""),
-        ('"end"', ""),
-        ("{}", "type"),
-        ('{"type": "begin"}', "type"),
-        ('{"type": "end", "now": true}', "now"),
-        ('{"type": "language"}', "language"),
+        ("[]", "What was sent must be a JSON object."),
+        ('"end"', "What was sent must be a JSON object, not 'end'."),
+        ("{}", "type: It must be 'commit', 'language' or 'end', not null."),
+        ('{"type": "begin"}', "type: It must be 'commit', 'language' or 'end', not 'begin'."),
+        ('{"type": 5}', "type: It must be 'commit', 'language' or 'end', not 5."),
+        ('{"type": "end", "now": true}', "now: This field is not known. Send only type."),
+        ('{"type": "commit", "wait": "maybe"}', "wait: It must be true or false, not 'maybe'."),
+        ('{"type": "language"}', "language: It is missing."),
+        ('{"type": "language", "language": 5}', "language: It must be a text, not 5."),
         ('{"type": "language", "language": "\\ud800"}', ""),
         ("[" * 50_000, ""),
     ],
@@ -172,17 +175,41 @@ def test_messages_that_are_none(server: Server, message: str, where: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "allowed"),
     [
-        "language=Klingon", "chunk_ms=100", "chunk_ms=0", "sample_rate=1", "channels=99", "channels=0",
-        "encoding=mp3", "endpoint=0.0", "endpoint=-1", "endpoint=nan", "type=end",
+        ("language=Klingon", "English (en-US)"),
+        ("chunk_ms=100", "80, 160, 320"),
+        ("chunk_ms=0", "80, 160, 320"),
+        ("chunk_ms=long", "chunk_ms: It must be one of 80, 160, 320, 560, 1120, not 'long'."),
+        ("sample_rate=1", "4000 to 192000"),
+        ("sample_rate=x", "sample_rate: It must be a whole number, not 'x'."),
+        ("channels=99", "1 to 16"),
+        ("channels=0", "1 to 16"),
+        ("encoding=mp3", "encoding: It must be 'pcm_s16le', 'pcm_f32le', 'mulaw' or 'alaw', not 'mp3'."),
+        *(
+            (
+                f"endpoint={value}",
+                f"endpoint: It must be true, false, or the seconds of a pause (above 0), not {value!r}.",
+            )
+            for value in ("maybe", "0.0", "-1", "nan", "")
+        ),
+        ("type=end", "type: It must be 'start' in a first message that is not audio, not 'end'."),
     ],
-)  # fmt: skip
-def test_options_that_are_none(server: Server, query: str) -> None:
+)
+def test_options_that_are_none(server: Server, query: str, allowed: str) -> None:
     with open_stream(server, "?" + query) as socket:
         [found] = events(socket)
-        assert found["error"]["message"]
+        assert allowed in found["error"]["message"]
         assert socket.close_code == 1008
+
+
+@pytest.mark.parametrize("phrases", ["Ada", [["Ada"]], [["Ada", "high"]], [5]])
+def test_phrases_that_are_none(server: Server, phrases: object) -> None:
+    with open_stream(server) as socket:
+        say(socket, "start", phrases=phrases)
+        [found] = events(socket)
+        assert "phrases: It must be a list of texts, or of pairs of a text and its weight" in found["error"]["message"]
+        assert found["error"]["param"] == "phrases"
 
 
 @pytest.mark.parametrize(
@@ -334,6 +361,10 @@ def test_formats(server: Server, recognizer: legato.Recognizer, clip: NDArray[np
 def test_formats_of_what_is_none(server: Server) -> None:
     client = httpx.Client(base_url=f"{server.url}/v1/formats", timeout=60)
     word = {"text": "a", "start": 0, "end": 1}
+    body = {"segments": [{**word, "words": [word]}]}
+    assert client.post("/srt:lead=0", json=body).text == "1\n00:00:00,000 --> 00:00:02,000\na\n"
+    assert client.post("/srt:color=red", json=body).status_code == 400
+    assert client.post("/txt:words", json=body).status_code == 404
     for segment in (
         {}, {"text": "a"}, {"text": "a", "start": 0, "end": "x"}, {"text": "a", "start": -1, "end": 1},
         {"text": "a", "start": 0, "end": 1, "words": [{**word, "text": ""}]},
@@ -345,6 +376,10 @@ def test_formats_of_what_is_none(server: Server) -> None:
         body = {"segments": [{"text": "a", "start": 0, "end": 1, "words": words}]}
         for name in WRITERS:
             assert client.post(f"/{name}", json=body).status_code == 200
+    body = {"segments": [{**word, "confidence": None, "words": [{**word, "confidence": None}]}]}
+    values = client.post("/json", json=body).json()
+    assert [each["confidence"] for each in values["segments"] + values["words"]] == [None, None]
+    assert client.post("/ctm", json=body).text == "- 1 0.000 1.000 a\n"
     assert client.post("/exe", json={"segments": []}).status_code == 404
     assert client.post("/srt", content=b" " * 20_000_001).status_code == 413
 

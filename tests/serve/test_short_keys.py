@@ -98,19 +98,37 @@ def test_grants_of_deepgram(guarded: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "param"),
+    ("path", "body", "param", "allowed"),
     [
-        ("realtime/client_secrets", {"expires_after": {"anchor": "created_at", "seconds": 9}}, "seconds"),
-        ("realtime/client_secrets", {"session": {"audio": {"input": {"format": "mp3"}}}}, "session.audio.input.format"),
-        ("realtime/client_secrets", {"session": {"instructions": "x" * 5000}}, "session"),
-        ("realtime/transcription_sessions", {"input_audio_transcription": {"language": "klingon"}}, "language"),
-        ("auth/grant", {"ttl_seconds": 4000}, "ttl_seconds"),
+        (
+            "realtime/client_secrets", {"expires_after": {"anchor": "created_at", "seconds": 9}},
+            "expires_after.seconds", "It must be a number of at least 10, not 9.",
+        ),
+        (
+            "realtime/client_secrets", {"expires_after": {"anchor": "now"}},
+            "expires_after.anchor", "It must be 'created_at', not 'now'.",
+        ),
+        (
+            "realtime/client_secrets", {"session": {"audio": {"input": {"format": "mp3"}}}},
+            "session.audio.input.format", "audio/pcm",
+        ),
+        ("realtime/client_secrets", {"session": {"instructions": "x" * 5000}}, "session", ""),
+        ("realtime/client_secrets", [], "body", "It must be a JSON object."),
+        ("realtime/transcription_sessions", {"input_audio_transcription": {"language": "xx"}}, "language", "en-US"),
+        ("realtime/transcription_sessions", None, "body", "It must be a JSON object"),
+        ("auth/grant", {"ttl_seconds": 4000}, "ttl_seconds", "It must be a number of at most 3600, not 4000."),
+        ("auth/grant", {"ttl_seconds": "long"}, "ttl_seconds", "It must be a number, not 'long'."),
     ],
-)
-def test_requests_that_are_wrong(guarded: Server, path: str, body: dict[str, Any], param: str) -> None:
-    answer = httpx.post(f"{guarded.url}/v1/{path}", json=body, headers={"Authorization": f"Bearer {PERMANENT}"})
+)  # fmt: skip
+def test_requests_that_are_wrong(guarded: Server, path: str, body: Any, param: str, allowed: str) -> None:
+    headers = {"Authorization": f"Bearer {PERMANENT}", "Content-Type": "application/json"}
+    answer = httpx.post(f"{guarded.url}/v1/{path}", content=json.dumps(body), headers=headers)
     assert answer.status_code == 400, answer.text
-    assert answer.json()["error"]["param"] == param
+    error = answer.json()["error"]
+    assert error["param"] == param
+    assert allowed in error["message"]
+    answer = httpx.post(f"{guarded.url}/v1/{path}", content=b"no JSON", headers=headers)
+    assert "body: This is not JSON: " in answer.json()["error"]["message"]
 
 
 def test_keys_need_a_permanent_key(guarded: Server) -> None:

@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as connect_plainly
 from websockets.sync.connection import Connection
 
+from legato.audio.pcm import AudioFormat
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import AudioFormat
 from tests.support.live import LANGUAGES, clip, metric, pcm, pieces, recognized, wait_for
 from tests.support.server import Server
 
@@ -194,12 +194,14 @@ def memory(server: Server) -> float:
 def test_a_message_that_is_too_large_ends_its_connection(server: Server, interface: str) -> None:
     for large in (b"x" * 24_000_001, "x" * 24_000_001, "[" * 900_000):
         with connect_plainly(server.socket_url + PATHS[interface]) as connection:
-            connection.send(large)
             if len(large) > 1_000_000:
-                with pytest.raises(ConnectionClosed, match="1009"):
+                # The close frame is lost if the system resets the connection while the client still sends.
+                with pytest.raises(ConnectionClosed, match=r"1009|no close frame"):
+                    connection.send(large)
                     while True:
                         connection.recv(60)
             else:
+                connection.send(large)
                 while "error" not in str(connection.recv(60)).lower():
                     pass
     gone(server, interface)

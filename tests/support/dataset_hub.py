@@ -47,7 +47,7 @@ class _Handler(QuietHandler):
         )
         branch = hub.branch(match["rev"] or "main") if match else None
         if match is None or branch is None:
-            self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound" if match else "EntryNotFound"})
+            self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound" if match else "EntryNotFound"})
             return
         files = hub.branches[branch]
         path = unquote(match.groupdict().get("path") or "")
@@ -65,7 +65,7 @@ class _Handler(QuietHandler):
         start = f"{folder}/" if folder else ""
         below = [name for name in files if name.startswith(start)]
         if not below:
-            self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
+            self.send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
             return
         names: dict[str, None] = {}
         for name in below:
@@ -76,7 +76,7 @@ class _Handler(QuietHandler):
 
     def _resolve(self, files: Files, name: str, commit: str) -> None:
         if name not in files:
-            self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
+            self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
             return
         self.serves.resolved.append(name)
         content = files[name]
@@ -84,21 +84,12 @@ class _Handler(QuietHandler):
         if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             first, last = int(match[1]), min(int(match[2] or len(content)), len(content) - 1)
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-            self._send(206, content[first : last + 1], headers)
+            self.send(206, content[first : last + 1], headers)
             return
-        self._send(200, content, headers)
+        self.send(200, content, headers)
 
     def _json(self, value: Any) -> None:
-        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
 
 def _entries(files: Files, name: str) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A local hub of models: an HTTP server that answers the requests of huggingface_hub for downloads."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -31,6 +32,9 @@ class Hub(LocalServer):
         stop_after: by file name, the number of bytes after which the server stops sending.
         steps: count `stop_after` from the start of each request, not from the beginning of the file.
         spoiled: names of files that are sent with one bit flipped.
+        longer: names of files that are sent with ten times their bytes.
+        packed: names of files that are sent with gzip.
+        mute: the server accepts connections and never answers.
         refusals: by repository, the status and the X-Error-Code for its files.
         requests: all requests, in order.
         silent: set when the server stops sending.
@@ -41,6 +45,9 @@ class Hub(LocalServer):
     stop_after: dict[str, int] = field(default_factory=dict)
     steps: bool = False
     spoiled: set[str] = field(default_factory=set)
+    longer: set[str] = field(default_factory=set)
+    packed: set[str] = field(default_factory=set)
+    mute: bool = False
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     silent: threading.Event = field(default_factory=threading.Event)
@@ -65,6 +72,10 @@ class _Handler(QuietHandler):
 
     def answer(self) -> None:
         hub = self.serves
+        if hub.mute:
+            hub.released.wait(60)
+            self.close_connection = True
+            return
         path = urlsplit(self.path).path
         self.request_ = Request(self.command, path, self.headers.get("Range"), self.headers.get("Authorization"))
         hub.requests.append(self.request_)
@@ -75,21 +86,21 @@ class _Handler(QuietHandler):
         elif match := re.fullmatch(r"/store/([^/]+/[^/]+)/(.+)", path):
             self._content(match[2], hub.repos[match[1]][match[2]])
         else:
-            self._plain(404, {"X-Error-Code": "EntryNotFound"})
+            self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
 
     def _info(self, repo: str) -> None:
         hub = self.serves
         if repo not in hub.repos:
-            self._plain(401, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
+            self.send(401, b"", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
             return
         siblings = [{"rfilename": name} for name in hub.repos[repo]]
-        self._plain(200, {}, json.dumps({"id": repo, "sha": hub.commit, "siblings": siblings}).encode())
+        self.send(200, json.dumps({"id": repo, "sha": hub.commit, "siblings": siblings}).encode(), {})
 
     def _resolve(self, repo: str, name: str) -> None:
         hub = self.serves
         if repo in hub.refusals:
             status, code = hub.refusals[repo]
-            self._plain(status, {"X-Error-Code": code} if code else {})
+            self.send(status, b"", {"X-Error-Code": code} if code else {})
             return
         content = hub.repos[repo][name]
         headers = {"X-Repo-Commit": hub.commit}
@@ -97,13 +108,17 @@ class _Handler(QuietHandler):
             headers["X-Linked-Size"] = str(len(content))
             headers["X-Linked-Etag"] = f'"{hashlib.sha256(content).hexdigest()}"'
             headers["Location"] = f"{hub.store_url}/{repo}/{name}"
-            self._plain(302, headers)
+            self.send(302, b"", headers)
             return
         headers["ETag"] = f'"{hashlib.sha1(b"blob %d" % len(content) + bytes(1) + content).hexdigest()}"'
         self._content(name, content, headers)
 
     def _content(self, name: str, content: bytes, headers: dict[str, str] | None = None) -> None:
         hub = self.serves
+        if self.command == "GET" and name in hub.longer:
+            content = content * 10
+        if self.command == "GET" and name in hub.packed:
+            content, headers = gzip.compress(content), {**(headers or {}), "Content-Encoding": "gzip"}
         start = 0
         if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or ""):
             start = int(match[1])
@@ -128,15 +143,6 @@ class _Handler(QuietHandler):
             hub.silent.set()
             hub.released.wait(60)
             self.close_connection = True
-
-    def _plain(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
 
 Hub.handler = _Handler

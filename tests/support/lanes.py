@@ -9,13 +9,17 @@ FOLDERS = {
     "bench/": ("slow",),
     "cli/batch": ("slow",),
     "cli/test_batch": ("slow",),
+    "cli/test_calibrate": ("slow",),
     "cli/test_cli": ("slow",),
     "cli/test_destination": ("slow",),
     "cli/test_listen": ("slow",),
     "cli/test_output": ("slow",),
     "cli/test_outside": ("slow",),
     "cli/test_partial": ("slow",),
+    "cli/test_visible": ("slow",),
     "contrib/": ("slow", "ray"),
+    "convert/litert": ("slow",),
+    "convert/graph/test_drop_in": ("slow",),
     "convert/quantize": ("slow",),
     "deploy/": ("slow", "server"),
     "docs/": ("slow",),
@@ -23,6 +27,7 @@ FOLDERS = {
     "lab/": ("slow",),
     "model/test_embedded": ("slow",),
     "model/test_hub": ("slow",),
+    "model/test_odd_bundles": ("slow",),
     "serve/": ("slow", "server"),
     "serve/test_page": ("browser",),
     "serve/web": ("browser",),
@@ -41,6 +46,7 @@ NAMES = {
 FIXTURES = {"server": ("slow", "server"), "browser": ("browser",)}
 #: Where a package that not everybody has is from.
 EXTRAS = {
+    "litert": ("ai_edge_litert", "flatbuffers"),
     "convert": ("onnx", "onnx_ir", "safetensors", "sentencepiece", "yaml", "ml_dtypes"),
     "serve": ("fastapi", "starlette", "uvicorn", "websockets", "prometheus_client", "wyoming", "multipart"),
     "ray": ("ray",),

@@ -12,10 +12,10 @@ import soxr
 from numpy.typing import NDArray
 
 import legato
+from legato.audio.pcm import AudioDecoder, AudioFormat, Encoding
 from legato.audio.source import Samples, read_audio
 from legato.lab.scoring import count_characters
 from legato.recognizer import Recognizer
-from legato.serve.core.audio_format import AudioDecoder, AudioFormat, Encoding
 from legato.types import Event, Segment
 from tests.support.paths import SAMPLES
 from tests.support.server import Server

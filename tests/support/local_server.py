@@ -1,6 +1,7 @@
 """A local HTTP server, for tests that need one of their own."""
 
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
@@ -40,6 +41,15 @@ class QuietHandler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         raise NotImplementedError
+
+    def send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def do_HEAD(self) -> None:
         self.answer()

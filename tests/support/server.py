@@ -32,6 +32,7 @@ class Server:
             more: further environment variables.
         """
         command = [sys.executable, "-m", "legato", "serve", "--model", "embedded", "--port", "0", "--threads", "1"]
+        command += ["--max-streams", "32"]  # measured, it depends on what else runs here
         self.process = subprocess.Popen(
             [*command, *map(str, options)],
             env=environment(home, **more),

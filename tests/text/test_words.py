@@ -93,6 +93,11 @@ def test_unknown_confidence_is_refused() -> None:
     wrong: Any = "median"
     with pytest.raises(ValueError, match="use one of min, mean, prod"):
         legato.Confidence(aggregation=wrong)
+    scale: Any = "calibrated"
+    with pytest.raises(TypeError, match="an option of transcribe and stream"):
+        legato.load("embedded", confidence=scale)
+    with pytest.raises(ValueError, match="'raw' or 'calibrated', not 'median'"):
+        legato.StreamOptions(confidence=wrong)
 
 
 def checked(transcript: legato.Transcript) -> legato.Transcript:
@@ -252,7 +257,8 @@ def tokens(*pieces: str) -> list[Token]:
         (["▁は", "「", "NV", "I", "の", "」", "2", "0", "年"], ["は", "「NVI", "の」", "20", "年"]),
         (["▁สวัส", "ดี", "▁ครับ"], ["ส", "วั", "ส", "ดี", "ค", "รั", "บ"]),
         (["▁hi", "<0xE4>", "<0xB8>", "<0x96>", "<0xE4>"], ["hi", "世"]),
-        (["▁a", "<unk>", "b", "<s>", "c"], ["a", "\u2047", "bc"]),
+        (["▁a", "<unk>", "b", "<s>", "c", "<en-US>", "<laugh>"], ["abc"]),
+        (["▁a", "<", "b", ">", "▁<>", "▁<b>", "< >"], ["a<b>", "<>", "<b><", ">"]),
         (["▁नम", "स्", "ते", "▁दो"], ["नमस्ते", "दो"]),
         (["▁", "▁", "a"], ["a"]),
         (["▁人々2024"], ["人", "々", "2024"]),

@@ -1,20 +1,20 @@
-"""An application that was written for the published bundle can load a converted one.
-
-`App` is such an application. It implements the published contract (names, types and shapes of the graphs, keys of the
-JSON files, windows of the utterance) without Legato, and computes its own log-mel.
-"""
+"""An application that was written for the published bundle (`tests.support.published_app`) can use a converted one."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 import legato
+from legato.model.bundle import GRAPHS
 from tests.conftest import MakeBundle
+from tests.support.paths import REFERENCES
+from tests.support.published_app import App
 
 Samples = NDArray[np.float32]
 
@@ -62,60 +62,6 @@ def mel_of(samples: Samples, config: dict[str, Any]) -> NDArray[np.float32]:
     return mel
 
 
-class App:
-    """Loads the folder and transcribes one utterance according to the contract."""
-
-    def __init__(self, folder: Path) -> None:
-        self.config = json.loads((folder / "config.json").read_text())
-        self.vocab = json.loads((folder / "vocab.json").read_text())
-        self.languages = json.loads((folder / "languages.json").read_text())
-        self.encoder, self.decoder, self.joint = (
-            ort.InferenceSession(str(folder / f"{name}.onnx")) for name in ("encoder", "decoder", "joint")
-        )
-        self.frames: list[NDArray[np.float32]] = []
-
-    def transcribe(self, samples: Samples, language: str) -> tuple[str, list[int]]:
-        config, streaming = self.config, self.config["streaming"]
-        window = streaming["chunkSize"]
-        mel = mel_of(np.pad(samples, (0, -len(samples) % window)), config)
-        layers, width = config["encoderLayers"], config["encoderHidden"]
-        mask = np.zeros((1, config["numPrompts"]), np.float32)
-        mask[0, self.languages["promptDictionary"][language]] = 1
-        caches = {
-            "pre_cache": np.zeros((1, config["numMelBins"], streaming["preCacheSize"]), np.float32),
-            "cache_last_channel": np.zeros((layers, 1, config["attentionLeftContext"], width), np.float32),
-            "cache_last_time": np.zeros((layers, 1, width, config["convCacheSize"]), np.float32),
-            "cache_last_channel_len": np.zeros(1, np.int32),
-        }
-        blank = config["blankTokenId"]
-        h, c = (np.zeros((config["decoderLayers"], 1, config["decoderHidden"]), np.float32) for _ in "hc")
-        last, tokens = blank, []
-        size = streaming["melFrames"]
-        for start in range(0, len(mel), size):
-            inputs = {
-                "audio_signal": mel[None, start : start + size].transpose(0, 2, 1),
-                "audio_length": np.array([size], np.int32),
-                "language_mask": mask,
-                **caches,
-            }
-            outputs = self.encoder.run(None, inputs)
-            named = dict(zip([o.name for o in self.encoder.get_outputs()], outputs, strict=True))
-            caches = {name: named[f"new_{name}"] for name in caches}
-            for t in range(named["encoded_length"][0]):
-                frame = named["encoded_output"][:, t : t + 1]
-                self.frames.append(frame[0, 0])
-                for _ in range(10):
-                    feeds = zip([i.name for i in self.decoder.get_inputs()], [np.array([[last]]), h, c], strict=True)
-                    output, new_h, new_c = self.decoder.run(None, dict(feeds))
-                    feeds = zip([i.name for i in self.joint.get_inputs()], [frame, output], strict=True)
-                    best = int(self.joint.run(None, dict(feeds))[0].argmax())
-                    if best == blank:
-                        break
-                    tokens.append(best)
-                    last, h, c = best, new_h, new_c
-        return "".join(self.vocab[str(token)] for token in tokens).replace("\u2581", " ").strip(), tokens
-
-
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("name", ["nemo-r3", "transformers-a"])
 def test_graphs_follow_the_contract_to_the_letter(make_bundle: MakeBundle, name: str, precision: str) -> None:
@@ -143,13 +89,16 @@ def test_graphs_follow_the_contract_to_the_letter(make_bundle: MakeBundle, name:
         ("tensor(float)", state),
         ("tensor(float)", state),
     ]
+    assert [v.name for v in app.decoder.get_inputs()] == ["token", "h", "c"]
     assert [v.shape for v in app.decoder.get_outputs()] == [[1, 1, hidden], state, state]
-    assert app.decoder.get_outputs()[0].name == "decoder_output"
+    assert [v.name for v in app.decoder.get_outputs()] == ["decoder_output", "h_out", "c_out"]
     assert [v.shape for v in app.joint.get_inputs()] == [[1, 1, sizes["width"]], [1, 1, hidden]]
+    assert [v.name for v in app.joint.get_inputs()] == ["encoder_output", "decoder_output"]
+    assert [v.name for v in app.joint.get_outputs()] == ["logits"]
     assert [v.shape for v in app.joint.get_outputs()] == [[1, 1, outputs]]
     assert app.config["streaming"] == {
         "chunkMs": 320,
-        "chunkSize": 5120,
+        "chunkSize": 4,
         "rightContext": 3,
         "melFrames": 32,
         "preCacheSize": 9,
@@ -157,22 +106,39 @@ def test_graphs_follow_the_contract_to_the_letter(make_bundle: MakeBundle, name:
     }
     assert app.languages["autoSlot"] == app.languages["promptDictionary"]["auto"] == 101
     assert sorted(map(int, app.vocab)) == list(range(outputs - 1))
+    assert most_joined(make_bundle(name, precision, "published")) <= 6
+
+
+def test_bare_codes_are_added_where_they_are_unambiguous(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    checkpoint = Path(shutil.copytree(REFERENCES / "transformers-a", tmp_path / "checkpoint"))
+    processor = json.loads((checkpoint / "processor_config.json").read_text())
+    given = {"en-US": 0, "en-GB": 1, "fr-CA": 100, "fr-FR": 8, "fr": 8, "ja-JP": 10, "haw-US": 97, "auto": 101}
+    processor["prompt_dictionary"] = given
+    (checkpoint / "processor_config.json").write_text(json.dumps(processor))
+    languages = json.loads((make_bundle(checkpoint, "fp32", "published") / "languages.json").read_text())
+    assert languages["promptDictionary"] == {**given, "ja": 10, "haw": 97}
+
+
+def most_joined(folder: Path) -> int:
+    """The most inputs of a Concat node in the graphs of a bundle."""
+    graphs = (onnx.load(folder / f"{name}.onnx", load_external_data=False).graph for name in GRAPHS)
+    return max(len(node.input) for graph in graphs for node in graph.node if node.op_type == "Concat")
 
 
 @pytest.mark.parametrize("name", ["nemo-r3", "transformers-a", "transformers-heads5"])
 def test_an_app_gets_what_our_runtime_gets(make_bundle: MakeBundle, speech: Samples, name: str) -> None:
     folder = make_bundle(name, "fp32", "published")
     app = App(folder)
-    text, tokens = app.transcribe(speech, "fr-FR")
+    mel = mel_of(np.pad(speech, (0, -len(speech) % (160 * app.config["streaming"]["melFrames"]))), app.config).T
+    encoded = app.encode(mel, "fr-FR")
     recognizer = legato.load(folder)
     frames = recognizer.encode(speech, language="fr-FR")
-    np.testing.assert_allclose(frames, np.array(app.frames), atol=1e-4 * frames.std())
+    np.testing.assert_allclose(frames, encoded, atol=1e-4 * frames.std())
     transcript = recognizer.transcribe(speech, language="fr-FR")
+    tokens = app.search(encoded)
     assert [token.id for token in transcript.tokens] == tokens
     assert tokens
-    for tag in set(recognizer.bundle.language_tags.values()):
-        text = text.replace(f"<{tag}>", "")
-    assert transcript.text == text.strip()
+    assert transcript.text == app.text(tokens)
 
 
 def test_a_published_bundle_without_our_keys_runs(make_bundle: MakeBundle, fox: Samples, tmp_path: Path) -> None:

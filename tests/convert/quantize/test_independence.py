@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 import legato
 from legato.convert import RECIPES
+from legato.convert.quantize import DEFAULT_RECIPE
 from legato.runtime.encoder import EncoderState
 from legato.runtime.features import MelState
 from tests.conftest import MakeBundle
@@ -81,7 +82,7 @@ def test_a_stream_is_bit_equal_in_calls_of_many_chunks(
 
 
 def test_a_stream_is_bit_equal_with_any_number_of_threads(make_bundle: MakeBundle, speech: Floats) -> None:
-    bundle = make_bundle("nemo-r3", "int8")
+    bundle = make_bundle("nemo-r3", "int8", recipe=DEFAULT_RECIPE)
     one, two = (legato.load(bundle, threads=threads) for threads in (1, 2))
     expected = alone(one, started(one, speech, 320), 4)
     np.testing.assert_array_equal(alone(two, started(two, speech, 320), 4), expected)
@@ -99,7 +100,7 @@ def test_the_per_tensor_recipe_depends_on_neighbors(make_bundle: MakeBundle, spe
 
 def test_text_does_not_depend_on_how_audio_arrives(make_bundle: MakeBundle, speech: Floats) -> None:
     """The same for the INT8 joint: a file (many frames per call) and a stream (4 frames per call) agree."""
-    recognizer = legato.load(make_bundle("nemo-r3", "int8"), threads=1)
+    recognizer = legato.load(make_bundle("nemo-r3", "int8", recipe=DEFAULT_RECIPE), threads=1)
     stream = recognizer.stream(language="de-DE")
     for start in range(0, len(speech), 3000):
         stream.accept(speech[start : start + 3000])

@@ -26,14 +26,24 @@ from legato.convert.quantize.two_term import TwoTerm
 from legato.convert.quantize.weight_only import WeightOnly
 from legato.runtime.session import open_session
 from tests.conftest import checkpoint_path
+from tests.support.graphs import sign_weights
 
 Floats = NDArray[np.float32]
 
 
 def layer(
-    tmp_path: Path, precision: Precision, source: Source, matrix: Floats, *, exact: bool = False
+    tmp_path: Path,
+    precision: Precision,
+    source: Source,
+    matrix: Floats,
+    *,
+    exact: bool = False,
+    signed: bool = False,
 ) -> Callable[[Floats], Floats]:
-    """One linear layer as a function; `exact` sets the option that makes kernels exact for signed weights."""
+    """One linear layer as a function; `exact` sets the option that makes kernels exact for signed weights.
+
+    With `signed`, its weights are the same integers signed.
+    """
     inputs, outputs = matrix.shape
     graph = GraphWriter("layer")
     x = graph.input("x", ir.DataType.FLOAT, ["batch", "frames", inputs])
@@ -42,6 +52,8 @@ def layer(
     graph.output(y, "y", ir.DataType.FLOAT, ["batch", "frames", outputs])
     file = tmp_path / f"{precision.recipe}-{len(list(tmp_path.iterdir()))}.onnx"
     ir.save(graph.model("one layer"), file)
+    if signed:
+        sign_weights(file)
     onnx.checker.check_model(str(file))
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -113,15 +125,14 @@ def test_signed_weights_saturate_by_default(tmp_path: Path) -> None:
     """Why weights are unsigned. Needs a CPU without VNNI, or an ONNX Runtime that thinks so (bench/without_vnni.py)."""
     x, matrix = saturating()
     true = x.astype(np.float64) @ matrix
-    signed, unsigned = DynamicPerTensor(signed=True), DynamicPerTensor(signed=False)
     scale = np.abs(true).max()
 
     def error(y: Floats) -> float:
         return float(np.abs(y - true).max() / scale)
 
-    assert error(layer(tmp_path, signed, Source.NORM, matrix, exact=True)(x)) < 0.01
-    assert error(layer(tmp_path, unsigned, Source.NORM, matrix)(x)) < 0.01
-    by_default = error(layer(tmp_path, signed, Source.NORM, matrix)(x))
+    assert error(layer(tmp_path, DynamicPerTensor(), Source.NORM, matrix, exact=True, signed=True)(x)) < 0.01
+    assert error(layer(tmp_path, DynamicPerTensor(), Source.NORM, matrix)(x)) < 0.01
+    by_default = error(layer(tmp_path, DynamicPerTensor(), Source.NORM, matrix, signed=True)(x))
     if by_default < 0.01:
         pytest.skip("this CPU has VNNI (or is not x86), where U8 x S8 kernels do not saturate")
     assert by_default > 0.2
