@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 import legato
 from bench.encoder_step import start
 from legato.runtime.encoder import EncoderState
-from legato.runtime.session import session_options
+from legato.runtime.session import Session, session_options
 
 _FRAMES = 4
 _WARM_UP = 3
@@ -45,7 +44,7 @@ def profile(model: Path, threads: int, streams: int, steps: int) -> tuple[float,
         options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = ort.InferenceSession(str(model / "encoder.onnx"), options, providers=["CPUExecutionProvider"])
+        session = Session(str(model / "encoder.onnx"), options, providers=["CPUExecutionProvider"])
         recognizer.pipeline.encoder._session = session  # type: ignore[attr-defined]
         run(recognizer, states, steps)
         events = json.loads(Path(session.end_profiling()).read_text())

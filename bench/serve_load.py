@@ -1,7 +1,7 @@
 """Number of live streams that `legato serve` holds in real time, and the delay of its texts, over WebSockets.
 
-    python -m bench.serve_load [--model M] [--threads 2] [--chunk-ms 320] [--seconds 30] [--limit-ms 500]
-                               [--streams N,N...] [--most N] [--processes] [--output FILE.json]
+    python -m bench.serve_load [--model M] [--threads 2] [--workers N|auto] [--chunk-ms 320] [--seconds 30]
+                               [--limit-ms 500] [--streams N,N...] [--most N] [--processes] [--output FILE.json]
 
 Clients in a separate process send speech in real time, one utterance after the other, each on its own WebSocket. Two
 delays are measured by the clients' clock:
@@ -87,10 +87,11 @@ class Task:
 class Server:
     """A `legato serve` in a separate process."""
 
-    def __init__(self, model: str | None, threads: int, streams: int) -> None:
+    def __init__(self, model: str | None, threads: int, streams: int, workers: str) -> None:
         """Start a server that admits `streams` streams, and wait until it answers."""
         command = [sys.executable, "-m", "legato", "serve", "--port", "0", "--threads", str(threads)]
         command += ["--max-streams", str(streams), *(["--model", model] if model else [])]
+        command += ["--workers", workers] if workers != "1" else []
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -106,18 +107,23 @@ class Server:
     def cpu_seconds(self) -> float | None:
         """Return the processor time that it has used; None where the system does not report it."""
         try:
-            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+            stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids()]
         except OSError:
             return None
-        return (int(fields[11]) + int(fields[12])) / 100
+        return sum(int(fields[11]) + int(fields[12]) for fields in stats) / 100
 
     def memory_mb(self) -> float | None:
         """Return its memory with its share of shared pages; None where the system does not report it."""
         try:
-            lines = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines()
+            rolls = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in self._pids()]
         except OSError:
             return None
-        return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("Pss:"))
+        return sum(int(line.split()[1]) / 1000 for lines in rolls for line in lines if line.startswith("Pss:"))
+
+    def _pids(self) -> list[int]:
+        """Return the process and its children."""
+        own = self._process.pid
+        return [own, *map(int, Path(f"/proc/{own}/task/{own}/children").read_text().split())]
 
     def steps(self) -> tuple[float, float]:
         """Return the number of steps of its engine so far, and of the rows in them."""
@@ -127,12 +133,12 @@ class Server:
 
 
 @contextmanager
-def servers(model: str | None, threads: int, number: int, most: int) -> Iterator[list[Server]]:
+def servers(model: str | None, threads: int, number: int, most: int, workers: str = "1") -> Iterator[list[Server]]:
     """Run `number` servers, each of which admits `most` streams."""
     with ExitStack() as stack:
         running = []
         for _ in range(number):
-            running.append(Server(model, threads, most))
+            running.append(Server(model, threads, most, workers))
             stack.callback(running[-1].stop)
         yield running
 
@@ -308,7 +314,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         # Room for utterances that start before the previous ones are finished.
         if apart:
             return servers(arguments.model, 1, streams, _ROOM)
-        return servers(arguments.model, arguments.threads, 1, _ROOM * streams)
+        return servers(arguments.model, arguments.threads, 1, _ROOM * streams, arguments.workers)
 
     def search(apart: bool) -> int:
         name = "processes" if apart else "server"
@@ -327,7 +333,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
     held = results["held_by_server"] = search(False)
     if held:
-        with servers(arguments.model, arguments.threads, 1, held) as running:
+        with servers(arguments.model, arguments.threads, 1, held, arguments.workers) as running:
             for more in (0, max(1, held // 2)):
                 found = measure(running, held, query, arguments.seconds, arguments.seconds, more=more)
                 results.setdefault("at_the_limit", []).append(found)
@@ -352,6 +358,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", default="1")
     parser.add_argument("--chunk-ms", type=int, default=320)
     parser.add_argument("--language", default="en")
     parser.add_argument("--seconds", type=float, default=30)

@@ -48,6 +48,7 @@ def cases(models: Mapping[str, Path], threads: Sequence[int]) -> list[Case]:
             ("published bundle", "legato", "published", "published"),
             ("sherpa-onnx int8", "sherpa-onnx", "sherpa_onnx", "sherpa-onnx 320"),
             ("transcribe-cpp Q8_0", "transcribe-cpp", "transcribe_cpp", "transcribe-cpp"),
+            ("NeMo-Speech.cpp q8_0", "nemo-speech", "nemo_speech", "nemo-speech"),
             ("transformers float32", "transformers", "transformers", "transformers"),
         ):
             driver = (f"bench.peers.drive_{module}",)
@@ -58,6 +59,7 @@ def cases(models: Mapping[str, Path], threads: Sequence[int]) -> list[Case]:
             ("legato", "legato", "native", FILE_CHUNK_MS),
             ("sherpa-onnx int8", "sherpa-onnx", "sherpa-onnx 1120", FILE_CHUNK_MS),
             ("transcribe-cpp Q8_0", "transcribe-cpp", "transcribe-cpp", FILE_CHUNK_MS),
+            ("NeMo-Speech.cpp q8_0", "nemo-speech", "nemo-speech", FILE_CHUNK_MS),
             ("transformers float32", "transformers", "transformers", FILE_CHUNK_MS),
         ):
             driver = (f"bench.peers.drive_{peer.replace('-', '_')}",)
