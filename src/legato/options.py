@@ -52,6 +52,16 @@ class Endpointing:
             raise ValueError(f"vad must be 'none' or 'silero', not {self.vad!r}.")
 
 
+def check_endpoint(endpoint: Endpointing | None) -> None:
+    """Refuse what is no set of endpoint rules, such as `True`.
+
+    Raises:
+        TypeError: neither `Endpointing` nor None.
+    """
+    if endpoint is not None and not isinstance(endpoint, Endpointing):
+        raise TypeError(f"endpoint must be legato.Endpointing() or None, not {endpoint!r:.60}.")
+
+
 #: For a stream without endpointing: only a commit ends a segment.
 NEVER = Endpointing(after_speech=math.inf, without_speech=math.inf, longest=math.inf)
 
@@ -94,6 +104,10 @@ class StreamOptions:
             resampled; the last milliseconds in the resampler are not part of a stream's state.
         confidence: `raw`, or `calibrated`: the probability that a word is right, by the model's calibration (see
             `legato calibrate`). That of a token is the same function of its confidence.
+
+    Raises:
+        TypeError: `endpoint` is something else.
+        ValueError: an unknown `confidence`.
     """
 
     language: str = AUTO
@@ -110,6 +124,7 @@ class StreamOptions:
         object.__setattr__(self, "language", AUTO if self.language in (None, "") else self.language)
         object.__setattr__(self, "chunk_ms", _whole(self.chunk_ms))
         object.__setattr__(self, "beam", _whole(self.beam))
+        check_endpoint(self.endpoint)
         if self.confidence not in {"raw", "calibrated"}:
             raise ValueError(f"confidence must be 'raw' or 'calibrated', not {self.confidence!r}")
 

@@ -20,7 +20,7 @@ from legato.decode.phrases import Phrases, compile_phrases
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError
 from legato.model.bundle import Bundle, open_bundle
-from legato.model.languages import AUTO, english_name, is_tag
+from legato.model.languages import AUTO, english_name
 from legato.model.registry import resolve
 from legato.options import StreamKeywords, StreamOptions
 from legato.runtime.cores import default_threads
@@ -68,8 +68,11 @@ class Recognizer:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Names that `language` may have, `auto` included. Not all of them are languages of this model's training."""
-        return tuple(sorted(name for name in self.bundle.prompts if is_tag(name)))
+        """The languages of the model's training, and `auto` first if the model can detect the language.
+
+        `bundle.prompts` has every name that `language` may have, among them languages that the model was not trained on.
+        """
+        return (*([AUTO] if AUTO in self.bundle.prompts else []), *self.bundle.spoken_languages)
 
     @property
     def confidence(self) -> Confidence:

@@ -157,21 +157,24 @@ def test_commit_and_language(server: Server) -> None:
         ('{"type": 5}', "type: It must be 'commit', 'language' or 'end', not 5."),
         ('{"type": "end", "now": true}', "now: This field is not known. Send only type."),
         ('{"type": "commit", "wait": "maybe"}', "wait: It must be true or false, not 'maybe'."),
+        ('{"type": "commit", "wait": "yes"}', "wait: It must be true or false, not 'yes'."),
         ('{"type": "language"}', "language: It is missing."),
         ('{"type": "language", "language": 5}', "language: It must be a text, not 5."),
         ('{"type": "language", "language": "\\ud800"}', ""),
         ("[" * 50_000, ""),
     ],
 )
-def test_messages_that_are_none(server: Server, message: str, where: str) -> None:
+def test_a_wrong_message_is_reported_and_ignored(server: Server, message: str, where: str) -> None:
     with open_stream(server, "?language=en") as socket:
         assert json.loads(socket.recv(60))["type"] == "ready"
         socket.send(message)
-        [found] = events(socket)
+        found = json.loads(socket.recv(60))
         assert found["type"] == "error"
         assert found["error"]["code"] == "invalid_value"
         assert where in found["error"]["message"]
-        assert socket.close_code == 1008
+        say(socket, "end")
+        assert events(socket)[-1]["type"] == "final"
+        assert socket.close_code == 1000
 
 
 @pytest.mark.parametrize(

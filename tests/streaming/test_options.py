@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import legato
-from legato.options import StreamOptions
+from legato import SetEndpoint
+from legato.options import Endpointing, StreamOptions
 from tests.support.numbers_model import NUMBERS_MODEL
 
 
@@ -47,3 +48,10 @@ def test_options_of_another_type_are_refused() -> None:
     for given in (5, (5, 2.0), ("five", "2"), ("five", 1.0, 2.0)):
         with pytest.raises(legato.PhraseError, match="neither a text nor a pair"):
             recognizer.stream(phrases=[given])
+
+
+@pytest.mark.parametrize("endpoint", [True, 0.5, "yes", Endpointing])
+def test_endpoint_rules_of_another_type_are_refused(endpoint: Any) -> None:
+    for refused in (lambda: StreamOptions(endpoint=endpoint), lambda: SetEndpoint(endpoint)):
+        with pytest.raises(TypeError, match=r"endpoint must be legato.Endpointing\(\) or None, not "):
+            refused()

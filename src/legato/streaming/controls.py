@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from legato.decode.phrases import Phrases
-from legato.options import Endpointing
+from legato.options import Endpointing, check_endpoint
 
 R = TypeVar("R")
 
@@ -47,9 +47,15 @@ class SetEndpoint:
     Attributes:
         endpoint: the rules, or None for no endpoints. A `LegatoError` is raised where the stream has a beam or an
             n-gram, or began without the voice activity detector that the rules name.
+
+    Raises:
+        TypeError: `endpoint` is something else.
     """
 
     endpoint: Endpointing | None
+
+    def __post_init__(self) -> None:
+        check_endpoint(self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,18 @@ def split_words(
     )
 
 
+def spread_words(text: str, start: float, end: float) -> tuple[Word, ...]:
+    """Return the words of a text whose times are not known: each character takes an equal share of the time.
+
+    Args:
+        text: without language tags.
+        start, end: seconds.
+    """
+    share = (end - start) / max(1, len(text))
+    pieces = (SPACE if character.isspace() else character for character in text)
+    return split_words([Token(0, piece, start + share * place, 0) for place, piece in enumerate(pieces)], share)
+
+
 def word_starts(tokens: Sequence[Token]) -> list[int]:
     """Return the indices of the tokens that begin a word and spell no part of the word before, without the first.
 

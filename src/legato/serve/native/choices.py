@@ -6,7 +6,6 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from legato.model.languages import AUTO
 from legato.model.registry import ALIASES, embedded_path
 from legato.serve.core.service import service_of
 from legato.text.formats import WRITERS
@@ -56,12 +55,13 @@ class Choices(BaseModel):
 def choices(request: Request) -> Choices:
     """Return the model's name, languages and chunk sizes, and the formats that segments can be written in."""
     service = service_of(request)
-    settings, bundle = service.settings, service.engine.recognizer.bundle
+    settings, recognizer = service.settings, service.engine.recognizer
+    bundle = recognizer.bundle
     calibrated = settings.confidence == "calibrated"
     marks = None if bundle.calibration is None else bundle.calibration.marks(calibrated=calibrated)
     return Choices(
         model=settings.model,
-        languages=[*([AUTO] if AUTO in bundle.prompts else []), *bundle.spoken_languages],
+        languages=list(recognizer.languages),
         chunk_ms=sorted(round((context + 1) * bundle.frame_seconds * 1000) for context in bundle.right_contexts),
         formats=list(WRITERS),
         language_default=settings.language,

@@ -16,6 +16,7 @@ from legato.serve.errors import ApiError, ErrorBody
 from legato.serve.native.messages import checked
 from legato.streaming.collect import join_segments
 from legato.text.formats import WRITERS, base_format, writer_of_format
+from legato.text.words import spread_words
 from legato.types import Reason, Segment, Transcript, Word
 
 router = APIRouter(prefix="/v1/formats", tags=["Legato"])
@@ -50,7 +51,7 @@ class GivenWord(BaseModel):
 
 
 class GivenSegment(BaseModel):
-    """A `segment` event; its `type` and `file` may be omitted. A confidence of null is unknown."""
+    """A `segment` event; its `type`, `file` and `words` may be omitted. A confidence of null is unknown."""
 
     model_config = _FINITE
 
@@ -61,6 +62,12 @@ class GivenSegment(BaseModel):
     reason: Reason = "end"
     confidence: Confidence | None = 1.0
     words: list[GivenWord] = []
+
+    def timed_words(self) -> tuple[Word, ...]:
+        """Return the words; of a segment without them those of its text, each for a share of its time."""
+        if self.words:
+            return tuple(Word(word.text, word.start, word.end, _number(word.confidence)) for word in self.words)
+        return spread_words(self.text, self.start, max(self.start, self.end))
 
 
 class Given(BaseModel):
@@ -79,8 +86,7 @@ class Given(BaseModel):
         segments = [
             Segment(
                 each.text, each.start, each.end, each.language, (),
-                tuple(Word(word.text, word.start, word.end, _number(word.confidence)) for word in each.words),
-                each.reason, confidence=_number(each.confidence),
+                each.timed_words(), each.reason, confidence=_number(each.confidence),
             )
             for each in self.segments
         ]  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 from starlette.datastructures import ImmutableMultiDict
 
 from legato.audio.pcm import AudioFormat, Encoding
@@ -99,7 +99,7 @@ class CommitMessage(BaseModel):
 
     model_config = _STRICT
     type: Literal["commit"]
-    wait: bool = False
+    wait: StrictBool = False
 
 
 class LanguageMessage(BaseModel):

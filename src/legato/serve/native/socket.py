@@ -12,7 +12,7 @@ from legato.serve.core.languages import requested_language
 from legato.serve.core.service import Service, service_of
 from legato.serve.core.session import Session
 from legato.serve.core.websocket import WebSocketConnection
-from legato.serve.errors import ERROR, ApiError, ClientLeftError, IdleError, as_api_error
+from legato.serve.errors import ERROR, ApiError, ClientLeftError, IdleError, InvalidValueError, as_api_error
 from legato.serve.native.messages import (
     CommitMessage,
     LanguageMessage,
@@ -45,7 +45,8 @@ async def stream(websocket: WebSocket) -> None:
     ignored, such as phrases that the model cannot spell.
 
     Events are `partial` with the text of the open segment so far, `segment` with its words when it is complete, `final`
-    as the last, and `error`. After an error the socket is closed, unless only that message was ignored.
+    as the last, and `error`. A wrong message is answered by an error and ignored; after any other error the socket is
+    closed.
     """
     service = service_of(websocket)
     connection = WebSocketConnection(websocket, service.settings)
@@ -104,10 +105,10 @@ class NativeConversation(Conversation[str | bytes, str]):
         await self.connection.send(json_line(ready))
 
     async def obey(self, message: str | bytes) -> bool:
-        """Accept audio or obey a command; wrong samples and unknown languages are reported and ignored."""
+        """Accept audio or obey a command; a wrong one is reported and ignored."""
         try:
             return await self._obey(message)
-        except (AudioError, LanguageError) as error:
+        except (AudioError, LanguageError, InvalidValueError) as error:
             self.log_refused(as_api_error(error))
             await self.connection.send(error_line(error))
             return True

@@ -2,22 +2,22 @@
 
 from wyoming.info import AsrModel, AsrProgram, Attribution, Info
 
-from legato.model.languages import AUTO
+from legato.model.languages import AUTO, is_tag
 from legato.serve.core.service import Service
 from legato.version import __version__
 
 
 def describe(service: Service) -> Info:
     """Return the description of the served model."""
-    recognizer = service.engine.recognizer
+    bundle = service.engine.recognizer.bundle
     legato = Attribution("Legato", "")
     model = AsrModel(
         name=service.settings.model,
         attribution=legato,
         installed=True,
-        description=f"{recognizer.bundle.name}, {recognizer.bundle.precision}",
+        description=f"{bundle.name}, {bundle.precision}",
         version=None,
-        languages=[name for name in recognizer.languages if name != AUTO and recognizer.bundle.speaks(name)],
+        languages=sorted(name for name in bundle.prompts if name != AUTO and is_tag(name) and bundle.speaks(name)),
     )
     program = AsrProgram(
         name="legato",
