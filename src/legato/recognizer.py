@@ -70,7 +70,7 @@ class Recognizer:
     def languages(self) -> tuple[str, ...]:
         """The languages of the model's training, and `auto` first if the model can detect the language.
 
-        `bundle.prompts` has every name that `language` may have, among them languages that the model was not trained on.
+        `bundle.prompts` has every name that `language` may have, other languages too.
         """
         return (*([AUTO] if AUTO in self.bundle.prompts else []), *self.bundle.spoken_languages)
 

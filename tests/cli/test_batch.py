@@ -42,6 +42,14 @@ def repeated(path: Path, times: int) -> Path:
     return path
 
 
+def test_inner_folders_are_counted(tmp_path: Path) -> None:
+    result = legato("transcribe", tree(tmp_path / "in"), "--output", tmp_path / "out", home=tmp_path)
+    message = result.stderr.decode()
+    assert "2 done (" in message
+    assert "1 folder inside not read (--recursive reads them)" in message
+    assert "beside" not in message
+
+
 def test_a_folder_is_done_once_and_failures_are_told(tmp_path: Path) -> None:
     root = tree(tmp_path / "in")
     (root / "bad.wav").write_text("no sound")
@@ -50,6 +58,8 @@ def test_a_folder_is_done_once_and_failures_are_told(tmp_path: Path) -> None:
     assert "3 done" in message
     assert "1 failed" in message
     assert "bad.wav: not an audio file" in message
+    assert "each result is beside its audio" in message
+    assert "inside not read" not in message
     alone = legato("transcribe", FOX, home=tmp_path).stdout
     results = [root / "a.txt", root / "b.txt", root / "sub" / "c.txt"]
     assert [path.read_bytes() for path in results] == [alone] * 3

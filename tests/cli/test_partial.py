@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
-from tests.support.command import failed, legato
+from tests.support.command import TIMEOUT, environment, failed, legato
 from tests.support.numbers_model import NUMBERS_MODEL
 from tests.support.paths import REFERENCES
 
@@ -28,6 +31,16 @@ def test_one_file(tmp_path: Path) -> None:
     lines = legato("transcribe", *MODEL, "-f", "jsonl", path, home=tmp_path).stdout.splitlines()
     assert [json.loads(line).get("partial") for line in lines] == [None] * (len(lines) - 1) + [True]
     failed(legato("transcribe", *MODEL, path, "missing.wav", home=tmp_path))  # worse comes first
+
+
+def test_a_message_has_a_line_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "legato", "transcribe", "--model", str(NUMBERS_MODEL), "-"]
+    given = (REFERENCES / "audio" / "en-kathleen-a0419.flac").read_bytes()[:30_000]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    result = subprocess.run(command, env=environment(tmp_path), input=given, **streams, timeout=TIMEOUT, check=False)
+    text, message = result.stdout.decode().splitlines()
+    assert text
+    assert message.startswith("legato: standard input: the file is ")
 
 
 def test_a_folder(tmp_path: Path) -> None:

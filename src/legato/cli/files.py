@@ -80,7 +80,7 @@ def print_result(
         text = _text(transcript, kind, name=name, model=model, partial=partial)
         if several and kind == "txt":
             lines = [line for line in text.splitlines(keepends=True) if line.strip()] or ["\n"]
-            text = "".join(f"{name}: {line}" for line in lines)
+            text = "".join(f"{' '.join(name.splitlines())}: {line}" for line in lines)
     put(text)
 
 

@@ -13,7 +13,7 @@ from legato.cli.files import check_writable, print_result, write_result
 from legato.cli.interrupt import Interruptible, exit_code
 from legato.cli.job import Live
 from legato.cli.model import Model
-from legato.errors import AudioError
+from legato.errors import AudioError, LegatoError
 from legato.options import StreamOptions
 from legato.streaming.collect import Collector
 from legato.text.formats import event_as_dict, json_final, json_line
@@ -62,18 +62,22 @@ def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
     with model.recognizer.stream(options) as stream, Interruptible() as source:
         received = False
         with open_pipe(_input(), audio_format=job.audio_format, channel=job.channel, track=job.track) as audio:
-            for block in source.blocks(audio):
-                received = True
-                take(stream.accept(block))
+            try:
+                for block in source.blocks(audio):
+                    received = True
+                    take(stream.accept(block))
+            except LegatoError:
+                put("\n" if lines.open else "")  # so that the message has a line of its own
+                raise
         if not received:
             raise source.cause or AudioError(f"standard input holds no audio. Send it a file, or raw PCM: {_EXAMPLE}")
         take(stream.finish())
-    for warning in audio.warnings:
-        say_error(f"{audio.name}: {warning}")
     partial = source.cause is not None or not audio.complete
     if shown == "txt":
         put(lines.end())
-    else:
+    for warning in audio.warnings:
+        say_error(f"{audio.name}: {warning}")
+    if shown != "txt":
         _deliver(collector.transcript, job, targets, model.name, partial=partial)
     if source.cause is not None:
         raise typer.Exit(exit_code(source.cause))

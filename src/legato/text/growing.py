@@ -34,6 +34,11 @@ class GrowingLines:
         self._line = GrowingText()
         self._ended_a_line = False
 
+    @property
+    def open(self) -> bool:
+        """Whether the last line has text and no end."""
+        return bool(self._line.text)
+
     def add(self, events: Iterable[Event]) -> str:
         """Return what events add to the text."""
         return "".join(map(self._add, events))

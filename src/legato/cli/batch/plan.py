@@ -44,6 +44,8 @@ class Plan:
         partial: those of them whose audio could be read only in part.
         outdated: how many of `jobs` have a result of other options, or of an earlier version of the audio.
         passed_over: files in the folders whose suffix is not that of audio.
+        inner_folders: how many folders inside the folders were not read.
+        beside: whether each result is beside its audio.
         failed: name -> why nothing can be done.
     """
 
@@ -53,6 +55,8 @@ class Plan:
     partial: list[str] = field(default_factory=list)
     outdated: int = 0
     passed_over: list[Path] = field(default_factory=list)
+    inner_folders: int = 0
+    beside: bool = False
     failed: dict[str, str] = field(default_factory=dict)
 
     def leave_out_finished(self, journals: Mapping[Path, Journal]) -> None:
@@ -116,7 +120,10 @@ def make_plan(
         by_kind = (result_paths(there, folder, kind) for kind in kinds)
         targets |= zip(there, zip(*by_kind, strict=True), strict=True)
     jobs = [Job(name, targets[name], source_of(name, options)) for name in folders]
-    return Plan(jobs, len(jobs), passed_over=found.passed_over, failed=found.failed)
+    return Plan(
+        jobs, len(jobs), passed_over=found.passed_over, inner_folders=found.inner_folders, beside=output is None,
+        failed=found.failed,
+    )  # fmt: skip
 
 
 class _Search:
@@ -124,11 +131,13 @@ class _Search:
 
     Attributes:
         passed_over: files with other suffixes.
+        inner_folders: how many folders were not read.
         failed: folder -> why it cannot be read.
     """
 
     def __init__(self, recursive: bool) -> None:
         self.passed_over: list[Path] = []
+        self.inner_folders = 0
         self.failed: dict[str, str] = {}
         self._recursive = recursive
         self._seen: set[str] = set()
@@ -137,7 +146,10 @@ class _Search:
         """Yield the files of a folder, sorted."""
         self._seen.add(os.path.realpath(root))
         for folder, inner, files in os.walk(root, onerror=self._unreadable, followlinks=True):
-            inner[:] = [name for name in sorted(inner) if self._recursive and self._is_new(Path(folder, name))]
+            inner[:] = [name for name in sorted(inner) if self._is_new(Path(folder, name))]
+            if not self._recursive:
+                self.inner_folders += len(inner)
+                inner.clear()
             for name in sorted(files):
                 path = Path(folder, name)
                 if name.startswith(".") or not _is_regular(path):

@@ -144,6 +144,11 @@ def summarize(plan: Plan, outcome: Outcome) -> None:
         parts.append(f"{left} not done ({outcome.stopped}); the same command does the rest")
     if plan.passed_over:
         parts.append(passed_over(plan))
+    if plan.inner_folders:
+        folders = "folder" if plan.inner_folders == 1 else "folders"
+        parts.append(f"{plan.inner_folders} {folders} inside not read (--recursive reads them)")
+    if plan.beside and outcome.done:
+        parts.append("each result is beside its audio")
     say(f"legato: {', '.join(parts)}")
     if plan.partial:
         say(f"legato: of an earlier run, only in part: {', '.join(plan.partial)}")
