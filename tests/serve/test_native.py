@@ -361,6 +361,23 @@ def test_formats(server: Server, recognizer: legato.Recognizer, clip: NDArray[np
         assert answer.text == expected
 
 
+def test_formats_of_segments_without_words(server: Server) -> None:
+    segments = [
+        {"text": "Hello you.", "start": 1, "end": 2},
+        {"text": "東京", "start": 2, "end": 3},
+        {"text": "", "start": 3, "end": 4},
+    ]
+    client = httpx.Client(base_url=f"{server.url}/v1/formats", timeout=60)
+    body = {"segments": segments}
+    assert client.post("/ctm", json=body).text == (
+        "- 1 1.000 0.500 Hello 1.0000\n- 1 1.500 0.500 you. 1.0000\n- 1 2.000 0.500 東 1.0000\n- 1 2.500 0.500 京 1.0000\n"
+    )
+    for name in ("srt", "vtt", "ass"):
+        text = client.post(f"/{name}", json=body).text
+        assert "Hello you." in text
+        assert "東京" in text
+
+
 def test_formats_of_what_is_none(server: Server) -> None:
     client = httpx.Client(base_url=f"{server.url}/v1/formats", timeout=60)
     word = {"text": "a", "start": 0, "end": 1}
