@@ -370,7 +370,8 @@ def test_formats_of_segments_without_words(server: Server) -> None:
     client = httpx.Client(base_url=f"{server.url}/v1/formats", timeout=60)
     body = {"segments": segments}
     assert client.post("/ctm", json=body).text == (
-        "- 1 1.000 0.500 Hello 1.0000\n- 1 1.500 0.500 you. 1.0000\n- 1 2.000 0.500 東 1.0000\n- 1 2.500 0.500 京 1.0000\n"
+        "- 1 1.000 0.500 Hello 1.0000\n- 1 1.500 0.500 you. 1.0000\n"
+        "- 1 2.000 0.500 東 1.0000\n- 1 2.500 0.500 京 1.0000\n"
     )
     for name in ("srt", "vtt", "ass"):
         text = client.post(f"/{name}", json=body).text
