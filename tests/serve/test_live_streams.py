@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +289,28 @@ def test_what_is_refused(recognizer: legato.Recognizer) -> None:
         assert service.engine.open_streams == 0
 
     with_service(recognizer, do, max_streams=2, max_phrases=5)
+
+
+def test_a_client_that_comes_just_before_another_has_left(recognizer: legato.Recognizer) -> None:
+    """Who leaves and comes again at once finds their own place taken for a moment."""
+
+    async def do(service: Service) -> None:
+        def place(kind: str) -> AbstractAsyncContextManager[object]:
+            return service.files.admit() if kind == "file" else service.live.open("test", AudioFormat())
+
+        async def come(kind: str) -> None:
+            async with place(kind):
+                pass
+
+        for kind in ("stream", "file"):
+            async with place(kind):
+                coming = asyncio.create_task(come(kind))
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                assert not coming.done()
+            await coming
+
+    with_service(recognizer, do, max_streams=1, max_files=1, max_waiting=0)
 
 
 def test_a_stream_that_is_too_long_ends_with_what_was_said(

@@ -251,14 +251,14 @@ def test_sounds_that_are_none(server: Server, clip: NDArray[np.float32], first_w
 
 
 def test_limits_and_the_end_of_the_server(tmp_path: Path, clip: NDArray[np.float32], first_word: str) -> None:
-    with Server(tmp_path, "--max-streams", 1, "--idle-seconds", 1) as server:
+    with Server(tmp_path, "--max-streams", 1, "--idle-seconds", 3) as server:
         with open_stream(server, "?language=de") as idle:
             assert json.loads(idle.recv(60))["type"] == "ready"
             with open_stream(server, "?language=de") as second:
                 [full] = events(second)
                 assert full["error"]["code"] == "server_busy"
                 assert second.close_code == 1013
-            time.sleep(1.5)
+            time.sleep(4)
             assert idle.ping().wait(60)  # a quiet client is not a dead one
         with open_stream(server, "?language=de&endpoint=false") as socket:
             socket.send((clip * 32767).astype("<i2").tobytes())

@@ -4,6 +4,7 @@ Every process has a row in one block of mapped memory and writes only there; all
 whole server, and the row of a process that has ended can be cleared.
 """
 
+import asyncio
 import contextlib
 import mmap
 import sys
@@ -19,6 +20,9 @@ _FIELDS = (
     "streams", "files", "running_files", "capacity", "connections", "taken",
     "lag", "queue", "computing", "audio", "beat",
 )  # fmt: skip
+
+#: How often `take_soon` tries, and seconds between. Tries are counted instead of time, for the sake of busy machines.
+_TRIES, _TRY_SECONDS = 20, 0.05
 
 
 class Tally:
@@ -67,6 +71,14 @@ class Tally:
                 return False
             self.set(field, self.get(field) + 1)
             return True
+
+    async def take_soon(self, field: str, most: float) -> bool:
+        """Like `take`, but wait up to a second: who has just left gives a place back a moment after they have left."""
+        for _ in range(_TRIES):
+            if self.take(field, most):
+                return True
+            await asyncio.sleep(_TRY_SECONDS)
+        return False
 
     def give_back(self, field: str) -> None:
         """Subtract what `take` has added."""

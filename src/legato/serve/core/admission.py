@@ -54,11 +54,11 @@ class LiveStreams:
                 end of the stream end a segment.
 
         Raises:
-            ServerBusyError: the server is full, overloaded, or shuts down.
+            ServerBusyError: the server is full (after a short wait for a place), overloaded, or shuts down.
             ApiError: an option is wrong.
         """
         try:
-            self._check_room()
+            await self._take_place()
         except ApiError as error:
             self._parts.metrics.refused.labels(interface, error.code or "").inc()
             raise
@@ -109,13 +109,13 @@ class LiveStreams:
             raise as_api_error(error) from error
         return Session(stream, interface, audio_format, prepared, bundle, parts.settings, parts.metrics)
 
-    def _check_room(self) -> None:
-        """Reserve a place among the live streams of the whole server."""
+    async def _take_place(self) -> None:
+        """Take a place among the live streams of the whole server."""
         if self._parts.drain.begun:
             raise ShuttingDownError
         self._check_lateness()
         most = self._parts.settings.max_streams or round(self._parts.tally.total("capacity"))
-        if not self._parts.tally.take("streams", most):
+        if not await self._parts.tally.take_soon("streams", most):
             raise ServerBusyError(f"The server has {most} live streams open, which is its limit. Try again later.")
 
     def _check_lateness(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -50,25 +50,21 @@ class Files:
         """Reserve room for a file, from before it arrives until its result is sent.
 
         Raises:
-            ServerBusyError: there is no room, or the server is shutting down.
+            ServerBusyError: there is no room (after a short wait for some), or the server is shutting down.
         """
         most = self._parts.settings.max_files + self._parts.settings.max_waiting
-        try:
-            work = self._parts.drain.work()
-            work.__enter__()
-            if not self._parts.tally.take("files", most):
-                work.__exit__(None, None, None)
-                raise ServerBusyError(f"The server already has {most} files, which is the limit. Try again later.")
-        except ApiError as error:
-            self._parts.metrics.refused.labels("files", error.code or "").inc()
-            raise
-        self._parts.metrics.files_waiting.inc()
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._parts.drain.work())
+                if not await self._parts.tally.take_soon("files", most):
+                    raise ServerBusyError(f"The server already has {most} files, which is the limit. Try again later.")
+            except ApiError as error:
+                self._parts.metrics.refused.labels("files", error.code or "").inc()
+                raise
+            held.callback(self._parts.tally.give_back, "files")
+            self._parts.metrics.files_waiting.inc()
+            held.callback(self._parts.metrics.files_waiting.dec)
             yield
-        finally:
-            self._parts.tally.give_back("files")
-            self._parts.metrics.files_waiting.dec()
-            work.__exit__(None, None, None)
 
     async def recognize(
         self, file: BinaryIO, prepared: Prepared, on_event: Callable[[Event], None] | None = None
