@@ -1,9 +1,15 @@
 """Training of the small model: normalization of texts, held-out texts, scoring of letters, phones."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from training.small.languages import CHARACTERS, LETTERS, TAGS, held_out, letters, normalize, plain, write
+from training.small.noises import steady
 from training.small.phones import phones_of_ipa, phones_of_kana
+from training.small.recordings import read
 from training.small.scoring import Score, letter_errors
 
 
@@ -97,3 +103,39 @@ def test_kana_are_pronounced(text: str, phones: str) -> None:
 def test_phones_have_no_stress_or_length_and_keep_nasal_vowels() -> None:
     assert phones_of_ipa("ʁˌɑ̃vwajˈe") == ["ʁ", "ɑ̃", "v", "w", "a", "j", "e"]
     assert phones_of_ipa("ɪç ˈaʊsɡəʃaltətː") == [*"ɪçaʊsɡəʃaltət"]
+
+
+def test_recordings_keep_test_texts_out_and_give_words_their_capitals(tmp_path: Path) -> None:
+    for folder, language, text in [
+        ("held-out", "en", "Nobody knew the way."),
+        ("real-test", "en", "He turned sharply and faced Gregson."),
+        ("unheard", "en", "Please enter your password."),
+    ]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{language}.jsonl").write_text(json.dumps({"audio_filepath": "a.flac", "text": text}))
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "excluded.txt").write_text("the moon rose late")
+    (tmp_path / "texts" / "en.jsonl").write_text(json.dumps({"text": "Then London slept.", "spoken": ""}))
+    said = {
+        "I WENT TO LONDON WITH HIM": "I went to London with him.",
+        "The door, it seems, is shut": "The door, it seems, is shut.",
+        "THE MOON ROSE LATE": None,
+        "Please enter a password": None,  # nearly a test text
+        "In 1984": None,
+    }
+    common = {"audio": "x.flac", "language": "en-US", "licence": "CC0", "speaker": "one", "use": "train"}
+    lines = [json.dumps(common | {"text": text}) + "\n" for text in said]
+    (tmp_path / "manifest.jsonl").write_text("".join(lines))
+    assert [each.text for each in read(tmp_path / "manifest.jsonl", tmp_path)] == [t for t in said.values() if t]
+
+
+def test_half_of_steady_noise_is_nearly_white_and_its_powers_scatter_around_their_spectrum() -> None:
+    rng = np.random.default_rng(0)
+    slopes = []
+    for _ in range(200):
+        power = steady(400, rng)
+        assert power.shape == (400, 128)
+        slopes.append(np.polyfit(np.linspace(0, 1, 128), np.log(power.mean(axis=0)), 1)[0])
+    assert 0.45 < np.mean(np.abs(slopes) < 0.7) < 0.75
+    assert min(slopes) < -4
+    assert steady(40000, rng).shape == (40000, 128)

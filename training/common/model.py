@@ -117,7 +117,7 @@ def _halve(lengths: Tensor) -> Tensor:
 
 def _keep(hidden: Tensor, lengths: Tensor) -> Tensor:
     """Zero frames past the end; hidden [B, T, F, C]."""
-    if bool((lengths >= hidden.shape[1]).all()):
+    if not hidden.is_cuda and bool((lengths >= hidden.shape[1]).all()):  # a GPU would have to be waited for
         return hidden
     mask = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
     return hidden * mask[:, :, None, None]

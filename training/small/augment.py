@@ -93,9 +93,9 @@ def color(mel: Mel, rng: Generator, babble: Babble) -> Mel:
     power = np.exp(mel + np.asarray(channel, np.float32)) - np.float32(LOG_FLOOR)
     if rng.random() < 0.25:
         power = reverberate(power, rng)
-    if rng.random() < 0.6:
-        background = babble(len(power)) if rng.random() < 0.25 else noises.any_noise(len(power), rng)
-        noises.add(power, background, decibels=rng.uniform(0, 30))
+    if rng.random() < 0.7:
+        background = babble(len(power)) if rng.random() < 0.3 else noises.any_noise(len(power), rng)
+        noises.add(power, background, decibels=rng.triangular(0, 10, 30))
     if rng.random() < 0.15:
         power = noises.telephone(power, rng)
     power *= np.float32(np.exp(rng.uniform(-5.0, 1.0)))  # -22 to +4 dB

@@ -24,6 +24,7 @@ LETTER_BLANK = len(ALPHABET)
 PHONE_BLANK = len(PHONES)
 FRAME = 8  # mel frames per encoder frame
 PARTS = 3  # parts of an encoder frame that the helper heads tell apart
+REAL_HOURS = 4.0  # of real speech in a language that are drawn as often as the stage says; less of it less often
 POOL = 256  # utterances drawn at a time and sorted by length, and so many batches of the longest
 BATCHES = 12
 
@@ -56,7 +57,7 @@ class Target:
 class Batch:
     """One batch; B utterances, T mel frames, U labels."""
 
-    mel: Tensor  # [B, T, 128] float32
+    mel: Tensor  # [B, T, 128] float16
     frames: Tensor  # [B]
     labels: Tensor  # [B, U]
     label_lengths: Tensor  # [B]
@@ -163,7 +164,7 @@ class Collator:
         """Pad the utterances of one batch."""
         pieces = [member.piece for member in members]
         frames = torch.tensor([len(piece.mel) for piece in pieces])
-        mel = torch.full((len(members), int(frames.max()), 128), SILENCE)
+        mel = torch.full((len(members), int(frames.max()), 128), SILENCE, dtype=torch.float16)
         for row, piece in enumerate(pieces):
             mel[row, : len(piece.mel)] = torch.from_numpy(piece.mel)
         labels, last_letters = zip(*(self.labels(member) for member in members), strict=True)
@@ -205,7 +206,7 @@ class Sampler:
         """Return the next batch of a stage."""
         if not self._ready or self._drawn_in != stage:
             self._pick_up()
-            count = max(POOL, round(BATCHES * stage.batch_seconds / stage.seconds))
+            count = max(POOL, round(BATCHES * stage.batch_seconds / min(stage.seconds, 8.0)))
             pool = sorted((self._draw(stage) for _ in range(count)), key=lambda member: len(member.piece.mel))
             self._ready = list(pack(pool, round(stage.batch_seconds * 100)))
             self._rng.shuffle(self._ready)  # type: ignore[arg-type]
@@ -245,7 +246,9 @@ class Sampler:
         """Return the power [frames, 128] of three to six people, each with a sentence of any language without end."""
         power = np.zeros((frames, BANDS), np.float32)
         spoken = [
-            shards for (_, kind), shards in self._shards.items() if kind in ("sentences", "wide") and shards.records
+            shards
+            for (_, kind), shards in self._shards.items()
+            if kind in ("sentences", "wide", "real") and shards.records
         ]
         for _ in range(int(self._rng.integers(3, 7))):
             shards = spoken[self._rng.integers(len(spoken))]
@@ -258,8 +261,11 @@ class Sampler:
         """Return the next stored utterance of a language that is short enough."""
         while True:
             kind = str(self._rng.choice(KINDS, p=stage.mix()))
+            if kind == "real" and self._rng.random() > self._shards[language, kind].hours() / REAL_HOURS:
+                kind = "wide"
             if not self._shards[language, kind].records:
-                kind = "words" if stage.words == 1.0 else "sentences"
+                others = ("words", *KINDS) if stage.words == 1.0 else ("sentences", *KINDS)
+                kind = next(other for other in others if self._shards[language, other].records)
             shards, left = self._shards[language, kind], self._left[language, kind]
             if not left:
                 left.extend(int(index) for index in self._rng.permutation(len(shards.records)))

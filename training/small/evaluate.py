@@ -49,7 +49,7 @@ def main() -> None:
                 printed = 0
                 for batch in whole(arguments.data / "features", language, kind, tokenizer, count):
                     prompts = torch.full((len(batch.texts),), slot)
-                    features, frames = forward_features(model, batch.mel, batch.frames, prompts, right)
+                    features, frames = forward_features(model, batch.mel.float(), batch.frames, prompts, right)
                     for ids, text in zip(greedy(model, features, frames), batch.texts, strict=True):
                         hypothesis = tokenizer.decode(ids, skip_special_tokens=False)
                         errors = letter_errors(text, hypothesis)

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from training.small.lines import changed
 from training.small.shards import ShardWriter
 
 Job = dict[str, Any]
-Spoken = Queue[tuple[Job, Audio] | None]
+Spoken: TypeAlias = "Queue[tuple[Job, Audio] | None]"  # a string: Python 3.11 cannot subscript it
 
 
 def read_jobs(path: Path, process: int, processes: int) -> tuple[list[str], Iterator[Job]]:

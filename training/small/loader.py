@@ -1,5 +1,6 @@
 """Batches that other processes draw and change, for a training on a GPU that one process cannot feed."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ class Batches(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches; each process draws its own."""
         worker = get_worker_info()
+        if worker:
+            os.nice(5)  # the process that trains comes first
         rng = np.random.default_rng([*self._seed, worker.id if worker else 0])
         tokenizer = Tokenizer.from_file(str(self._data / "tokenizer" / "tokenizer.json"))
         sampler = Sampler(self._data / "features", self._weights, tokenizer, rng)

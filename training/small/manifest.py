@@ -4,7 +4,8 @@
 
 Writes ``test.jsonl``. Its ``part`` is ``synthesised`` (the held-out sentences that were not watched during training),
 ``real`` (the test recordings of Kathleen and Kerstin), ``unheard`` (speakers who are in no training data), ``readers``
-(two of LibriVox and one of Spanish sentences, in none either) or ``numbers`` (``--numbers``: the number phrases of a
+(two of LibriVox and one of Spanish sentences, in none either), ``speakers`` (those of other collections whom
+:mod:`training.small.recordings` keeps out) or ``numbers`` (``--numbers``: the number phrases of a
 manifest of other clips). With a condition, such as ``real, mu-law``: the first clips of a part after a line or a
 background (:mod:`training.small.conditions`), which are written to ``conditions/``.
 """
@@ -21,7 +22,8 @@ from training.common.audio import SAMPLE_RATE
 from training.numbers.words import LANGUAGES, all_words
 from training.small.clips import read_clips
 from training.small.conditions import CONDITIONS
-from training.small.parts import READERS, TEST_PARTS, UNHEARD_PARTS
+from training.small.languages import TAGS
+from training.small.parts import READERS, SPEAKERS, TEST_PARTS, UNHEARD_PARTS
 
 #: Clips of a language and part that are also heard in each condition.
 CLIPS = 40
@@ -72,6 +74,12 @@ def main() -> None:
         entries += [
             clip | {"audio_filepath": f"{folder}/{clip['audio_filepath']}", "part": "readers"} for clip in clips
         ]
+    for language in TAGS:
+        if (arguments.data / SPEAKERS / f"{language}.jsonl").exists():
+            clips = read_clips(arguments.data / SPEAKERS, language)
+            entries += [
+                clip | {"audio_filepath": f"{SPEAKERS}/{clip['audio_filepath']}", "part": SPEAKERS} for clip in clips
+            ]
     if arguments.numbers:
         entries += [entry | {"part": "numbers"} for entry in number_phrases(arguments.numbers)]
     lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]

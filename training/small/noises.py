@@ -3,6 +3,8 @@
 The power of noise in a band scatters as a mean of a few exponential variables.
 """
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -40,14 +42,25 @@ def add(power: Power, background: Power, decibels: float) -> None:
     power += background
 
 
+@cache
+def _scatter() -> Power:
+    """Return five minutes of scatter: drawing it anew for each noise took half of the time of making batches."""
+    return np.asarray(np.random.default_rng(0).standard_gamma(2.0, (30000, BANDS)) / 2, dtype=np.float32)
+
+
 def _scattered(spectrum: npt.NDArray[np.float64], frames: int, rng: Generator) -> Power:
-    scatter = rng.standard_gamma(2.0, (frames, BANDS), dtype=np.float32) / 2
-    return np.asarray(spectrum * scatter, dtype=np.float32)
+    scatter = _scatter()
+    first = int(rng.integers(len(scatter)))
+    rows = scatter[first : first + frames]
+    if len(rows) < frames:
+        rows = scatter[np.arange(first, first + frames) % len(scatter)]
+    return rows * spectrum.astype(np.float32)
 
 
 def steady(frames: int, rng: Generator) -> Power:
-    """Return noise of a random slope, from falling steeply with frequency to rising."""
-    return _scattered(np.exp(rng.uniform(-5.0, 1.0) * np.linspace(0, 1, BANDS)), frames, rng)
+    """Return noise of a random slope, from falling steeply with frequency to rising; half of it is nearly white."""
+    slope = rng.uniform(-0.5, 0.5) if rng.random() < 0.5 else rng.uniform(-5.0, 1.0)
+    return _scattered(np.exp(slope * np.linspace(0, 1, BANDS)), frames, rng)
 
 
 def changing(frames: int, rng: Generator) -> Power:

@@ -12,6 +12,8 @@ TEST_PARTS = [
     *(("real-test", language, slice(None), "real") for language in ("en", "de")),
 ]
 UNHEARD_PARTS = [("unheard", language, slice(None), "unheard") for language in ("en", "fr", "es", "it")]
+#: The folder and the part of the speakers of :mod:`training.small.recordings` who are only tested with.
+SPEAKERS = "speakers"
 #: Languages of the readers of :mod:`training.small.aligned` and :mod:`training.small.spoken` who are only tested with.
 READERS = ("fr", "es")
 

@@ -95,6 +95,10 @@ class Shards:
                         record = Record(**entry, phones=tuple(phones.split("|")))
                         self.records.append((len(self._mels) - 1, record))
 
+    def hours(self) -> float:
+        """Return how much speech there is."""
+        return sum(len(mel) for mel in self._mels) / 360000
+
     def mel(self, shard: int, record: Record) -> npt.NDArray[np.float32]:
         """Return the features of one utterance, float32 [frames, 128]."""
         return self._mels[shard][record.start : record.start + record.frames].astype(np.float32)

@@ -89,7 +89,8 @@ def label_frames(scores: Tensor, batch: Batch, frames: Tensor) -> list[Any]:
     """Return the frame of each label of each utterance, by the letters' CTC: that of its last letter."""
     valid = PARTS * frames.cpu().numpy()
     lengths = batch.letters.lengths.numpy()
-    paths = all_letter_steps(scores.cpu().numpy(), valid, batch.letters.ids.numpy(), lengths, LETTER_BLANK)
+    copied = torch.empty(scores.shape, pin_memory=scores.is_cuda).copy_(scores)
+    paths = all_letter_steps(copied.numpy(), valid, batch.letters.ids.numpy(), lengths, LETTER_BLANK)
     found = []
     for path, count, length, written in zip(paths, valid, lengths, batch.last_letters, strict=True):
         # Spoken too fast for the letters: evenly.
@@ -147,7 +148,7 @@ class Trainer:
             self.started = self.learner.steps
         else:
             sample = self.sampler.next(replace(self.stage(), batch_seconds=300.0))
-            mel, frames = sample.mel.to(self.device), sample.frames.to(self.device)
+            mel, frames = sample.mel.to(self.device).float(), sample.frames.to(self.device)
             initialize(model, self.settings["residual_scale"], mel, frames)
             self.learner.reset_average()
         self.batches: Iterator[Batch] | None = None
@@ -213,7 +214,7 @@ class Trainer:
         auto = self.rng.random(len(batch.languages)) < self.settings["auto_prompt"]
         slots = [self.auto if hidden else self.slots[name] for hidden, name in zip(auto, batch.languages, strict=True)]
         right = int(self.rng.choice(self.settings["right_contexts"]))
-        mel = batch.mel.to(device, non_blocking=True)
+        mel = batch.mel.to(device, non_blocking=True).float()
         layers, frames = forward_layers(model, mel, batch.frames.to(device), right)
         features = fuse_prompt(model, layers[-1], torch.tensor(slots, device=device))
         losses = {}
@@ -222,10 +223,10 @@ class Trainer:
         letters = helpers.scores(helpers.letters, features)
         losses["letters"] = helper_loss(letters, batch.letters.to(device), frames, stage)
         if stage.transducer:
-            aligned = label_frames(letters.detach(), batch, frames)
+            predicted = self.histories.predict(model, batch.labels, batch.label_lengths)
+            aligned = label_frames(letters.detach(), batch, frames)  # the device is waited for here
             longest = features.shape[1]
             starts = torch.from_numpy(np.stack([band_starts(label, longest) for label in aligned])).to(device)
-            predicted = self.histories.predict(model, batch.labels, batch.label_lengths)
             labels, counts = batch.labels.to(device), batch.label_lengths.to(device)
             index = band_index(starts, counts)
             picked = predicted.gather(1, index.flatten(1)[..., None].expand(-1, -1, predicted.shape[2]))
@@ -236,7 +237,7 @@ class Trainer:
             losses["rnnt"] = stage.transducer * loss.sum() / counts.sum().clamp(min=1)
         return losses
 
-    def train_step(self) -> dict[str, float]:
+    def train_step(self) -> dict[str, Tensor]:
         """Take one step; return the losses, each divided by its weight (that of CTC, if a helper has two losses)."""
         stage = self.stage()
         batch = next(self.batches) if self.batches is not None else self.sampler.next(stage)
@@ -245,7 +246,7 @@ class Trainer:
         self.audio_frames += batch.frames.sum()
         helped = stage.ctc or stage.flat
         weights = {"rnnt": stage.transducer, "phones": helped, "letters": helped}
-        return {name: float(value.detach()) / weights[name] for name, value in losses.items()}
+        return {name: value.detach() / weights[name] for name, value in losses.items()}
 
     @torch.no_grad()
     def watch(self) -> dict[str, float]:
@@ -256,7 +257,7 @@ class Trainer:
                 score = Score()
                 for batch in whole(self.data / "features", language, kind, self.tokenizer, WATCHED):
                     prompts = torch.full((len(batch.texts),), self.slots[language], device=self.device)
-                    mel, counts = batch.mel.to(self.device), batch.frames.to(self.device)
+                    mel, counts = batch.mel.to(self.device).float(), batch.frames.to(self.device)
                     features, frames = forward_features(model, mel, counts, prompts, 3)
                     for hypothesis, text in zip(self.write(features, frames), batch.texts, strict=True):
                         score.add(letter_errors(text if self.stage().transducer else text.replace(" ", ""), hypothesis))
@@ -300,7 +301,7 @@ class Trainer:
 
     def run(self) -> None:
         """Train until the time has come."""
-        sums: dict[str, list[float]] = {}
+        sums: dict[str, list[Tensor]] = {}  # not numbers: reading one waits for the device
         saved = began = time.time()
         reported = self.seconds
         first = self.learner.steps
@@ -310,7 +311,7 @@ class Trainer:
                 sums.setdefault(name, []).append(value)
             self.seconds += time.thread_time() - before
             if self.learner.steps >= first + 100:
-                means = " ".join(f"{name} {np.mean(values):.3f}" for name, values in sums.items())
+                means = " ".join(f"{name} {float(torch.stack(values).mean()):.3f}" for name, values in sums.items())
                 speed = (self.learner.steps - first) / (time.time() - began)
                 first = self.learner.steps
                 print(f"{datetime.now():%H:%M:%S} step {self.learner.steps} {speed:.1f}/s {means}", flush=True)

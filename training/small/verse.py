@@ -30,6 +30,10 @@ class Spelling:
         small = self._count[word.lower()]
         return small <= self._count[word.lower().capitalize()]
 
+    def surely_name(self, word: str) -> bool:
+        """Tell whether a word occurs, and mostly with a capital."""
+        return self._count[word.capitalize()] > self._count[word]
+
     def accented(self, word: str) -> str:
         """Return a word in lower case with the accent that its capital letter lacks in print (``Etre``)."""
         small = word.lower()
