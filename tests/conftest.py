@@ -1,6 +1,7 @@
 """Shared fixtures: bundles converted from the recorded reference checkpoints, and speech to run them on.
 
 Markers are set by folder and fixture; tests whose packages are missing are skipped (`tests/support/lanes.py`).
+Property tests have the same examples in every run; `--hypothesis-profile=search` searches for others.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 import legato
@@ -17,9 +19,17 @@ from legato.recognizer import Recognizer
 from tests.support.lanes import OptionalModule, marks_of
 from tests.support.numbers_model import NUMBERS_MODEL
 from tests.support.paths import REFERENCES, TESTS
+from tests.support.patience import make_clients_patient
 from tests.support.server import Server
 
 MakeBundle = Callable[..., Path]
+
+# A busy machine is slow, and fixtures of single functions hold the same for all examples.
+_CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("search", deadline=None, suppress_health_check=_CHECKS)
+settings.register_profile("fixed", settings.get_profile("search"), derandomize=True)
+settings.load_profile("fixed")
+make_clients_patient()
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:

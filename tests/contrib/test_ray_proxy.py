@@ -54,6 +54,11 @@ async def waits(_scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"at last"})
 
 
+async def waits_long(_scope: Scope, receive: Receive, _send: Send) -> None:
+    """As Ray does while no replica ever runs."""
+    await receive()
+
+
 async def complains(_scope: Scope, _receive: Receive, send: Send) -> None:
     """As Ray does when a deployment is unavailable."""
     await send({"type": "http.response.start", "status": 503, "headers": [(b"content-type", b"text/plain")]})
@@ -89,7 +94,7 @@ def test_a_socket_that_no_replica_accepted_is_refused() -> None:
 
 def test_a_wait_has_a_limit_while_no_replica_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "_WAIT_SECONDS", 0.05)
-    refused(exchange(waits, HTTP))
+    refused(exchange(waits_long, HTTP))
     assert exchange(waits, HTTP, runs=True)[-1]["body"] == b"at last"
 
 

@@ -141,12 +141,12 @@ def test_altered_values_of_nemo_are_our_errors(tmp_path: Path) -> None:
 
     for _ in range(40):
         checkpoint = altered_nemo(tmp_path, change)
-        before = time.monotonic()
+        before = time.process_time()
         try:
             open_checkpoint(checkpoint).release()
         except legato.CheckpointError as error:
             assert str(checkpoint) in str(error)
-        assert time.monotonic() - before < 20
+        assert time.process_time() - before < 20
 
 
 @pytest.mark.parametrize("file", ["config.json", "processor_config.json", "tokenizer.json"])

@@ -306,10 +306,10 @@ def test_an_ngram_that_unpacks_without_end(tmp_path: Path, content: bytes) -> No
     with gzip.open(bomb, "wb", compresslevel=1) as file:
         for _ in range(300):
             file.write(content if content.endswith(b"\n\n") else content.rstrip(b"\n"))
-    before = time.monotonic()
+    before = time.process_time()
     with pytest.raises(legato.NGramError):
         open_ngram(bomb, PIECES)
-    assert time.monotonic() - before < 20
+    assert time.process_time() - before < 20
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a part of POSIX")

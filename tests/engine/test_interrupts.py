@@ -21,8 +21,8 @@ recognizer = legato.load(sys.argv[1], threads=1)
 clip = np.random.default_rng(0).normal(0, 0.1, 6000).astype(np.float32)
 with recognizer.stream() as stream:
     expected = stream.accept(clip) + stream.finish()
-armed, chance = False, random.Random(1)
-deadline, struck, whole, failures = time.monotonic() + float(sys.argv[2]), 0, [0] * 4, []
+armed, chance, done = False, random.Random(1), threading.Event()
+began, struck, whole, failures = time.monotonic(), 0, [0] * 4, []
 
 def strike(*_):
     signal.setitimer(signal.ITIMER_REAL, chance.choice((2e-4, 3e-3, 3e-2)) * (0.1 + chance.random()))
@@ -40,7 +40,7 @@ def recognize(number):
 
 def others(number):
     try:
-        while time.monotonic() < deadline:
+        while not done.is_set():
             recognize(number)
     except BaseException as error:
         failures.append(f"thread {number}: {error!r}")
@@ -51,7 +51,10 @@ with Engine(recognizer, max_streams=4, max_queued_seconds=0.05) as engine:
         thread.start()
     signal.signal(signal.SIGALRM, strike)
     signal.setitimer(signal.ITIMER_REAL, 0.01)
-    while time.monotonic() < deadline and not failures:
+    # Some seconds, and on a slow machine as many as it needs.
+    while not failures and (passed := time.monotonic() - began) < 250:
+        if passed > float(sys.argv[2]) and struck > 100 and min(whole[1:]) > 0:
+            break
         try:
             try:
                 recognize(0)
@@ -64,8 +67,9 @@ with Engine(recognizer, max_streams=4, max_queued_seconds=0.05) as engine:
             armed = False
             failures.append(f"interrupted thread: {error!r}")
     signal.setitimer(signal.ITIMER_REAL, 0)
+    done.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     failures += [f"{thread.name} hangs" for thread in threads if thread.is_alive()]
     print(failures, struck > 100, min(whole[1:]) > 0, engine.open_streams, flush=True)
     engine.close(cancel=True)
@@ -74,5 +78,5 @@ with Engine(recognizer, max_streams=4, max_queued_seconds=0.05) as engine:
 
 def test_interrupts_harm_only_their_own_stream(make_bundle: MakeBundle) -> None:
     command = [sys.executable, "-W", "ignore::ResourceWarning", "-c", _PROGRAM, str(make_bundle("nemo-r3")), "5"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert result.stdout == "[] True True 0\n", result.stdout + result.stderr

@@ -94,7 +94,7 @@ def test_isotonic_shares_are_those_of_the_least_squares() -> None:
     assert {round(probability, 4) for _, probability in fitted.points} == pools
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.floats(0, 1).map(lambda x: round(x, 4)), st.booleans()), min_size=100, max_size=400),
     st.sampled_from(["temperature", "isotonic"]),

@@ -3,6 +3,7 @@
 `RUNS` and `REFUSED` are tables: the file, and what is done to it; for a refusal also what the message says.
 """
 
+import itertools
 import json
 import os
 import random
@@ -288,14 +289,14 @@ def test_a_variation_that_runs(
 @pytest.mark.parametrize(("name", "change", "words"), REFUSED)
 def test_a_variation_that_is_refused(bundle: Path, name: str, change: Change, words: str) -> None:
     change(bundle / name)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(legato.BundleError, match=words) as refusal:
         check_runs(bundle)
     message = str(refusal.value)
     assert str(bundle) in message
     assert len(message) < 2000
     assert message.isprintable()
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 60
 
 
 def test_an_evaluation_opens_odd_bundles_too(bundle: Path) -> None:
@@ -313,25 +314,24 @@ def test_a_card_of_a_bundle_that_legato_did_not_write(bundle: Path) -> None:
 
 
 def test_mutations(bundle: Path) -> None:
-    """Random changes, with fixed seeds; LEGATO_FUZZ_SECONDS is the time that they take."""
+    """Random changes: the same 1000 in every run, or as many as LEGATO_FUZZ_SECONDS are enough for."""
     originals = {name: (bundle / name).read_bytes() for name in ("config.json", "vocab.json", "languages.json")}
     graphs = {f"{name}.onnx": (bundle / f"{name}.onnx").read_bytes() for name in ("encoder", "decoder", "joint")}
     files = originals | graphs
-    end = time.monotonic() + float(os.environ.get("LEGATO_FUZZ_SECONDS", "15"))
-    seed = 0
-    while time.monotonic() < end:
+    began, seconds = time.monotonic(), os.environ.get("LEGATO_FUZZ_SECONDS")
+    for seed in range(1000) if seconds is None else itertools.count():
+        if seconds is not None and time.monotonic() - began > float(seconds):
+            break
         generator = random.Random(seed)
         name = generator.choice(sorted(files))
         mutated = mutate(files[name], generator, name.endswith(".json"))
         (bundle / name).write_bytes(mutated)
-        started = time.monotonic()
+        started = time.process_time()
         try:
             open_bundle(bundle)
         except legato.BundleError as error:
             assert str(error).isprintable(), seed
         except BaseException as error:
             raise AssertionError(f"{name}, seed {seed}") from error
-        assert time.monotonic() - started < 30, seed
+        assert time.process_time() - started < 30, seed
         (bundle / name).write_bytes(files[name])
-        seed += 1
-    assert seed > 20

@@ -23,7 +23,7 @@ def in_pieces(samples: NDArray[np.float32], cuts: list[int]) -> NDArray[np.float
     return np.concatenate([*frames, mel])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_cut_gives_the_same_bits(fox: NDArray[np.float32], data: st.DataObject) -> None:
     samples = fox[: data.draw(st.integers(0, 9000), label="length")]

@@ -99,7 +99,7 @@ def test_texts_are_logged_only_when_asked(server: Server, tmp_path: Path) -> Non
         telling.stop()
         assert text in "\n".join(telling.lines)
     assert text_of(server) == text
-    assert server.logs("file")
+    assert server.wait_for_logs("file")
     assert text not in "\n".join(server.lines)
 
 
@@ -249,10 +249,8 @@ def test_a_tab_that_closes_is_no_failure(tmp_path: Path) -> None:
             tab = connect(server.socket_url + path, open_timeout=60)
             tab.send(bytes(64_000) if "realtime" not in path else "{}")
             tab.socket.close()  # without a closing handshake
-        while "stream closed" not in (messages := [each["message"] for each in server.logs()]) or (
-            messages.count("request") < 3
-        ):
-            pass
+        server.wait_for_logs("stream closed")
+        server.wait_for_logs("request", count=3)
         text = httpx.get(server.url + "/metrics").text
         assert not re.search(r"^legato_streams_failed_total.* [1-9]", text, re.MULTILINE)
         assert {each["status"] for each in server.logs("request")} == {101}

@@ -15,6 +15,7 @@ import pytest
 
 import legato
 from tests.support.full_disk import full_disk
+from tests.support.live import wait_for
 from tests.support.paths import SAMPLES
 from tests.support.server import Server
 
@@ -49,9 +50,7 @@ class Halting:
         self.rest = body[-100:]
         self.connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         self.connection.sendall(head.encode() + body[:-100])
-        lines: list[str] = []
-        while "legato_files_waiting 1.0" not in lines:  # it is admitted
-            lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+        wait_for(server, "legato_files_waiting", 1)  # it is admitted
 
     def __enter__(self) -> Self:
         return self
@@ -77,8 +76,8 @@ def test_what_runs_is_finished_on_sigterm(tmp_path: Path) -> None:
     expected = legato.load("embedded", threads=1).transcribe(SAMPLE).text
     with Server(tmp_path) as server, Halting(server, SAMPLE.read_bytes()) as running:
         server.process.send_signal(signal.SIGTERM)
-        while httpx.get(f"{server.url}/ready").status_code == 200:
-            pass
+        server.wait_for_logs("draining")
+        assert httpx.get(f"{server.url}/ready").status_code == 503
         assert httpx.get(f"{server.url}/health").status_code == 200
         refused = Upload(server, SAMPLE)
         refused.join(100)
@@ -89,6 +88,18 @@ def test_what_runs_is_finished_on_sigterm(tmp_path: Path) -> None:
         assert answer.startswith("HTTP/1.1 200 ")
         assert expected in answer
         assert server.process.wait(60) == 0
+
+
+def test_a_file_is_refused_where_there_is_no_room_for_more(tmp_path: Path) -> None:
+    with (
+        Server(tmp_path, "--max-files", 1, "--max-waiting", 0) as server,
+        Halting(server, SAMPLE.read_bytes()) as running,
+    ):
+        refused = Upload(server, SAMPLE)
+        refused.join(100)
+        assert refused.answer is not None
+        assert (refused.answer.status_code, refused.answer.json()["error"]["code"]) == (503, "server_busy")
+        assert running.go_on().startswith("HTTP/1.1 200 ")
 
 
 def test_what_takes_too_long_is_given_up_on_sigterm(tmp_path: Path) -> None:
@@ -111,8 +122,7 @@ def test_a_recognition_that_takes_too_long_is_given_up_on_sigterm(tmp_path: Path
         file.writeframes(bytes(32000 * 3000))
     with Server(tmp_path, "--grace-seconds", 0.1, "--max-audio-minutes", 60) as server:
         upload = Upload(server, long)
-        while "legato_files 1.0" not in httpx.get(f"{server.url}/metrics").text.splitlines():
-            pass
+        wait_for(server, "legato_files", 1)
         assert server.stop() == 0
         upload.join(100)
         assert upload.answer is not None
@@ -165,7 +175,7 @@ def test_a_thousand_connections_that_say_nothing(server: Server) -> None:
 
 
 def test_connections_that_say_nothing_are_closed(tmp_path: Path) -> None:
-    with Server(tmp_path, "--idle-seconds", 0.5) as server, connections(server, 20) as idle:
+    with Server(tmp_path, "--idle-seconds", 3) as server, connections(server, 20) as idle:
         for number, each in enumerate(idle):
             if number % 2:
                 each.sendall(b"GET /health HTTP/1.1\r\nHost: local")

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deepgram import AsyncDeepgramClient
 from openai import OpenAI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 from wyoming.asr import Transcribe, Transcript, TranscriptStart
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
@@ -35,7 +37,7 @@ ODD = ["GPT-4", "Node.js", "Room 42", "\u2603", ""]
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that gives up dead clients soon, with Wyoming."""
-    with Server(tmp_path_factory.mktemp("hasty"), "--idle-seconds", 0.6, "--wyoming-port", 0) as running:
+    with Server(tmp_path_factory.mktemp("hasty"), "--idle-seconds", 3, "--wyoming-port", 0) as running:
         yield running
 
 
@@ -44,55 +46,51 @@ def messages(socket: Any, *, until: str | None = None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     try:
         while not found or found[-1]["type"] != until:
-            found.append(json.loads(socket.recv(60)))
+            found.append(json.loads(socket.recv(300)))
     except ConnectionClosed:
         assert until is None
-    return found
-
-
-def logged(server: Server, message: str, *texts: str) -> list[dict[str, Any]]:
-    """The records with a message and all the texts; waits for the first."""
-    deadline = time.monotonic() + 60
-    while not (found := [each for each in server.logs(message) if all(text in str(each) for text in texts)]):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
     return found
 
 
 PATHS = [f"/v1/listen?{RAW}", f"/v2/listen?{RAW}", "/v1/realtime", "/v1/stream"]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_quiet_client_is_not_a_dead_one(hasty: Server, path: str) -> None:
-    """It answers pings, and sends nothing else for much longer than the limit; then it speaks."""
-    with connect(hasty.socket_url + path) as socket:
-        time.sleep(2)
-        data = pcm(clip("en"), 24000 if "realtime" in path else 16000)
-        if "realtime" in path:
-            text = base64.b64encode(data).decode()
-            socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": text}))
-            socket.send('{"type": "input_audio_buffer.commit"}')
-            found = messages(socket, until="conversation.item.input_audio_transcription.completed")
-        else:
-            socket.send(data)
-            socket.send('{"type": "end"}' if "stream" in path else '{"type": "CloseStream"}')
-            found = messages(socket)
-            assert socket.close_code == 1000
-        assert not [each for each in found if each["type"].lower() == "error"]
-        assert "transcript" in json.dumps(found) or "final" in json.dumps(found)
+def test_a_quiet_client_is_not_a_dead_one(hasty: Server) -> None:
+    """It answers pings, and sends nothing else for longer than the limit; then it speaks."""
+    with ExitStack() as stack:
+        sockets = {path: stack.enter_context(connect(hasty.socket_url + path)) for path in PATHS}
+        time.sleep(5)
+        for path, socket in sockets.items():
+            speaks(socket, path)
+
+
+def speaks(socket: Connection, path: str) -> None:
+    data = pcm(clip("en"), 24000 if "realtime" in path else 16000)
+    if "realtime" in path:
+        text = base64.b64encode(data).decode()
+        socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": text}))
+        socket.send('{"type": "input_audio_buffer.commit"}')
+        found = messages(socket, until="conversation.item.input_audio_transcription.completed")
+    else:
+        socket.send(data)
+        socket.send('{"type": "end"}' if "stream" in path else '{"type": "CloseStream"}')
+        found = messages(socket)
+        assert socket.close_code == 1000
+    assert not [each for each in found if each["type"].lower() == "error"]
+    assert "transcript" in json.dumps(found) or "final" in json.dumps(found)
 
 
 def test_a_quiet_client_of_wyoming(hasty: Server) -> None:
     async def converse() -> list[str]:
-        async with AsyncTcpClient("127.0.0.1", hasty.wyoming_port) as client, asyncio.timeout(60):
+        async with AsyncTcpClient("127.0.0.1", hasty.wyoming_port) as client, asyncio.timeout(300):
             await client.write_event(Describe().event())
             await client.read_event()
             found = []
-            for _ in range(2):
-                await asyncio.sleep(1.5)
+            for seconds in (4, 0):
+                await asyncio.sleep(seconds)
                 await client.write_event(Transcribe(language="german").event())
                 await client.write_event(AudioStart(16000, 2, 1).event())
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(seconds)
                 await client.write_event(AudioChunk(16000, 2, 1, pcm(clip("de"))).event())
                 await client.write_event(AudioStop().event())
                 while (event := await client.read_event()) is not None and not Transcript.is_type(event.type):
@@ -123,7 +121,7 @@ def test_hints_never_cost_the_transcript(server: Server, recognizer: Recognizer)
     assert "\u2603" in warning
     with connect(server.socket_url + "/v1/stream") as socket:
         socket.send(json.dumps({"type": "start", "language": "en", "endpoint": 0.5, "phrases": given, "later": 1}))
-        ready = json.loads(socket.recv(60))
+        ready = json.loads(socket.recv(300))
         assert "\u2603" in ready["warnings"][0]
         assert "later" in ready["warnings"][1]
         socket.send(data)
@@ -144,7 +142,7 @@ def test_hints_never_cost_the_transcript(server: Server, recognizer: Recognizer)
 def test_hints_that_real_clients_send(server: Server, hint: str) -> None:
     with connect(server.socket_url + "/v1/stream") as socket:
         socket.send(json.dumps({"type": "start", "phrases": [hint, "forty"]}))
-        assert json.loads(socket.recv(60))["type"] == "ready"
+        assert json.loads(socket.recv(300))["type"] == "ready"
     with connect(server.socket_url + "/v1/realtime") as socket:
         transcription = {
             "prompt": f"The talk is about {hint}.",
@@ -153,7 +151,7 @@ def test_hints_that_real_clients_send(server: Server, hint: str) -> None:
         }
         session = {"type": "transcription", "audio": {"input": {"transcription": transcription}}}
         socket.send(json.dumps({"type": "session.update", "session": session}))
-        assert [json.loads(socket.recv(60))["type"] for _ in range(2)] == ["session.created", "session.updated"]
+        assert [json.loads(socket.recv(300))["type"] for _ in range(2)] == ["session.created", "session.updated"]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +175,7 @@ def test_languages_mean_the_same_everywhere(server: Server, asked: dict[str, Any
         query = f"language={asked.get('language') or ''}"
         with connect(server.socket_url + "/v1/stream") as socket:
             socket.send(json.dumps({"type": "start", **asked}))
-            assert json.loads(socket.recv(60))["language"] == (used or "auto")
+            assert json.loads(socket.recv(300))["language"] == (used or "auto")
             socket.send(json.dumps({"type": "language", "language": asked.get("language")}))
             socket.send('{"type": "end"}')
             assert messages(socket)[-1]["type"] == "final"
@@ -205,13 +203,13 @@ def test_the_reason_of_a_refusal_reaches_people(server: Server) -> None:
             socket.send('{"type": "conversation.item.sing"}')
             messages(socket, until="error")
     for path in ("/v1/listen", "/v1/stream"):
-        [record] = logged(server, "request", "klingon", path)
+        [record] = server.wait_for_logs("request", "klingon", path)
         assert (record["code"], record["param"]) == ("invalid_value", "language")
         assert record["error"] == error["error"]["message"]
-    assert logged(server, "request", "redact")
-    refused = logged(server, "message refused", "conversation.item.sing")
+    assert server.wait_for_logs("request", "redact")
+    refused = server.wait_for_logs("message refused", "conversation.item.sing", count=10)
     assert [(each["code"], each["param"]) for each in refused] == [("unknown_event", "type")] * 10
-    assert logged(server, "message refused", "invalid_value", "dance")
+    assert server.wait_for_logs("message refused", "invalid_value", "dance")
 
 
 def test_detected_languages_are_told(server: Server, recognizer: Recognizer) -> None:
@@ -261,7 +259,8 @@ def test_an_utterance_end_counts_from_the_last_word(server: Server, recognizer: 
     reference.commit()
     last = reference.segments[0].words[-1].end
 
-    async def converse() -> tuple[list[Any], float]:
+    async def converse(heard: float) -> list[Any]:
+        """All messages if the audio goes on for so many seconds after the last word."""
         client = AsyncDeepgramClient(**client_options(server))
         options = {"encoding": "linear16", "sample_rate": 16000, "utterance_end_ms": 1500, "endpointing": "false"}
         async with client.listen.v1.connect(model="nova-3", language="en", **options) as connection:
@@ -271,22 +270,15 @@ def test_an_utterance_end_counts_from_the_last_word(server: Server, recognizer: 
             found = [await connection.recv()]
             assert found[0].from_finalize
             end = found[0].start + found[0].duration
-            sent = 0.0
-            while found[-1].type != "UtteranceEnd":
-                await connection.send_media(pcm(silence(0.08)))
-                sent += 0.08
-                try:
-                    async with asyncio.timeout(0.3):
-                        found.append(await connection.recv())
-                except TimeoutError:
-                    assert sent < 3
-            return found, end + sent
+            await connection.send_media(pcm(silence(last + heard - end)))
+            await connection.send_close_stream()
+            return found + [message async for message in connection]
 
-    found, heard = asyncio.run(converse())
-    assert texts(found) == [reference.segments[0].text]
-    assert len(finals(found)) == 1
-    assert found[-1].last_word_end == last
-    assert heard - last == pytest.approx(1.5, abs=0.6)  # in whole chunks of 0.32 s
+    for heard, ends in ((1.4, []), (2.1, [last])):  # in whole chunks of 0.32 s
+        found = asyncio.run(converse(heard))
+        assert texts(found) == [reference.segments[0].text]
+        assert len(finals(found)) == 1
+        assert [each.last_word_end for each in found if each.type == "UtteranceEnd"] == ends
 
 
 def test_large_messages(server: Server, recognizer: Recognizer) -> None:

@@ -295,7 +295,7 @@ _KNOWN = st.sampled_from([*(json.dumps({"type": kind}) for kind in ("start", "co
 _MESSAGES = st.binary(max_size=3000) | st.text(max_size=50) | _KNOWN | (_FIELDS | _VALUES).map(json.dumps)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(messages=st.lists(_MESSAGES, max_size=8))
 def test_whatever_is_sent_is_answered(server: Server, messages: list[str | bytes]) -> None:
     with open_stream(server) as socket:

@@ -18,7 +18,7 @@ from tests.support.server import Server
 
 SAMPLE = SAMPLES / "en.flac"
 
-_SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+_SETTINGS = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 #: Random bytes are no audio, and random names no languages: valid by the description, refused all the same.
 _NOT_CHECKED: list[CheckFunction] = [positive_data_acceptance]
 

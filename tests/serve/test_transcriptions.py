@@ -484,7 +484,7 @@ def test_a_client_that_leaves_frees_its_place(tmp_path: Path) -> None:
                     f"{server.url}/v1/audio/transcriptions",
                     data={"model": "whisper-1", "stream": stream},
                     files={"file": path.read_bytes()},
-                    timeout=0.5,
+                    timeout=httpx.Timeout(60, read=0.5),
                 )
         # Nobody waits for half an hour of audio twice before this one.
         assert post(server, SAMPLES[0].read_bytes()).status_code == 200

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soxr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -31,7 +31,7 @@ def events_of(
 
 
 @pytest.mark.parametrize(("layout", "precision"), [("native", "fp32"), ("native", "int8"), ("published", "fp32")])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(data=st.data())
 def test_any_cut_gives_the_same_events(
     make_bundle: MakeBundle, speech: Samples, layout: str, precision: str, data: st.DataObject

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -62,7 +62,7 @@ def segments_of(events: Sequence[legato.Event]) -> list[legato.Segment]:
     return [event for event in events if isinstance(event, legato.Segment)]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(data=st.data())
 def test_joined_segments_are_the_text_of_the_stream_without_segments(
     models: dict[str, legato.Recognizer], data: st.DataObject

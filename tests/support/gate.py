@@ -27,7 +27,7 @@ class Gate:
     def step(self, states: Sequence[EncoderState], frames: int) -> list[tuple[Frames, EncoderState]]:
         self.batches.append(list(states))
         self._entered.release()
-        assert self._permits.acquire(timeout=60)
+        assert self._permits.acquire(timeout=300)
         if any(self.poisoned(state) for state in states):
             raise RuntimeError("poisoned")
         return self.encoder.step(states, frames)
@@ -39,7 +39,7 @@ class Gate:
         self._permits.release(1_000_000)
 
     def wait_for_a_step(self) -> None:
-        assert self._entered.acquire(timeout=60)
+        assert self._entered.acquire(timeout=300)
 
     def prompts(self) -> list[list[int]]:
         return [[state.prompt for state in batch] for batch in self.batches]

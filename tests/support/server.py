@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Self
 
 from tests.support.command import environment
+
+#: Longest wait for what a server does at once, on a busy machine too.
+_SECONDS = 300
 
 
 class Server:
@@ -32,7 +36,8 @@ class Server:
             more: further environment variables.
         """
         command = [sys.executable, "-m", "legato", "serve", "--model", "embedded", "--port", "0", "--threads", "1"]
-        command += ["--max-streams", "32"]  # measured, it depends on what else runs here
+        # Measured, the number of streams depends on what else runs here, and so does how late they are.
+        command += ["--max-streams", "32", "--max-lag-seconds", "inf"]
         self.process = subprocess.Popen(
             [*command, *map(str, options)],
             env=environment(home, **more),
@@ -49,8 +54,8 @@ class Server:
         said = self.process.stdout.readline()
         found = re.fullmatch(r"Legato serves (http://(\S*):(\d+))(?: and tcp://\S*:(\d+))?\n", said)
         if found is None:
-            self.process.wait(100)
-            self._reader.join(10)
+            self.process.wait(_SECONDS)
+            self._reader.join(_SECONDS)
             raise AssertionError(f"the server did not start: {said!r}\n" + "\n".join(self.lines))
         self.url = found[1]
         self.port = int(found[3])
@@ -71,14 +76,25 @@ class Server:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send it a signal and wait for its end: the exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(60)
-        self._reader.join(10)
+        code = self.process.wait(_SECONDS)
+        self._reader.join(_SECONDS)
         return code
 
     def logs(self, message: str | None = None) -> list[dict[str, Any]]:
-        """What it logged so far, all or the records with that message."""
+        """What it logged so far, all or the records with that message; see `wait_for_logs`."""
         found = [json.loads(line) for line in list(self.lines) if line.startswith("{")]
         return [each for each in found if message is None or each["message"] == message]
+
+    def wait_for_logs(self, message: str, *texts: str, count: int = 1) -> list[dict[str, Any]]:
+        """Wait for so many records with that message and all the texts: what a client received was logged before,
+        but is read here a moment later."""
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            found = [each for each in self.logs(message) if all(text in str(each) for text in texts)]
+            if len(found) >= count:
+                return found
+            assert time.monotonic() < deadline, "\n".join(self.lines)
+            time.sleep(0.02)
 
     def _read(self) -> None:
         assert self.process.stderr is not None

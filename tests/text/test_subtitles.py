@@ -166,7 +166,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("language", SENTENCES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_japanese_and_chinese_lines_break_where_they_may(language: str, data: st.DataObject) -> None:
     text = "".join(data.draw(st.lists(st.sampled_from(SENTENCES[language].split()), min_size=1, max_size=12)))

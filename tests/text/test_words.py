@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -142,7 +142,7 @@ def test_words_do_not_depend_on_how_the_audio_comes(
     assert repr(streamed[0]) == repr(streamed[1])
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10)
 @given(data=st.data())
 def test_a_file_in_any_pieces_has_the_same_words_at_the_same_times(
     numbers: legato.Recognizer, data: st.DataObject
@@ -232,7 +232,6 @@ PIECE_KINDS = [
 PIECES = st.lists(st.sampled_from(PIECE_KINDS), max_size=60)
 
 
-@settings(deadline=None)
 @given(PIECES)
 def test_words_of_any_pieces_are_the_text(pieces: list[str]) -> None:
     words = split_words([Token(i, p, i * 0.08, i) for i, p in enumerate(pieces)], 0.08)

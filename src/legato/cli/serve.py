@@ -76,7 +76,10 @@ def serve(
         ),
     ] = None,
     max_lag_seconds: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Refuse new live streams while one lags behind by this.")
+        float,
+        typer.Option(
+            min=0.1, metavar="SECONDS", help="Refuse new live streams while one lags behind by this; inf never does."
+        ),
     ] = 3,
     max_files: Annotated[int, typer.Option(min=1, metavar="N", help="Files transcribed at once.")] = 4,
     max_waiting: Annotated[int, typer.Option(min=0, metavar="N", help="Files that may wait for their turn.")] = 16,

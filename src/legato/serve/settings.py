@@ -35,7 +35,8 @@ class Settings:
         confidence: scale of the confidences, `raw` or `calibrated`; see `legato.StreamOptions`.
         max_streams: live streams at a time; 0 for as many as a measurement at the start finds that the machine holds.
         max_lag_seconds: no further live streams are admitted while one that is sent in real time lags by more. They
-            are refused before, when the measured lateness of all streams approaches the duration of a chunk.
+            are refused before, when the measured lateness of all streams approaches the duration of a chunk. Infinity
+            admits them however late the streams are.
         max_files: files that are recognized at a time.
         max_waiting: files that may arrive or wait besides those.
         max_upload_bytes: size of a request with a file.

@@ -59,11 +59,12 @@ class Tracing:
         """
         from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - only in the extra
 
-        span = self.tracer.start_span(name, attributes=attributes, start_time=time.time_ns() - round(seconds * 1e9))
+        end = time.time_ns()
+        span = self.tracer.start_span(name, attributes=attributes, start_time=end - round(seconds * 1e9))
         if error is not None:
             span.set_attribute("error.type", error)
             span.set_status(Status(StatusCode.ERROR))
-        span.end()
+        span.end(end)
 
     def on_step(self, step: Step) -> None:
         """Record a step of the engine."""

@@ -1,6 +1,7 @@
 """Live streams for all protocols: admission, their records in metrics and logs, and their end when the server ends."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -120,6 +121,8 @@ class LiveStreams:
 
     def _check_lateness(self) -> None:
         """Refuse a stream with which those that run would come late."""
+        if self._parts.settings.max_lag_seconds == math.inf:
+            return
         now = time.monotonic()
         settled = sum(now - session.opened > _SETTLED_SECONDS for session in self._open)
         # Streams that were opened a moment ago are not in the measurement yet. Few settled ones say little about many.
