@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Protocol
 
@@ -31,14 +31,12 @@ class Result:
         transcript: None if the file failed.
         error: why the file failed; None if it did not.
         warnings: what is wrong with a file that could be read.
-        complete: whether all of its audio could be read.
     """
 
     name: str
     transcript: Transcript | None
     error: str | None = None
     warnings: tuple[str, ...] = ()
-    complete: bool = True
 
 
 class Executor(Protocol):
@@ -159,4 +157,4 @@ def transcribe_channels(
             parts.append(transcribe(audio))
     # What is wrong with a file is the same for all its channels.
     whole = merge_channels(parts) if channels == "split" else parts[0]
-    return Result(name, whole, warnings=tuple(audio.warnings), complete=audio.complete)
+    return Result(name, replace(whole, partial=whole.partial or not audio.complete), warnings=tuple(audio.warnings))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -200,7 +201,7 @@ class Recognizer:
         if warn:
             for warning in blocks.warnings:
                 logger.warning("%s: %s", blocks.name, warning)
-        return collector.transcript
+        return replace(collector.transcript, partial=not blocks.complete)
 
     def _fed(self, state: StreamState, blocks: Iterable[Samples]) -> Iterator[None]:
         """Feed block after block and then the end; yield after each."""

@@ -191,6 +191,8 @@ class Transcript:
         mostly_blank: much audio that sounds like speech gave next to no text, as with a wrong language prompt; stays
             true until another language is set.
         endpointed: the segments are `Segment` events of a stream, not sentences.
+        partial: only a part of the audio could be read, as of a damaged file, or an interrupt ended the work. What is
+            missing was logged.
     """
 
     text: str
@@ -201,6 +203,7 @@ class Transcript:
     segments: tuple[Segment, ...] = ()
     mostly_blank: bool = False
     endpointed: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

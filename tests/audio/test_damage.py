@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import legato
 from legato.audio.source import open_audio
+from tests.support.numbers_model import NUMBERS_MODEL
+from tests.support.paths import REFERENCES
 from tests.support.sounds import encode, tone
+
+FOX = REFERENCES / "audio" / "fox16k.wav"
 
 
 @pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000])
@@ -77,3 +82,15 @@ def test_damage_in_the_middle_is_reported_and_the_rest_heard(tmp_path: Path, nam
     else:
         assert second is not None
         assert 4.5 < float(second[1]) < 5.5
+
+
+def test_a_transcript_says_that_audio_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recognizer = legato.load(NUMBERS_MODEL)
+    assert not recognizer.transcribe(FOX).partial
+    path = tmp_path / "cut.wav"
+    path.write_bytes(FOX.read_bytes()[:60000])
+    for channels in ("mix", "split"):
+        transcript = recognizer.transcribe(path, channels=channels)
+        assert transcript.partial
+        assert transcript.text
+        assert "cut off at 1.87 s" in caplog.text

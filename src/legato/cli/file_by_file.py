@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -63,7 +64,7 @@ def transcribe_files(job: Files, model: Model, options: StreamOptions) -> None:
             with _shown(name) as progress:
                 result, interrupt = _transcribe(job, name, model.recognizer, options, progress, interruptible=single)
             paths = [*map(partial_path, targets)] if interrupt else targets
-            _deliver(result, paths, job, model, partial=interrupt is not None or not result.complete)
+            _deliver(result, paths, job, model)
         except LegatoError as error:
             if isinstance(error, OutputError) and (error.no_room or not targets):  # nor can the others be written
                 raise
@@ -73,7 +74,7 @@ def transcribe_files(job: Files, model: Model, options: StreamOptions) -> None:
         if interrupt is not None:
             _say_interrupted(result, paths)
             raise typer.Exit(exit_code(interrupt))
-        if not result.complete:
+        if result.transcript and result.transcript.partial:
             codes.add(PARTIAL)
     for code in (FAILED, PARTIAL):
         if code in codes:
@@ -122,7 +123,8 @@ def _transcribe(
         if not interruptible:
             return recognizer.transcribe(iter(audio), options, progress=progress)
         audio.block_seconds = 1.0  # what an interrupt can lose
-        return recognizer.transcribe(noted(source.blocks(audio)), options, progress=progress)
+        transcript = recognizer.transcribe(noted(source.blocks(audio)), options, progress=progress)
+        return replace(transcript, partial=source.cause is not None)
 
     if not interruptible:
         return transcribe_channels(name, transcribe, channels=job.channels, track=job.track), None
@@ -135,7 +137,7 @@ def _transcribe(
             raise
 
 
-def _deliver(result: Result, paths: Sequence[Path], job: Files, model: Model, *, partial: bool) -> None:
+def _deliver(result: Result, paths: Sequence[Path], job: Files, model: Model) -> None:
     """Write or print a result, and print what is wrong with the file."""
     assert result.transcript is not None
     for warning in result.warnings:
@@ -144,10 +146,10 @@ def _deliver(result: Result, paths: Sequence[Path], job: Files, model: Model, *,
         say(f"{result.name}: {result.transcript.language} (detected)")
     kinds = job.destination.kinds
     for path, kind in zip(paths, kinds, strict=False):
-        write_result(path, result.transcript, kind, name=result.name, model=model.name, partial=partial)
+        write_result(path, result.transcript, kind, name=result.name, model=model.name)
     if not paths:
         several = len(job.names) > 1
-        print_result(result.transcript, kinds[0], name=result.name, model=model.name, several=several, partial=partial)
+        print_result(result.transcript, kinds[0], name=result.name, model=model.name, several=several)
 
 
 def _say_interrupted(result: Result, paths: Sequence[Path]) -> None:

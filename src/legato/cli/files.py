@@ -64,20 +64,17 @@ class Destination:
         return list(zip(*by_kind, strict=True))
 
 
-def print_result(
-    transcript: Transcript, kind: str, *, name: str, model: str, several: bool, partial: bool = False
-) -> None:
+def print_result(transcript: Transcript, kind: str, *, name: str, model: str, several: bool) -> None:
     """Print a transcript on standard output.
 
     Args:
         kind: a key of WRITERS, or a template.
         several: several results share the output: each line of text starts with the name, JSON is one object per line.
-        partial: only a part of the audio was read; JSON says so.
     """
     if several and kind == "json":
-        text = json_line(as_dict(transcript, model=model, file=name, partial=partial))
+        text = json_line(as_dict(transcript, model=model, file=name))
     else:
-        text = _text(transcript, kind, name=name, model=model, partial=partial)
+        text = writer_of(kind)(transcript, model=model, file=name)
         if several and kind == "txt":
             lines = [line for line in text.splitlines(keepends=True) if line.strip()] or ["\n"]
             text = "".join(f"{' '.join(name.splitlines())}: {line}" for line in lines)
@@ -91,20 +88,18 @@ def write_result(
     *,
     name: str,
     model: str,
-    partial: bool = False,
     note: Callable[[bytes], None] | None = None,
 ) -> None:
     """Write a transcript to a file, which appears complete or not at all.
 
     Args:
         kind: a key of WRITERS, or a template.
-        partial: only a part of the audio was read; JSON says so.
         note: is called with the contents after they are on the disk and before the file gets its name.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    data = _text(transcript, kind, name=name, model=model, partial=partial).encode("utf-8", "replace")
+    data = writer_of(kind)(transcript, model=model, file=name).encode("utf-8", "replace")
     try:
         with write_atomically(path) as file:
             file.write(data)
@@ -114,11 +109,6 @@ def write_result(
                 note(data)
     except OSError as error:
         raise cannot_write(path, error) from None
-
-
-def _text(transcript: Transcript, kind: str, *, name: str, model: str, partial: bool) -> str:
-    more = {"partial": True} if partial and kind in {"json", "jsonl"} else {}
-    return writer_of(kind)(transcript, model=model, file=name, **more)
 
 
 def check_writable(path: Path, inputs: Sequence[str] = ()) -> None:

@@ -1,6 +1,7 @@
 """`legato transcribe -`: a file or raw PCM on standard input, recognized as it arrives."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,7 +79,7 @@ def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
     for warning in audio.warnings:
         say_error(f"{audio.name}: {warning}")
     if shown != "txt":
-        _deliver(collector.transcript, job, targets, model.name, partial=partial)
+        _deliver(replace(collector.transcript, partial=partial), job, targets, model.name)
     if source.cause is not None:
         raise typer.Exit(exit_code(source.cause))
     if partial:
@@ -98,17 +99,17 @@ def _input() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _deliver(transcript: Transcript, job: Live, targets: tuple[Path, ...], model: str, *, partial: bool) -> None:
+def _deliver(transcript: Transcript, job: Live, targets: tuple[Path, ...], model: str) -> None:
     """Write or print the result; of JSON lines only the last, if the segments have been printed."""
     kinds = job.destination.kinds
     for path, kind in zip(targets, kinds, strict=False):
-        write_result(path, transcript, kind, name="-", model=model, partial=partial)
+        write_result(path, transcript, kind, name="-", model=model)
     if targets:
         return
     if kinds[0] == "jsonl" and transcript.endpointed:
-        put(json_final(transcript, model=model, file="-", partial=partial))
+        put(json_final(transcript, model=model, file="-"))
     else:
-        print_result(transcript, kinds[0], name="-", model=model, several=False, partial=partial)
+        print_result(transcript, kinds[0], name="-", model=model, several=False)
 
 
 def _put_events(events: list[Event]) -> None:

@@ -107,4 +107,5 @@ def merge_channels(transcripts: Sequence[Transcript]) -> Transcript:
         segments=tuple(segments),
         mostly_blank=any(transcript.mostly_blank for transcript in transcripts),
         endpointed=any(transcript.endpointed for transcript in transcripts),
+        partial=any(transcript.partial for transcript in transcripts),
     )

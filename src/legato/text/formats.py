@@ -28,32 +28,27 @@ def to_txt(transcript: Transcript, *, model: str | None = None, file: str | None
     return "\n\n".join(_paragraphs(transcript)) + "\n"
 
 
-def to_json(transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False) -> str:
+def to_json(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
     """Return everything that the transcript holds, as one indented JSON object.
 
     Args:
         transcript: what was recognized.
         model: name of the model, for the field `model`.
         file: name of the audio, for the field `file`.
-        partial: whether only a part of the audio could be read; then there is a field `partial`.
     """
-    values = as_dict(transcript, model=model, file=file, partial=partial)
+    values = as_dict(transcript, model=model, file=file)
     return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
 
-def to_jsonl(
-    transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False
-) -> str:
+def to_jsonl(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
     """Return one JSON object per line: a `segment` for each segment, then a `final` with the whole text."""
     segments = (json_line(event_as_dict(each, file=file)) for each in transcript.segments)
-    return "".join(segments) + json_final(transcript, model=model, file=file, partial=partial)
+    return "".join(segments) + json_final(transcript, model=model, file=file)
 
 
-def json_final(
-    transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False
-) -> str:
+def json_final(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
     """Return the last line of `to_jsonl`."""
-    values = as_dict(transcript, model=model, file=file, partial=partial)
+    values = as_dict(transcript, model=model, file=file)
     return json_line({"type": "final", **{key: value for key, value in values.items() if key not in _PARTS}})
 
 
@@ -131,9 +126,7 @@ _PARAGRAPH_SECONDS = 3.0
 _PARTS = ("segments", "words", "tokens")
 
 
-def as_dict(
-    transcript: Transcript, *, model: str | None = None, file: str | None = None, partial: bool = False
-) -> dict[str, object]:
+def as_dict(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> dict[str, object]:
     """Return the transcript as plain values: times in seconds, tokens with id, piece, time and confidence.
 
     The keys `mostly_blank` and `partial` are present only if they are true.
@@ -151,7 +144,7 @@ def as_dict(
             for token in transcript.tokens
         ],
     }
-    if partial:
+    if transcript.partial:
         values["partial"] = True
     if transcript.mostly_blank:
         values["mostly_blank"] = True

@@ -82,7 +82,7 @@ def _take(result: Result, job: Job, write: Write, outcome: Outcome) -> None:
         outcome.stopped = "the disk is full" if error.no_room else None
         return
     outcome.done += 1
-    if not result.complete:
+    if result.transcript.partial:
         outcome.partial.append(result.name)
     outcome.seconds += result.transcript.duration
 
@@ -97,11 +97,10 @@ def writer(kinds: tuple[str, ...], model: str, journals: dict[Path, Journal]) ->
 
     def write(job: Job, result: Result) -> None:
         assert result.transcript is not None
-        partial_read = not result.complete
         for target, kind in zip(job.targets, kinds, strict=True):
             make_folder(target.parent)
-            note = partial(journals[target.parent].note, target, job.source, partial=partial_read)
-            write_result(target, result.transcript, kind, name=job.name, model=model, partial=partial_read, note=note)
+            note = partial(journals[target.parent].note, target, job.source, partial=result.transcript.partial)
+            write_result(target, result.transcript, kind, name=job.name, model=model, note=note)
 
     return write
 
