@@ -21,6 +21,7 @@ The clients use a share of the machine; `client_late_ms` is their own delay agai
 
 import argparse
 import asyncio
+import importlib
 import json
 import math
 import subprocess
@@ -225,15 +226,21 @@ async def speak_all(task: Task) -> Record:
     return record
 
 
-def clients(task: Task) -> "subprocess.Popen[str]":
-    """Start a process of clients."""
+def clients() -> "subprocess.Popen[str]":
+    """Start a process of clients, and wait until it is ready for a task."""
     process = subprocess.Popen(
         [sys.executable, __file__, "--clients"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def begin(process: "subprocess.Popen[str]", task: Task) -> None:
+    """Give a process of clients its task."""
     assert process.stdin is not None
     process.stdin.write(json.dumps(asdict(task)))
     process.stdin.close()
-    return process
 
 
 def result_of(process: "subprocess.Popen[str]") -> Record:
@@ -264,13 +271,15 @@ def measure(
 ) -> dict[str, Any]:
     """Run streams, spread evenly over the servers, and `more` others meanwhile; return the figures."""
     urls = [running[number % len(running)].url for number in range(streams)]
+    speaking, asking = clients(), clients() if more else None
     before = [server.cpu_seconds() for server in running]
     steps = [server.steps() for server in running]
-    speaking = clients(Task(urls, query, seconds, utterance))
+    begin(speaking, Task(urls, query, seconds, utterance))
     others = Record()
-    if more:
+    if asking is not None:
         time.sleep(seconds / 4)
-        others = result_of(clients(Task([running[0].url] * more, query, seconds / 2, 1)))
+        begin(asking, Task([running[0].url] * more, query, seconds / 2, 1))
+        others = result_of(asking)
     record = result_of(speaking)
     after = [server.cpu_seconds() for server in running]
     memory = [server.memory_mb() for server in running]
@@ -353,6 +362,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Run from the command line."""
     if sys.argv[1:] == ["--clients"]:
+        importlib.import_module("websockets.asyncio.client")  # before the time of the first utterance
+        print("ready", flush=True)
         json.dump(asdict(asyncio.run(speak_all(Task(**json.load(sys.stdin))))), sys.stdout)
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -10,7 +10,7 @@ from tests.support.command import environment
 
 def test_one_stream(tmp_path: Path) -> None:
     bench = Path(__file__).parents[2] / "bench" / "serve_load.py"
-    options = ["--model", "embedded", "--threads", "1", "--seconds", "2", "--utterance", "1", "--streams", "1"]
+    options = ["--model", "embedded", "--threads", "1", "--seconds", "8", "--utterance", "4", "--streams", "1"]
     result = subprocess.run(
         [sys.executable, bench, *options, "--limit-ms", "1e9", "--output", tmp_path / "load.json"],
         env=environment(tmp_path),

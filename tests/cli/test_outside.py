@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_cli import read_until
 from tests.support.command import TIMEOUT, environment, failed, legato, struck
 from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES
 from tests.support.paths import REFERENCES
@@ -113,7 +114,7 @@ def test_a_terminal_that_is_not_utf8(tmp_path: Path) -> None:
     os.close(theirs)
     _, message = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, message
-    assert b"?" in os.read(ours, 1000)
+    assert b"?" in read_until(ours, lambda _: False)
 
 
 def test_the_detected_language_is_told_on_a_terminal(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_the_detected_language_is_told_on_a_terminal(tmp_path: Path) -> None:
     os.close(theirs)
     text, _ = process.communicate(timeout=TIMEOUT)
     assert text == b"ten four six hundred zero\n"
-    assert b"en.flac: en-US (detected)" in os.read(ours, 1000)
+    assert b"en.flac: en-US (detected)" in read_until(ours, lambda _: False)
 
 
 def test_a_cache_that_cannot_be_entered(tmp_path: Path) -> None:

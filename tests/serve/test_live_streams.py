@@ -338,6 +338,9 @@ def test_a_sender_that_is_too_fast_is_slowed_down_and_then_told(recognizer: lega
                 await session.accept(bytes(32000 * 40))
             assert (error.value.status, error.value.code) == (429, "too_fast")
             gate.open()
+            async with asyncio.timeout(60):
+                while session.queued_seconds > 20:
+                    await asyncio.sleep(0.01)
             await session.accept(bytes(320))
             await session.end()
             assert [each.text for each in await segments(session)] == []
