@@ -124,7 +124,7 @@ def test_a_collector_gets_streams_files_and_steps(
 
 
 def test_a_slow_collector_gets_the_last_spans(collector: Collector, tmp_path: Path) -> None:
-    collector.delay = 2.0
+    collector.delay = 1.5
     with Server(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as server:
         with connect(f"{server.socket_url}/v1/stream?language=en") as live:
             live.send(json.dumps({"type": "end"}))

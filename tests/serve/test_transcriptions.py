@@ -448,7 +448,7 @@ def test_uploads_are_stopped_while_they_arrive(tmp_path: Path) -> None:
 
 
 def test_uploads_that_stop_are_given_up(tmp_path: Path) -> None:
-    with Server(tmp_path, "--idle-seconds", 0.3) as server:
+    with Server(tmp_path, "--idle-seconds", 3) as server:
         request = "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
         with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
             connection.sendall(f"{request}Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n".encode())
