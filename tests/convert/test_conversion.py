@@ -5,10 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from filelock import FileLock
 
 import legato
 from legato.convert import convert
@@ -51,6 +53,24 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, sent: signal.S
     process.send_signal(sent)
     assert process.wait(60) != 0
     assert list(out.parent.iterdir()) == []
+
+
+def test_an_interrupt_between_the_file_of_the_lock_and_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = FileLock.acquire
+
+    def interrupted(self: FileLock, timeout: float | None = None) -> Any:
+        if not self.lock_file.endswith(".unfinished.lock"):
+            return acquire(self, timeout)
+        monkeypatch.setattr(FileLock, "acquire", acquire)
+        Path(self.lock_file).touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FileLock, "acquire", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert(checkpoint_path("transformers-a"), tmp_path / "out", precision="fp32")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("layout", ["native", "published"])

@@ -4,7 +4,7 @@ import errno
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,18 +133,20 @@ def _only_writer(out: Path, staging: Path) -> Iterator[None]:
     """Make sure that no other conversion writes to the same folder, and that nothing unfinished stays."""
     lock = FileLock(staging.with_name(f"{staging.name}.lock"))
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConversionError(
-            f"{out}: another conversion writes to this folder now. Wait until it ends, or choose another folder."
-        ) from None
-    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ConversionError(
+                f"{out}: another conversion writes to this folder now. Wait until it ends, or choose another folder."
+            ) from None
         shutil.rmtree(staging, ignore_errors=True)
         yield
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: nobody else can have taken it
-        lock.release()
+        # Acquired again, because an interrupt may have come between the creation of the file and its lock.
+        with suppress(Timeout), lock.acquire(timeout=0):
+            shutil.rmtree(staging, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: nobody else can have taken it
+            lock.release()
 
 
 def _warn(sentence: str) -> None:
