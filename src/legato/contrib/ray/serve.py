@@ -3,6 +3,7 @@
 Ray treats a WebSocket as one request, so it stays with the replica that accepted it. Needs the extra `ray`.
 """
 
+import contextlib
 import logging
 import signal
 import threading
@@ -24,7 +25,7 @@ logger = logging.getLogger("legato")
 
 # The limits of the application tell a client why it is refused. The limit of Ray would make it wait.
 _MAX_REQUESTS = 10_000
-_PROXY_SECONDS = 60.0
+_PROXY_SECONDS = 180.0
 _STOP_MARGIN_SECONDS = 5.0
 _LOGS = {"log_level": "WARNING", "enable_access_log": False}
 
@@ -47,11 +48,12 @@ def serve_on_ray(model: Path, settings: Settings, threads: int | None, ready: Ca
         signal.signal(number, lambda *_: stop.set())
     try:
         try:
-            serve.start(
-                proxy_location="EveryNode",
-                http_options={"host": settings.host, "port": settings.port},
-                logging_config=_LOGS,
-            )
+            with contextlib.suppress(TimeoutError):  # of 60 s; on a slow machine `_wait_for_proxies` waits on
+                serve.start(
+                    proxy_location="EveryNode",
+                    http_options={"host": settings.host, "port": settings.port},
+                    logging_config=_LOGS,
+                )
             handle = serve.run(_application(model, settings, threads), name=NAME, route_prefix="/")
         except (RuntimeError, ray.exceptions.RayError) as error:
             raise LegatoError(f"The proxies and replicas on Ray could not be started: {error}") from error
