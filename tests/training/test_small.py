@@ -124,6 +124,7 @@ def test_recordings_keep_test_texts_out_and_give_words_their_capitals(tmp_path: 
         "Please enter a password": None,  # nearly a test text
         "In 1984": None,
     }
+    (tmp_path / "x.flac").touch()
     common = {"audio": "x.flac", "language": "en-US", "licence": "CC0", "speaker": "one", "use": "train"}
     lines = [json.dumps(common | {"text": text}) + "\n" for text in said]
     (tmp_path / "manifest.jsonl").write_text("".join(lines))

@@ -84,7 +84,7 @@ def read(manifest: Path, data: Path) -> Iterator[Said]:
                 spellings[language] = Spelling.read(data / "texts" / f"{language}.jsonl")
             text = with_capitals(text, spellings[language])
         bare, written = normalize(text, language), write(text, language)
-        if bare is None or written is None:
+        if bare is None or written is None or not (manifest.parent / entry["audio"]).exists():
             continue
         if not test:
             if language not in kept_out:
