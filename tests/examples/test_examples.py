@@ -20,7 +20,7 @@ from tests.support.sounds import encode
 
 EXAMPLES = ROOT / "examples"
 ENGLISH = "She knew that he was not there, as she put it."
-GERMAN = "Ich habe es wirklich sehr eilig."
+GERMAN = "Kannst du mich später noch mal daran erinnern?"
 
 
 @pytest.fixture(scope="module")
