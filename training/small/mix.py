@@ -2,8 +2,8 @@
 
     python -m training.small.mix --from MODEL --to MODEL --share 0.7 --out MODEL
 
-``--share`` is that of ``--to``. What the second model has forgotten comes back, and little of what it has learned is lost
-(Wortsman et al. 2022). The share is chosen on the watched sentences, not on the test.
+``--share`` is that of ``--to``. What the second model has forgotten comes back, and little of what it has learned is
+lost (Wortsman et al. 2022). The share is chosen on the watched sentences, not on the test.
 """
 
 import argparse

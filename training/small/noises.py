@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from legato.types import MelConfig
+
 Power = npt.NDArray[np.float32]
 Generator = np.random.Generator
 
@@ -24,6 +26,9 @@ _TOP = float(_mel(np.array(8000.0)))
 _CENTER_MELS = (np.arange(BANDS) + 1) * _TOP / (BANDS + 1)
 #: The frequency in the middle of each band, in Hz.
 CENTERS = np.where(_CENTER_MELS < 15.0, _CENTER_MELS / 0.015, 1000.0 * 6.4 ** ((_CENTER_MELS - 15.0) / 27.0))
+
+#: What the front end's pre-emphasis makes of white noise in each band.
+_EMPHASIS = np.abs(1 - MelConfig.pre_emphasis * np.exp(-2j * np.pi * CENTERS / MelConfig.sample_rate)) ** 2
 
 
 def band_of(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -60,7 +65,7 @@ def _scattered(spectrum: npt.NDArray[np.float64], frames: int, rng: Generator) -
 def steady(frames: int, rng: Generator) -> Power:
     """Return noise of a random slope, from falling steeply with frequency to rising; half of it is nearly white."""
     slope = rng.uniform(-0.5, 0.5) if rng.random() < 0.5 else rng.uniform(-5.0, 1.0)
-    return _scattered(np.exp(slope * np.linspace(0, 1, BANDS)), frames, rng)
+    return _scattered(np.exp(slope * np.linspace(0, 1, BANDS)) * _EMPHASIS, frames, rng)
 
 
 def changing(frames: int, rng: Generator) -> Power:
