@@ -224,11 +224,11 @@ def test_the_end_of_an_utterance_and_the_start_of_speech(server: Server, recogni
 def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recognizer) -> None:
     data = pieces(pcm(clip("es")))
     reference = Reference(recognizer, AudioFormat(), rules(), "es")
-    reference.stream.set_phrases(["llevaba", "forty"])
+    reference.stream.set_phrases(["laciencia", "forty"])
 
     async def converse() -> list[Any]:
-        async with listening(server, language="es", keyterm=["llevaba", "forty"], **LINEAR) as connection:
-            for terms in (["\u2603", "llevaba", "forty"], None, []):
+        async with listening(server, language="es", keyterm=["laciencia", "forty"], **LINEAR) as connection:
+            for terms in (["\u2603", "laciencia", "forty"], None, []):
                 if terms == []:
                     for part in data:
                         await connection.send_media(part)
@@ -250,7 +250,7 @@ def test_phrases_change_while_speech_goes_on(server: Server, recognizer: Recogni
     assert len(set(reference.texts)) == 2  # the phrases make a difference
     answers = [each for each in messages if each.type.startswith("Configure")]
     assert [each.type for each in answers] == ["ConfigureSuccess"] * 3
-    assert [getattr(each, "keyterms", None) for each in answers] == [["\u2603", "llevaba", "forty"], None, []]
+    assert [getattr(each, "keyterms", None) for each in answers] == [["\u2603", "laciencia", "forty"], None, []]
     assert "\u2603" in answers[0].warnings[0]
 
 

@@ -124,14 +124,14 @@ def test_the_configuration_changes_while_speech_goes_on(server: Server, recogniz
     reference = Reference(recognizer, AudioFormat(), rules(0.8), "en")
     reference.accept(data)
     reference.commit()
-    reference.stream.set_phrases(["llevaba", "forty"])
+    reference.stream.set_phrases(["laciencia", "forty"])
     reference.accept(data)
     reference.commit()
 
     async def converse() -> list[Any]:
         async with listening(server, language_hint="en-AU", **LINEAR) as connection:
             for configuration in (
-                ListenV2Configure(keyterms=["llevaba", "forty", "\u2603"]),
+                ListenV2Configure(keyterms=["laciencia", "forty", "\u2603"]),
                 ListenV2Configure(thresholds=ListenV2ConfigureThresholds(eot_threshold=2)),
                 ListenV2Configure(language_hints=["de", "en"]),
             ):
@@ -144,7 +144,7 @@ def test_the_configuration_changes_while_speech_goes_on(server: Server, recogniz
 
     messages = asyncio.run(converse())
     done, refused, hinted = (each for each in messages if each.type.startswith("Configure"))
-    assert done.keyterms == ["llevaba", "forty", "\u2603"]
+    assert done.keyterms == ["laciencia", "forty", "\u2603"]
     assert done.thresholds.eot_threshold == 0.7
     assert (refused.type, refused.code) == ("ConfigureFailure", "INVALID_CONFIGURATION")
     assert "eot_threshold" in refused.description

@@ -278,7 +278,7 @@ def test_what_is_cleared_is_not_told(server: Server, recognizer: Recognizer) -> 
 def test_phrases_and_turns_change_while_speech_goes_on(server: Server, recognizer: Recognizer) -> None:
     """Three times the same words: without phrases, with some, and ended by the server."""
     data = pieces(pcm(clip("es"), 24000))
-    wanted = ["llevaba", "forty"]
+    wanted = ["laciencia", "forty"]
     reference = Reference(recognizer, AudioFormat("pcm16", 24000), NEVER, "es")
     with OpenAI(**connect_options(server)).realtime.connect(extra_query={"intent": "transcription"}) as connection:
         connection.recv()
@@ -303,7 +303,7 @@ def test_phrases_and_turns_change_while_speech_goes_on(server: Server, recognize
                 event = connection.recv()
             texts.append(event.transcript)
         assert texts == reference.texts
-        assert texts[0] not in texts[1:]
+        assert texts[0] != texts[1]
 
 
 def test_any_app_may_send_more_than_is_queued(server: Server, recognizer: Recognizer) -> None:
