@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from bench.serve_load import Record, Server, Task, clients, percentiles, result_of
+from bench.serve_load import Record, Server, Task, begin, clients, percentiles, result_of
 from tests.support.floods import ATTACKS, attacked
 
 _PAUSE_SECONDS = 3.0
@@ -24,7 +24,8 @@ def measure(server: Server, name: str | None, seconds: float) -> dict[str, Any]:
     """Return what a client notices during an attack, or without one."""
     with attacked(name, server.url) if name else contextlib.nullcontext():
         time.sleep(_PAUSE_SECONDS)
-        speaking = clients(Task([server.url], "chunk_ms=320&language=en", seconds, 3))
+        speaking = clients()
+        begin(speaking, Task([server.url], "chunk_ms=320&language=en", seconds, 3))
         health: list[float] = []
         while speaking.poll() is None:
             began = time.monotonic()
