@@ -133,8 +133,10 @@ class StreamOptions:
         """Return `options`, or the defaults, with the given fields replaced.
 
         Raises:
-            TypeError: an unknown keyword.
+            TypeError: an unknown keyword, or `options` is something else.
         """
+        if options is not None and not isinstance(options, cls):
+            raise TypeError(f"options are legato.StreamOptions or keywords such as language='en', not {options!r:.60}")
         given: dict[str, Any] = dict(keywords)
         return replace(options or cls(), **given)
 

@@ -159,6 +159,19 @@ def test_a_wav_file_that_states_too_little_is_told(tmp_path: Path) -> None:
     assert "8.00 s at its end were not read" in audio.warnings[0]
 
 
+def test_a_wav_file_that_states_too_much_or_is_followed_by_another_is_told(tmp_path: Path) -> None:
+    data = encode(tmp_path / "a.wav", tone(10.0, 16000), 16000, "pcm_s16le").read_bytes()
+    header = len(data) - 320_000
+    for given, count, warning in (
+        (data[: header + 96_000], 48_000, "cut off at 3.00 s; its header says 10.00 s"),
+        (data + data, 160_000, "at its end were not read"),
+    ):
+        with piped(given) as source, open_pipe(source) as audio:
+            assert sum(map(len, audio)) == count
+        assert not audio.complete
+        assert warning in audio.warnings[0]
+
+
 def test_a_picture_at_the_end_of_a_wav_file_is_no_audio(tmp_path: Path) -> None:
     data = encode(tmp_path / "a.wav", tone(1.0, 16000), 16000, "pcm_s16le").read_bytes()
     data += b"id3 " + (100_000).to_bytes(4, "little") + bytes(100_000)

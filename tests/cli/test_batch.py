@@ -115,10 +115,10 @@ def test_other_audio_or_other_options_are_done_again(tmp_path: Path) -> None:
     repeated(root / "a.wav", 2)
     message = run("--format", "json")
     assert "1 done" in message
-    assert "1 done again" in message
+    assert "1 of them again" in message
     after = json.loads((root / "a.json").read_text())
     assert after["duration"] > 1.9 * before["duration"]
-    assert "2 done again" in run("--format", "json", "--language", "de")
+    assert "2 of them again" in run("--format", "json", "--language", "de")
     # A folder that is moved with its audio and results is done all the same.
     moved = root.rename(tmp_path / "moved")
     again = legato("transcribe", moved, "--format", "json", "--language", "de", home=tmp_path)
@@ -273,7 +273,7 @@ def test_audio_that_was_replaced_while_it_was_read_is_done_again(tmp_path: Path)
     replaced = f"os.replace({str(other)!r}, self.name)"
     assert struck(replaced, "b.wav", 1, "transcribe", root, home=tmp_path).returncode == 0
     before = (root / "b.txt").read_text()
-    assert "1 done again" in legato("transcribe", root, home=tmp_path).stderr.decode()
+    assert "1 of them again" in legato("transcribe", root, home=tmp_path).stderr.decode()
     assert (root / "b.txt").read_text() != before
 
 

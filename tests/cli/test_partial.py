@@ -55,7 +55,7 @@ def test_a_folder(tmp_path: Path) -> None:
     assert {entry["result"]: entry.get("partial") for entry in entries} == {"whole.json": None, "cut.json": True}
     # It stays so until the file is complete.
     again = failed(legato("transcribe", *MODEL, "-f", "json", folder, home=tmp_path), 3)
-    assert "2 had a result already (--overwrite does them again), 1 of them only in part" in again
+    assert "2 had a result already (--overwrite does them again), 1 of these only in part" in again
     assert f"of an earlier run, only in part: {path}" in again
     shutil.copy(FOX, path)
     done = legato("transcribe", *MODEL, "-f", "json", folder, home=tmp_path)

@@ -91,6 +91,7 @@ def test_the_same_events_as_in_the_library(
     assert {each["language"] for each in segments} >= {"de-DE", "it-IT"}
     assert [each for each in found if each["type"] == "partial"]
     assert final["text"] == " ".join(each["text"] for each in segments if each["text"])
+    assert final["language"] == segments[-1]["language"]
     assert final["duration"] == round(len(pcm) / SAMPLE_RATE, 3)
 
 
@@ -108,6 +109,20 @@ def test_options(server: Server, clip: NDArray[np.float32]) -> None:
                 socket.send(audio[start : start + 99_999])
             say(socket, "end")
             assert len(texts(events(socket))) == 1
+
+
+def test_the_text_of_the_end_is_that_of_all_segments(server: Server, recognizer: legato.Recognizer) -> None:
+    pcm = (np.concatenate([read_audio(SAMPLES / "en.flac")] * 2) * 32767).astype("<i2")
+    with recognizer.stream(endpoint=legato.Endpointing(after_speech=0.16), language="en") as stream:
+        expected = stream.accept(pcm) + stream.finish()
+    segments = [each for each in expected if isinstance(each, legato.Segment)]
+    assert len(segments) > 2
+    with open_stream(server, "?language=en&endpoint=0.16") as socket:
+        socket.send(pcm.tobytes())
+        say(socket, "end")
+        final = events(socket)[-1]
+    assert final["text"] == legato.join_segments(segments, duration=1.0).text
+    assert final["language"] == "en-US"
 
 
 def test_another_rate_and_channels(server: Server, recognizer: legato.Recognizer) -> None:
@@ -367,12 +382,19 @@ def test_formats_of_segments_without_words(server: Server) -> None:
         {"text": "東京", "start": 2, "end": 3},
         {"text": "", "start": 3, "end": 4},
     ]
+    order = [segments[1], segments[0], segments[2]]
     client = httpx.Client(base_url=f"{server.url}/v1/formats", timeout=60)
     body = {"segments": segments}
     assert client.post("/ctm", json=body).text == (
         "- 1 1.000 0.500 Hello 1.0000\n- 1 1.500 0.500 you. 1.0000\n"
         "- 1 2.000 0.500 東 1.0000\n- 1 2.500 0.500 京 1.0000\n"
     )
+    assert client.post("/ctm", json={"segments": order}).text == client.post("/ctm", json=body).text
+    unknown = [{**each, "confidence": None} for each in segments]
+    assert client.post("/ctm", json={"segments": unknown}).text.startswith("- 1 1.000 0.500 Hello\n")
+    named = [{**each, "speaker": f"channel {number}"} for number, each in enumerate(segments)]
+    assert "channel 1: 東京" in client.post("/txt", json={"segments": named}).text
+    assert "channel 0: Hello you." in client.post("/srt", json={"segments": named}).text
     for name in ("srt", "vtt", "ass"):
         text = client.post(f"/{name}", json=body).text
         assert "Hello you." in text

@@ -55,3 +55,14 @@ def test_endpoint_rules_of_another_type_are_refused(endpoint: Any) -> None:
     for refused in (lambda: StreamOptions(endpoint=endpoint), lambda: SetEndpoint(endpoint)):
         with pytest.raises(TypeError, match=r"endpoint must be legato.Endpointing\(\) or None, not "):
             refused()
+
+
+def test_options_and_controls_of_another_type_are_refused() -> None:
+    recognizer = legato.load(NUMBERS_MODEL)
+    wrong: Any = "en"
+    with pytest.raises(TypeError, match=r"options are .*StreamOptions or keywords such as language='en', not 'en'"):
+        recognizer.stream(wrong)
+    with recognizer.stream() as stream:
+        for control in ("commit", None):
+            with pytest.raises(TypeError, match="a control is Commit"):
+                stream.apply(control)  # type: ignore[arg-type]

@@ -11,11 +11,13 @@ from legato.audio.blocks import AudioBlocks
 from legato.audio.containers import is_chunk, wav_stated_end
 from legato.audio.file import AudioFile
 from legato.audio.pcm import AudioFormat, pcm_blocks
+from legato.audio.promise import cut_off
 from legato.errors import AudioError
 from legato.types import Samples
 
 _NAME = "standard input"
 _BLOCK_SECONDS = 0.1
+_TOLERANCE_SECONDS = 0.01
 _REST_BYTES = 1 << 16
 """Bytes after the audio of a WAV file that may be metadata."""
 
@@ -68,12 +70,16 @@ class PipedFile(AudioFile):
         super().__init__(cast("BinaryIO", stream), name, channel, track)
 
     def _compare(self) -> None:
-        """Warn when audio follows the end that the header of a WAV file states."""
+        """Warn when a WAV file ends before the end that its header states, or audio follows that end."""
         super()._compare()
-        rest = self._stream.position - (self._stream.watched or 0)
-        if self._stream.watched is None or rest <= _REST_BYTES or is_chunk(self._stream.seen):
+        if self._stream.watched is None or not self._decoder.byte_rate:
             return
-        seconds = rest / self._decoder.byte_rate if self._decoder.byte_rate else 0.0
+        seconds = (self._stream.position - self._stream.watched) / self._decoder.byte_rate
+        if seconds < -_TOLERANCE_SECONDS:
+            self._fault(cut_off(self._end, self._end - seconds))
+        joined = self._stream.seen in {b"RIFF", b"RIFX", b"RF64", b"BW64"}
+        if self._stream.position - self._stream.watched <= _REST_BYTES or (is_chunk(self._stream.seen) and not joined):
+            return
         self._fault(f"its header states less audio than it holds: {seconds:.2f} s at its end were not read")
 
 

@@ -33,12 +33,12 @@ def shortfall(decoder: Decoder, file: BinaryIO, end: float) -> str | None:
     if "wav" in decoder.formats:
         missing = next((layout.missing for layout in reversed(wav_layouts(file, size))), 0)
         seconds = missing / decoder.byte_rate if decoder.byte_rate else 0.0
-        return _cut_off(end, end + seconds) if seconds > 0.01 else None
+        return cut_off(end, end + seconds) if seconds > 0.01 else None
     if "ogg" in decoder.formats:
         return None if ogg_is_whole(file) else f"the file breaks off at {end:.2f} s: its last part is missing"
     if "matroska" in decoder.formats and (lacking := matroska_shortfall(file)) is not None:
         if lacking and decoder.end is not None and decoder.end > end + 0.01:
-            return _cut_off(end, decoder.end)
+            return cut_off(end, decoder.end)
         return f"the file is cut off at {end:.2f} s: {lacking} bytes of it are missing" if lacking else None
     if "mov" in decoder.formats and mp4_is_whole(file):
         return None
@@ -51,8 +51,9 @@ def shortfall(decoder: Decoder, file: BinaryIO, end: float) -> str | None:
         tolerance = max(0.5, 0.01 * decoder.end)
     else:
         return None
-    return _cut_off(end, decoder.end) if end < decoder.end - tolerance else None
+    return cut_off(end, decoder.end) if end < decoder.end - tolerance else None
 
 
-def _cut_off(end: float, stated: float) -> str:
+def cut_off(end: float, stated: float) -> str:
+    """Return the sentence about a file that ends at `end` seconds, and whose header states `stated` seconds."""
     return f"the file is cut off at {end:.2f} s; its header says {stated:.2f} s"

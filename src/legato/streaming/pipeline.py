@@ -156,6 +156,7 @@ class Pipeline:
         Raises:
             LanguageError, PhraseError: what the model cannot do.
             LegatoError: what the stream cannot take up; see `legato.streaming.controls`.
+            TypeError: no control.
         """
         match control:
             case SetLanguage(language):
@@ -168,6 +169,10 @@ class Pipeline:
                 raise LegatoError("Phrases can change in greedy search only, and this stream has a beam or an n-gram.")
             case SetPhrases(phrases):
                 return SetPhrases(compile_phrases(phrases, self.bundle.pieces))
+            case Commit() | SetEndpoint():
+                pass
+            case _:
+                raise TypeError(f"a control is Commit, SetLanguage, SetEndpoint or SetPhrases, not {control!r:.60}")
         return control
 
     def apply(self, state: StreamState, control: Control) -> list[Event]:

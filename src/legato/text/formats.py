@@ -59,7 +59,7 @@ def to_tsv(transcript: Transcript, *, model: str | None = None, file: str | None
     for each in transcript.segments:
         speaker = [each.speaker or ""] if named else []
         rows.append((str(round(each.start * 1000)), str(round(each.end * 1000)), *speaker, each.text))
-    return "".join("\t".join(" ".join(cell.split("\t")) for cell in row) + "\n" for row in rows)
+    return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
 
 
 def to_ctm(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:

@@ -103,8 +103,13 @@ def join_spoken(segments: Iterable[Segment | Transcript]) -> str:
     """
     joined = ""
     for segment in segments:
-        joined = joined + segment.text if _continues(segment) else join_texts([joined, segment.text])
+        joined = append_spoken(joined, segment)
     return joined
+
+
+def append_spoken(text: str, segment: Segment | Transcript) -> str:
+    """Return a text with that of the next segment, as `join_spoken` joins them."""
+    return text + segment.text if _continues(segment) else join_texts([text, segment.text])
 
 
 def _continues(segment: Segment | Transcript) -> bool:

@@ -128,17 +128,18 @@ def _shown(done: int, total: int) -> Iterator[Callable[[Result, bool], None]]:
 def summarize(plan: Plan, outcome: Outcome) -> None:
     """Print what became of the files, and why some have no result."""
     failed = plan.failed | outcome.failed
-    partly = plan.partial + outcome.partial
     left = len(plan.jobs) - outcome.done - len(outcome.failed)
     parts = [f"{outcome.done} done ({outcome.seconds:.0f} s of audio)"]
     if plan.outdated:
-        parts.append(f"{plan.outdated} done again because the audio or the options have changed")
+        parts.append(f"{plan.outdated} of them again because the audio or the options have changed")
+    if outcome.partial:
+        parts.append(f"{len(outcome.partial)} of them only in part")
     if plan.done:
         parts.append(f"{len(plan.done)} had a result already (--overwrite does them again)")
+    if plan.partial:
+        parts.append(f"{len(plan.partial)} of these only in part")
     if failed:
         parts.append(f"{len(failed)} failed")
-    if partly:
-        parts.append(f"{len(partly)} of them only in part")
     if left:
         parts.append(f"{left} not done ({outcome.stopped}); the same command does the rest")
     if plan.passed_over:

@@ -1,6 +1,7 @@
 """Writes the segments of a client as subtitles, text or tables, with the same writers as for files."""
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -61,20 +62,22 @@ class GivenSegment(BaseModel):
     language: str | None = None
     reason: Reason = "end"
     confidence: Confidence | None = 1.0
+    speaker: Annotated[str, Field(max_length=_MAX_WORD_LETTERS)] | None = None
     words: list[GivenWord] = []
 
     def timed_words(self) -> tuple[Word, ...]:
         """Return the words; of a segment without them those of its text, each for a share of its time."""
         if self.words:
             return tuple(Word(word.text, word.start, word.end, _number(word.confidence)) for word in self.words)
-        return spread_words(self.text, self.start, max(self.start, self.end))
+        words = spread_words(self.text, self.start, max(self.start, self.end))
+        return tuple(replace(word, confidence=_number(self.confidence)) for word in words)
 
 
 class Given(BaseModel):
     """The segments to write.
 
     Attributes:
-        segments: the events, in order of time.
+        segments: the events; they are sorted by their starts.
         file: name of the audio, for the formats that contain it.
     """
 
@@ -86,9 +89,9 @@ class Given(BaseModel):
         segments = [
             Segment(
                 each.text, each.start, each.end, each.language, (),
-                each.timed_words(), each.reason, confidence=_number(each.confidence),
+                each.timed_words(), each.reason, confidence=_number(each.confidence), speaker=each.speaker,
             )
-            for each in self.segments
+            for each in sorted(self.segments, key=lambda each: each.start)
         ]  # fmt: skip
         return join_segments(segments, duration=max((each.end for each in segments), default=0.0))
 

@@ -16,7 +16,7 @@ from legato.serve.errors import ApiError, InvalidValueError, as_api_error
 from legato.serve.problems import must_be, problem_of
 from legato.serve.settings import Settings
 from legato.text.formats import event_as_dict, json_line
-from legato.text.words import join_texts
+from legato.text.words import append_spoken
 from legato.types import Event, Final
 
 _ENCODINGS: dict[str, Encoding] = {"pcm_s16le": "pcm16", "pcm_f32le": "float32", "mulaw": "mulaw", "alaw": "alaw"}
@@ -155,13 +155,16 @@ def checked(kind: type[_Read], given: str | bytes | Mapping[str, Any]) -> _Read:
         raise InvalidValueError(name or None, problem_of(first, tuple(kind.model_fields))) from None
 
 
-def event_line(event: Event, settings: Settings, texts: Sequence[str] = (), warnings: Sequence[str] = ()) -> str:
+def event_line(
+    event: Event, settings: Settings, text: str = "", language: str | None = None, warnings: Sequence[str] = ()
+) -> str:
     """Return an event as a line of JSON.
 
     Args:
         event: event of a stream with segments.
         settings: have the name of the model.
-        texts: texts of the segments before a `Final`, which does not hold them.
+        text: of the segments before a `Final`, which does not hold them.
+        language: of the last of these segments.
         warnings: what is wrong with the audio, for a `Final`.
     """
     if not isinstance(event, Final):
@@ -170,9 +173,9 @@ def event_line(event: Event, settings: Settings, texts: Sequence[str] = (), warn
     final: dict[str, object] = {
         "type": "final",
         "model": settings.model,
-        "language": rest.language,
+        "language": rest.language if rest.tokens else language or rest.language,
         "duration": round(rest.duration, 3),
-        "text": join_texts([*texts, rest.text]),
+        "text": append_spoken(text, rest),
     }
     return json_line({**final, "warnings": list(warnings)} if warnings else final)
 

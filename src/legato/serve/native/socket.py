@@ -26,6 +26,7 @@ from legato.serve.native.messages import (
 from legato.serve.settings import Settings
 from legato.streaming.controls import Commit, SetLanguage
 from legato.text.formats import json_line
+from legato.text.words import append_spoken
 from legato.types import Event, Segment
 
 router = APIRouter(prefix="/v1/stream")
@@ -93,7 +94,8 @@ class NativeConversation(Conversation[str | bytes, str]):
         self._settings: Settings = service.settings
         self._session = session
         self._options = options
-        self._texts: list[str] = []
+        self._text = ""
+        self._language: str | None = None
 
     async def greet(self) -> None:
         """Send `ready`, with the effective options."""
@@ -116,8 +118,9 @@ class NativeConversation(Conversation[str | bytes, str]):
     async def tell(self, event: Event, channel: int) -> None:
         """Send the event."""
         if isinstance(event, Segment):
-            self._texts.append(event.text)
-        await self.connection.send(event_line(event, self._settings, self._texts))
+            self._text = append_spoken(self._text, event)
+            self._language = event.language or self._language
+        await self.connection.send(event_line(event, self._settings, self._text, self._language))
 
     def report(self, error: ApiError) -> Sequence[str]:
         """Return the error."""
