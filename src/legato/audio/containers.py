@@ -19,6 +19,9 @@ _NOISE_BYTES = 1024
 _ByteOrder = Literal["little", "big"]
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 
+WAV_HEADS = frozenset({b"RIFF", b"RIFX", b"RF64", b"BW64"})
+"""First bytes of a WAV container."""
+
 
 @dataclass(frozen=True, slots=True)
 class WavLayout:
@@ -82,7 +85,7 @@ def _wav_data(file: BinaryIO, start: int, size: int) -> tuple[int, int | None, _
     """
     file.seek(start)
     head = file.read(12)
-    if head[:4] not in {b"RIFF", b"RIFX", b"RF64", b"BW64"} or head[8:] != b"WAVE":
+    if head[:4] not in WAV_HEADS or head[8:] != b"WAVE":
         return None
     order: _ByteOrder = "big" if head[:4] == b"RIFX" else "little"
     long_size: int | None = None
@@ -111,7 +114,7 @@ def _next_wav(file: BinaryIO, position: int, size: int, order: _ByteOrder) -> in
         while at < size:
             file.seek(at)
             head = file.read(12)
-            if head[8:] == b"WAVE" and head[:4] in {b"RIFF", b"RIFX", b"RF64", b"BW64"}:
+            if head[8:] == b"WAVE" and head[:4] in WAV_HEADS:
                 return at
             if at > start and size - at <= _NOISE_BYTES:
                 return size

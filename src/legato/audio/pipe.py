@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from legato.audio import probe
 from legato.audio.blocks import AudioBlocks
-from legato.audio.containers import is_chunk, wav_stated_end
+from legato.audio.containers import WAV_HEADS, is_chunk, wav_stated_end
 from legato.audio.file import AudioFile
 from legato.audio.pcm import AudioFormat, pcm_blocks
 from legato.audio.promise import cut_off
@@ -77,7 +77,7 @@ class PipedFile(AudioFile):
         seconds = (self._stream.position - self._stream.watched) / self._decoder.byte_rate
         if seconds < -_TOLERANCE_SECONDS:
             self._fault(cut_off(self._end, self._end - seconds))
-        joined = self._stream.seen in {b"RIFF", b"RIFX", b"RF64", b"BW64"}
+        joined = self._stream.seen in WAV_HEADS
         if self._stream.position - self._stream.watched <= _REST_BYTES or (is_chunk(self._stream.seen) and not joined):
             return
         self._fault(f"its header states less audio than it holds: {seconds:.2f} s at its end were not read")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-from legato.audio.containers import aiff_ends, mp4_starts, ogg_links, wav_layouts
+from legato.audio.containers import WAV_HEADS, aiff_ends, mp4_starts, ogg_links, wav_layouts
 
 _MOST_BYTES = 1 << 43
 """The farthest position: file systems refuse to seek beyond their largest file."""
@@ -98,7 +98,7 @@ def sections_of(file: BinaryIO) -> list[Section]:
     if head[:4] == b"OggS":
         starts = ogg_links(file, size)
         sections = [Section(start, end) for start, end in zip(starts, [*starts[1:], size], strict=True)]
-    elif head[:4] in {b"RIFF", b"RIFX", b"RF64", b"BW64"} or head[:3] == b"ID3":
+    elif head[:4] in WAV_HEADS or head[:3] == b"ID3":
         sections = [
             Section(each.start, each.end, {"ignore_length": "1"} if each.unstated else {}, unstated=each.unstated)
             for each in wav_layouts(file, size)

@@ -1,12 +1,10 @@
 """Runs a bundle that was just written on a spoken sentence."""
 
 from dataclasses import asdict, dataclass
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 
-from legato.audio.source import read_audio
+from legato.audio.sample import read_sample
 from legato.decode.greedy import Emission, greedy_search, start_search
 from legato.errors import ConversionError
 from legato.model.bundle import Bundle
@@ -53,7 +51,7 @@ def check_runs(bundle: Bundle) -> None:
     Raises:
         ConversionError: a graph returns NaN or infinite numbers.
     """
-    _run(bundle, _sample())
+    _run(bundle, read_sample())
 
 
 def compare(reference: Bundle, bundle: Bundle) -> Difference:
@@ -62,7 +60,7 @@ def compare(reference: Bundle, bundle: Bundle) -> Difference:
     Raises:
         ConversionError: a graph returns NaN or infinite numbers.
     """
-    samples = _sample()
+    samples = read_sample()
     expected_frames, expected = _run(reference, samples)
     # Block-wise weights are 45 times slower without prepacking, and the prepacked copy of INT8 weights is small.
     frames, emissions = _run(bundle, samples, prepack=bundle.precision == "int8")
@@ -70,11 +68,6 @@ def compare(reference: Bundle, bundle: Bundle) -> Difference:
     both, either = set(expected) & set(emissions), set(expected) | set(emissions)
     share = len(both) / len(either) if either else 1.0
     return Difference(difference, share, len(expected), round(len(samples) / bundle.mel.sample_rate, 2))
-
-
-def _sample() -> Samples:
-    with resources.as_file(resources.files("legato") / "assets" / "samples" / "en.flac") as file:
-        return read_audio(Path(file))
 
 
 def _run(bundle: Bundle, samples: Samples, *, prepack: bool = False) -> tuple[Frames, list[Emission]]:

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
-from legato.audio.source import read_audio
+from legato.audio.sample import read_sample
 from legato.errors import LegatoError
 from legato.lab.live_load import Load, largest, under_load
 from legato.lab.machine import OtherPrograms, peak_rss_mb
@@ -125,8 +124,7 @@ def measure(settings: Settings) -> Measurement:
 
 def sample_audio(seconds: float) -> Samples:
     """Return the package's English sample, repeated up to a length: float32[n] at 16 kHz."""
-    with resources.as_file(resources.files("legato") / "assets" / "samples" / "en.flac") as path:
-        clip = read_audio(path)
+    clip = read_sample()
     count = max(1, round(16000 * seconds))
     return np.tile(clip, -(-count // len(clip)))[:count]
 

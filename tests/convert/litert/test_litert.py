@@ -182,16 +182,18 @@ def test_roles_are_found_by_name_in_any_order(make_trained: MakeBundle, tmp_path
     assert legato.load(folder, threads=1).transcribe(samples, language=language).text == expected
 
 
+def transcripts(name: str, *bundles: Path) -> list[legato.Transcript]:
+    """What each bundle makes of the first clip of a model."""
+    samples, _, language = next(iter(clips(name).values()))
+    return [legato.load(bundle, threads=1).transcribe(samples, language=language) for bundle in bundles]
+
+
 def test_roles_are_found_by_position_without_names(make_trained: MakeBundle, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(make_trained("small", "int8"), tmp_path / "bundle"))
     for graph in ("encoder", "decoder", "joint"):
         edit(folder / f"{PREFIX}{graph}.tflite", anonymous)
     forget_hashes(folder)
-    samples, _, language = next(iter(clips("small").values()))
-    one, other = (
-        legato.load(bundle, threads=1).transcribe(samples, language=language)
-        for bundle in (folder, make_trained("small", "int8"))
-    )
+    one, other = transcripts("small", folder, make_trained("small", "int8"))
     assert one == other
 
 
@@ -200,11 +202,9 @@ def test_the_graphs_say_what_the_configuration_does_not(make_trained: MakeBundle
     original = make_trained("small", "int8")
     folder = Path(shutil.copytree(original, tmp_path / "bundle"))
     (folder / "config.json").write_text('{"subsamplingFactor": 8}', "utf-8")
-    samples, _, language = next(iter(clips("small").values()))
     bundle = open_bundle(folder)
     assert (bundle.layout, bundle.sizes) == ("litert", open_bundle(original).sizes)
-    texts = {legato.load(each, threads=1).transcribe(samples, language=language).text for each in (folder, original)}
-    assert len(texts) == 1
+    assert len({transcript.text for transcript in transcripts("small", folder, original)}) == 1
 
 
 def test_a_published_model_is_downloaded_and_run(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -246,11 +246,7 @@ def test_a_bundle_that_states_no_sizes_runs(make_trained: MakeBundle, tmp_path: 
     """Of the published LiteRT bundles' config.json, applications read nothing else."""
     folder = Path(shutil.copytree(make_trained("numbers", "fp32"), tmp_path / "bundle"))
     (folder / "config.json").write_text('{"subsamplingFactor": 8}')
-    samples, _, language = next(iter(clips("numbers").values()))
-    one, other = (
-        legato.load(bundle, threads=1).transcribe(samples, language=language)
-        for bundle in (folder, make_trained("numbers", "fp32"))
-    )
+    one, other = transcripts("numbers", folder, make_trained("numbers", "fp32"))
     assert one == other
 
 

@@ -1,10 +1,9 @@
 """The number of live streams that a model holds on this machine, from a short measurement."""
 
 import time
-from importlib import resources
 from statistics import median
 
-from legato.audio.source import read_audio
+from legato.audio.sample import read_sample
 from legato.chunks import FRAME_MS
 from legato.options import StreamOptions
 from legato.recognizer import Recognizer
@@ -21,8 +20,7 @@ def measured_streams(recognizer: Recognizer, options: StreamOptions) -> int:
     Every process of a server measures at the same time, so that each finds its share of the machine.
     """
     pipeline = recognizer.pipeline
-    with resources.as_file(resources.files("legato") / "assets" / "samples" / "en.flac") as path:
-        speech = read_audio(path)
+    speech = read_sample()
     states = [recognizer.start(options) for _ in range(_ROWS)]
     frames = options.chunk_ms // FRAME_MS
     size = recognizer.sample_rate * options.chunk_ms // 1000
