@@ -64,6 +64,17 @@ def test_a_quiet_client_is_not_a_dead_one(hasty: Server) -> None:
             speaks(socket, path)
 
 
+def test_a_client_that_is_read_slowly_is_not_a_dead_one(hasty: Server) -> None:
+    """Each sends more frames than its share of the time, so that the server stops reading for longer than the limit."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(connect(hasty.socket_url + PATHS[0])) for _ in range(6)]
+        pongs = b"\x8a\x80\0\0\0\0" * 70_000
+        for socket in sockets:
+            socket.socket.sendall(pongs)
+        for socket in sockets:
+            speaks(socket, PATHS[0])
+
+
 def speaks(socket: Connection, path: str) -> None:
     data = pcm(clip("en"), 24000 if "realtime" in path else 16000)
     if "realtime" in path:

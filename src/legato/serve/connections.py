@@ -125,6 +125,10 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
         return message
 
+    def _last_received(self) -> float:
+        """Return when anything was last received; that is now as long as the server does not read."""
+        return self.loop.time() if self._slowed else self._received
+
     def _read(self) -> None:
         """Read frames in parts, until the client has used up its share of the time."""
         while self._unread and not self._slowed and not self.transport.is_closing():
@@ -170,6 +174,7 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
 
     def _go_on(self) -> None:
         self._slowed = False
+        self._received = self.loop.time()  # before, the server did not read: the client was not silent
         _SLOWED.discard(self)
         self._read()
         if not self._slowed and not self.read_paused and not self.transport.is_closing():
@@ -183,7 +188,7 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         """Run the application for this connection."""
-        self.scope[LAST_RECEIVED] = lambda: self._received  # type: ignore[literal-required]
+        self.scope[LAST_RECEIVED] = self._last_received  # type: ignore[literal-required]
         application = self.app
 
         async def lasting(*arguments: Any) -> None:
