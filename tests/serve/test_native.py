@@ -347,6 +347,19 @@ def test_files(server: Server, recognizer: legato.Recognizer) -> None:
     assert " ".join(texts(whole)) == whole[-1]["text"] != ""
 
 
+def test_options_of_a_file_may_be_in_the_query(server: Server) -> None:
+    content = (SAMPLES / "fr.flac").read_bytes()
+    form = post(server, content, language="fr-FR", endpoint="false").text
+    files = {"file": ("a.flac", content)}
+    options = {"language": "fr-FR", "endpoint": "false"}
+    assert httpx.post(f"{server.url}/v1/stream", params=options, files=files, timeout=60).text == form
+    options["endpoint"] = "true"  # the form has the last word
+    fields = {"endpoint": "false"}
+    assert httpx.post(f"{server.url}/v1/stream", params=options, data=fields, files=files, timeout=60).text == form
+    answer = httpx.post(f"{server.url}/v1/stream?mode=x", files=files)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mode")
+
+
 def test_files_that_are_none(server: Server) -> None:
     answer = post(server, b"no audio", language="fr-FR")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
@@ -401,6 +414,16 @@ def test_formats_of_segments_without_words(server: Server) -> None:
         assert "東京" in text
 
 
+def test_a_corrected_text_is_written_whatever_its_words_are(server: Server) -> None:
+    words = [{"text": "Hallo", "start": 1, "end": 1.2}, {"text": "yuo.", "start": 1.4, "end": 2}]
+    heard = {"text": "Hallo yuo.", "start": 1, "end": 2, "words": words}
+    client = httpx.Client(base_url=f"{server.url}/v1/formats", timeout=60)
+    assert "1.400 0.600 yuo." in client.post("/ctm", json={"segments": [heard]}).text
+    corrected = {"segments": [{**heard, "text": "Hello you."}]}
+    assert client.post("/ctm", json=corrected).text == "- 1 1.000 0.500 Hello 1.0000\n- 1 1.500 0.500 you. 1.0000\n"
+    assert "Hello you.\n" in client.post("/srt", json=corrected).text
+
+
 def test_formats_of_what_is_none(server: Server) -> None:
     client = httpx.Client(base_url=f"{server.url}/v1/formats", timeout=60)
     word = {"text": "a", "start": 0, "end": 1}
@@ -412,9 +435,11 @@ def test_formats_of_what_is_none(server: Server) -> None:
         {}, {"text": "a"}, {"text": "a", "start": 0, "end": "x"}, {"text": "a", "start": -1, "end": 1},
         {"text": "a", "start": 0, "end": 1, "words": [{**word, "text": ""}]},
         {"text": "a", "start": 0, "end": 1, "words": [{**word, "confidence": 2}]},
+        {"text": "a", "start": 2, "end": 1}, {**word, "words": [{**word, "start": 2}]},
     ):  # fmt: skip
         answer = client.post("/srt", json={"segments": [segment]})
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_value")
+    assert answer.json()["error"]["message"] == "segments.0.words.0.end: It must be at least its start, 2, not 1."
     for words in ([word], [word, word], [{**word, "text": "not in the text"}], []):
         body = {"segments": [{"text": "a", "start": 0, "end": 1, "words": words}]}
         for name in WRITERS:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
+from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 
 from legato.chunks import CHUNK_SIZES_MS, DEFAULT_CHUNK_MS
@@ -68,7 +69,8 @@ async def recognize(request: Request) -> Response:
         await stack.enter_async_context(service.files.admit())
         form = await stack.enter_async_context(read_form(request, settings))
         file = file_of(form).file
-        asked = read_fields(texts_of(form), Asked).options(settings)
+        fields = ImmutableMultiDict([*request.query_params.multi_items(), *texts_of(form).multi_items()])
+        asked = read_fields(fields, Asked).options(settings)
         prepared = await prepare(asked, service.engine.recognizer, settings)
         job = FileJob(service.files, file, prepared)
         stack.callback(job.cancel)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from legato.errors import LegatoError
@@ -35,7 +36,18 @@ _MEDIA_TYPES = {
     "ass": "text/x-ssa",
 }
 
+
+def _not_before_start(end: float, given: ValidationInfo) -> float:
+    start = given.data.get("start", end)
+    if end < start:
+        raise PydanticCustomError(
+            "must_be", "It is before its start.", {"expected": f"at least its start, {start:.12g}"}
+        )
+    return end
+
+
 Seconds = Annotated[float, Field(ge=0, le=1e7)]
+End = Annotated[Seconds, AfterValidator(_not_before_start)]
 Confidence = Annotated[float, Field(ge=0, le=1)]
 _FINITE = ConfigDict(allow_inf_nan=False)
 
@@ -47,7 +59,7 @@ class GivenWord(BaseModel):
 
     text: Annotated[str, Field(min_length=1, max_length=_MAX_WORD_LETTERS)]
     start: Seconds
-    end: Seconds
+    end: End
     confidence: Confidence | None = 1.0
 
 
@@ -58,7 +70,7 @@ class GivenSegment(BaseModel):
 
     text: Annotated[str, Field(max_length=_MAX_SEGMENT_LETTERS)]
     start: Seconds
-    end: Seconds
+    end: End
     language: str | None = None
     reason: Reason = "end"
     confidence: Confidence | None = 1.0
@@ -66,10 +78,10 @@ class GivenSegment(BaseModel):
     words: list[GivenWord] = []
 
     def timed_words(self) -> tuple[Word, ...]:
-        """Return the words; of a segment without them those of its text, each for a share of its time."""
-        if self.words:
+        """Return the words; if they are not those of the text, the words of the text, each for a share of its time."""
+        if _letters(*(word.text for word in self.words)) == _letters(self.text):
             return tuple(Word(word.text, word.start, word.end, _number(word.confidence)) for word in self.words)
-        words = spread_words(self.text, self.start, max(self.start, self.end))
+        words = spread_words(self.text, self.start, self.end)
         return tuple(replace(word, confidence=_number(self.confidence)) for word in words)
 
 
@@ -94,6 +106,11 @@ class Given(BaseModel):
             for each in sorted(self.segments, key=lambda each: each.start)
         ]  # fmt: skip
         return join_segments(segments, duration=max((each.end for each in segments), default=0.0))
+
+
+def _letters(*texts: str) -> str:
+    """Return texts in a row without white space."""
+    return "".join("".join(texts).split())
 
 
 def _number(confidence: float | None) -> float:
