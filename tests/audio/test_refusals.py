@@ -42,7 +42,10 @@ def test_refusals_name_file_cause_and_remedy(tmp_path: Path) -> None:
     assert "0 samples" in refusal(tmp_path / "silent.wav")
     half = encode(tmp_path / "half.m4a", tone(3, 16000), 16000, "aac", "fltp")
     half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
-    assert "cut off" in refusal(half)
+    assert "index of this MP4 is missing" in refusal(half)
+    for name, seconds in (("samples.raw", 1), ("samples.pcm", 1), ("few.raw", 0.01)):
+        (tmp_path / name).write_bytes((32767 * tone(seconds, 16000)).astype("<i2").tobytes())
+        assert "--raw-rate 16000 - < FILE" in refusal(tmp_path / name)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")

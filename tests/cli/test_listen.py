@@ -152,6 +152,17 @@ def test_a_file_is_heard_as_if_it_were_spoken(tmp_path: Path) -> None:
     assert "there already" in failed(legato("listen", *options, home=tmp_path))
 
 
+def test_a_damaged_file_is_heard_up_to_its_damage(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes((REFERENCES / "audio" / "de-kerstin-2316.flac").read_bytes()[:40_000])
+    result = legato("listen", "--input", cut, home=tmp_path)
+    transcribed = legato("transcribe", cut, home=tmp_path)
+    assert (failed(result, 3), result.stdout) == (failed(transcribed, 3), transcribed.stdout)
+    assert result.stdout.strip()
+    cut.write_bytes(b"fLaC")
+    assert "before its audio starts" in failed(legato("listen", "--input", cut, home=tmp_path))
+
+
 def test_ctrl_c_ends_the_listening_with_what_was_heard(tmp_path: Path) -> None:
     audio, text = tmp_path / "heard.wav", tmp_path / "text.txt"
     options = ("--input", FOX, "--save-audio", audio, "--save-transcript", text)

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from legato.audio.track_decoder import Decoder, reason_of
@@ -18,6 +19,12 @@ _URL_TIMEOUT = (15.0, 30.0)
 
 _LIVE_ANALYSIS_US = 200_000
 """Microseconds of audio that FFmpeg may analyze before it returns any, where the format does not state its layout."""
+
+_RAW_SUFFIXES = {".raw", ".pcm", ".s16", ".s16le", ".sln", ".sw", ".ul", ".ulaw", ".al", ".alaw"}
+_RAW_REMEDY = (
+    "samples without a header, or not an audio file. If it is raw audio, say what it holds: "
+    "legato transcribe --raw-encoding pcm16 --raw-rate 16000 - < FILE."
+)
 
 
 class InvalidDataError(AudioError):
@@ -54,14 +61,35 @@ def open_file(
     except (av.error.FFmpegError, ValueError, OSError) as error:
         if not isinstance(error, av.error.FFmpegError | ValueError):  # the file's own, such as that of a failing disk
             raise AudioError(f"{name}: cannot be read ({reason_of(error)}). Check the disk.") from None
-        raise AudioError(
-            f"{name}: not an audio file, or cut off before its audio starts ({reason_of(error)}). "
-            "Legato reads what FFmpeg reads: WAV, FLAC, MP3, Ogg, Opus, M4A, WebM, MP4 and others."
-        ) from None
+        raise AudioError(f"{name}: {_fault(file, name, reason_of(error))}") from None
     if container.format.name == "tty":  # FFmpeg's reader for pictures drawn in text accepts any *.txt
         container.close()
         raise AudioError(f"{name}: a text file, not an audio file. Give an audio or video file.")
+    if _is_raw(name) and not container.streams.audio:  # samples may look like a picture
+        container.close()
+        raise AudioError(f"{name}: {_RAW_REMEDY}")
     return _decoder(container, name, channel, track, big_endian=big_endian)
+
+
+def _fault(file: BinaryIO, name: str, reason: str) -> str:
+    """Return why a file has no container that FFmpeg can read, and what to do."""
+    if _is_raw(name):
+        return _RAW_REMEDY
+    if file.seekable():
+        file.seek(0)
+        if file.read(8)[4:] == b"ftyp":
+            return (
+                "the index of this MP4 is missing or damaged: the recording or the copy was not completed "
+                f"({reason}). Copy it again, or restore it with a tool that repairs MP4 files."
+            )
+    return (
+        f"not an audio file, or cut off before its audio starts ({reason}). "
+        "Legato reads what FFmpeg reads: WAV, FLAC, MP3, Ogg, Opus, M4A, WebM, MP4 and others."
+    )
+
+
+def _is_raw(name: str) -> bool:
+    return Path(name).suffix.lower() in _RAW_SUFFIXES
 
 
 def open_url(url: str, name: str, channel: int | None = None, track: int | str | None = None) -> Decoder:

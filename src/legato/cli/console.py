@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from legato.cli.visible import shown
@@ -22,6 +23,12 @@ def say(message: str) -> None:
 def say_error(error: Exception | str) -> None:
     """Print why something could not be done."""
     say(f"legato: {error}")
+
+
+def say_warnings(name: str, warnings: Iterable[str]) -> None:
+    """Print what is wrong with a source that could be read."""
+    for warning in warnings:
+        say_error(f"{name}: {warning.removesuffix('.')}.")
 
 
 def put(text: str) -> None:

@@ -12,7 +12,7 @@ from legato.audio.addresses import is_url
 from legato.audio.blocks import AudioBlocks
 from legato.audio.source import open_audio
 from legato.batch import Result, transcribe_channels
-from legato.cli.console import say, say_error
+from legato.cli.console import say, say_error, say_warnings
 from legato.cli.errors import FAILED, PARTIAL
 from legato.cli.files import check_writable, partial_path, print_result, write_result
 from legato.cli.interrupt import Interruptible, exit_code
@@ -140,8 +140,7 @@ def _transcribe(
 def _deliver(result: Result, paths: Sequence[Path], job: Files, model: Model) -> None:
     """Write or print a result, and print what is wrong with the file."""
     assert result.transcript is not None
-    for warning in result.warnings:
-        say_error(f"{result.name}: {warning}")
+    say_warnings(result.name, result.warnings)
     if job.options.language == AUTO and result.transcript.language and sys.stderr.isatty():
         say(f"{result.name}: {result.transcript.language} (detected)")
     kinds = job.destination.kinds

@@ -126,7 +126,10 @@ def read_job(
     if "-" in names and used == "split":
         raise typer.BadParameter("- (standard input) can be read only once.", param_hint="--channels")
     if raw is not None and list(names) != ["-"]:
-        raise typer.BadParameter("they describe raw audio on standard input (-).", param_hint="--raw-...")
+        raise typer.BadParameter(
+            "they describe raw audio on standard input: legato transcribe --raw-rate HZ - < FILE.",
+            param_hint="--raw-...",
+        )
     if overwrite and not batch:
         raise typer.BadParameter(
             "it applies to folders and --jobs; other results are always written.", param_hint="--overwrite"

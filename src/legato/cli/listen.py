@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from legato.cli.console import say, say_error
-from legato.cli.errors import FAILED, guarded
+from legato.cli.errors import FAILED, PARTIAL, guarded
 from legato.cli.options import (
     DEFAULT_VAD,
     DEFAULTS,
@@ -89,8 +89,8 @@ def listen(
         listening.run(sound)
     if listening.audio_error is not None:
         say_error(listening.audio_error)
-    if listening.failed:
-        raise typer.Exit(FAILED)
+    if listening.failed or listening.audio_error is not None:
+        raise typer.Exit(FAILED if listening.failed else PARTIAL)
 
 
 def _print_devices() -> None:

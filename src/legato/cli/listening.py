@@ -36,7 +36,7 @@ class Listening:
         savers: write audio and text; one that fails is dropped.
 
     Attributes:
-        failed: something could not be shown or saved, or the audio broke off.
+        failed: something could not be shown or saved.
         audio_error: why the audio broke off; None if it ended.
     """
 
@@ -49,7 +49,7 @@ class Listening:
         """Recognize until the source ends.
 
         Raises:
-            AudioError: the source ended without any audio.
+            AudioError: the source had no audio, or failed before it had any.
         """
         received = False
         try:
@@ -58,15 +58,16 @@ class Listening:
                 self._save(lambda saver: saver.add_audio(block))  # noqa: B023 - called at once
                 self._take(self._stream.accept(block))
         except AudioError as error:
-            self.failed, self.audio_error = True, error
-        if received:
-            events = self._stream.finish()
-            self._take(events)
-            final = events[-1]
-            assert isinstance(final, Final)
-            self._save(lambda saver: saver.finish(final.transcript))
-        elif not self.failed:
+            if not received:
+                raise
+            self.audio_error = error
+        if not received:
             raise AudioError("no audio arrived: 0 samples.")
+        events = self._stream.finish()
+        self._take(events)
+        final = events[-1]
+        assert isinstance(final, Final)
+        self._save(lambda saver: saver.finish(final.transcript))
 
     def _take(self, events: list[Event]) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import typer
 
 from legato.audio.pipe import open_pipe
-from legato.cli.console import put, say_error
+from legato.cli.console import put, say_warnings
 from legato.cli.errors import PARTIAL
 from legato.cli.files import check_writable, print_result, write_result
 from legato.cli.interrupt import Interruptible, exit_code
@@ -76,8 +76,7 @@ def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
     partial = source.cause is not None or not audio.complete
     if shown == "txt":
         put(lines.end())
-    for warning in audio.warnings:
-        say_error(f"{audio.name}: {warning}")
+    say_warnings(audio.name, audio.warnings)
     if shown != "txt":
         _deliver(replace(collector.transcript, partial=partial), job, targets, model.name)
     if source.cause is not None:

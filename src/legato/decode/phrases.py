@@ -121,7 +121,8 @@ def _spell(text: str, weight: float, vocabulary: _Vocabulary) -> Iterator[tuple[
     if not found:
         missing = [c for c in dict.fromkeys("".join(words)) if not vocabulary.spells(c)]
         what = f"has no {', '.join(map(repr, missing))}" if missing else "has no pieces that make it up"
-        raise PhraseError(f"The model cannot spell {text!r}: its vocabulary {what}. Leave it out or respell it.")
+        remedy = "The weight after = is a number, such as 2." if "=" in missing else "Leave it out or respell it."
+        raise PhraseError(f"The model cannot spell {text!r}: its vocabulary {what}. {remedy}")
 
 
 def _variants(words: Sequence[str]) -> list[str]:

@@ -36,9 +36,11 @@ def compile_template(template: str) -> Callable[..., str]:
         for _, field, spec, conversion in parts:
             if field not in FIELDS:
                 raise LegatoError(f"--output-template: there is no field {{{field}}}. Use one of: {', '.join(FIELDS)}.")
-            if conversion or not _SPEC.fullmatch(spec or ""):
-                raise LegatoError(f"--output-template: the format of {{{field}}} is not allowed. Try {{{field}:.2f}}.")
-        plain.format(**_values(Segment("", 0.0, 0.0, None, (), ()), 1, None, None))
+            if conversion or not _fits(field, spec or ""):
+                form = _EXAMPLES.get(type(_EXAMPLE[field]), "<20")
+                raise LegatoError(
+                    f"--output-template: the format of {{{field}}} is not allowed. Try {{{field}:{form}}}."
+                )
         if not parts:
             raise LegatoError(
                 "--output-template: the template has no field. Try '{start:.2f} {text}', with any of: "
@@ -56,6 +58,17 @@ def compile_template(template: str) -> Callable[..., str]:
     return write
 
 
+def _fits(field: str, spec: str) -> bool:
+    """Return whether a format is allowed, and suits the values of the field."""
+    if not _SPEC.fullmatch(spec):
+        return False
+    try:
+        format(_EXAMPLE[field], spec)
+    except ValueError:
+        return False
+    return True
+
+
 def _values(segment: Segment, index: int, file: str | None, model: str | None) -> dict[str, str | float]:
     return {
         "text": segment.text,
@@ -71,3 +84,8 @@ def _values(segment: Segment, index: int, file: str | None, model: str | None) -
         "file": file or "",
         "model": model or "",
     }
+
+
+_EXAMPLE = _values(Segment("", 0.0, 0.0, None, (), ()), 1, None, None)
+#: A format per type of value; texts have a width.
+_EXAMPLES = {float: ".2f", int: "03d"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from legato.batch import Executor, Result
 from legato.cli.batch.journal import Journal
 from legato.cli.batch.plan import Job, Plan
-from legato.cli.console import say, say_error
+from legato.cli.console import say, say_warnings
 from legato.cli.files import make_folder, write_result
 from legato.cli.progress import steps_bar
 from legato.errors import OutputError
@@ -70,8 +70,7 @@ def run(plan: Plan, executor: Executor, write: Write) -> Outcome:
 
 def _take(result: Result, job: Job, write: Write, outcome: Outcome) -> None:
     """Write a result and count it."""
-    for warning in result.warnings:
-        say_error(f"{result.name}: {warning}")
+    say_warnings(result.name, result.warnings)
     if result.transcript is None:
         outcome.failed[result.name] = result.error or "no result"
         return
