@@ -132,7 +132,7 @@ class Word:
     Attributes:
         text: the word as written, with punctuation.
         start: time of its first token, in seconds.
-        end: end of the frame that emitted its last token, in seconds.
+        end: end of the frame that emitted its last token, or of the audio, in seconds.
         confidence: aggregated from its tokens.
     """
 

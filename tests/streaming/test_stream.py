@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import legato
 from legato.audio.source import read_audio
 from tests.conftest import MakeBundle
+from tests.support.live import LANGUAGES, clip
 from tests.support.numbers_model import NUMBERS_SAMPLES
 
 Samples = NDArray[np.float32]
@@ -126,6 +127,23 @@ def test_very_short_streams(make_bundle: MakeBundle, fox: Samples, samples: int)
     final = events_of(recognizer, fox[:samples], [])[-1]
     assert isinstance(final, legato.Final)
     assert final.transcript.duration == round(samples / 16000, 3)
+
+
+def test_no_word_ends_after_the_audio(recognizer: legato.Recognizer) -> None:
+    cut = 0
+    for language in LANGUAGES:
+        samples = clip(language)
+        for length in (len(samples), len(samples) * 2 // 3):
+            transcript = recognizer.transcribe(samples[:length], language=language)
+            ends = [each.end for each in (*transcript.words, *transcript.segments)]
+            assert max(ends) <= transcript.duration
+            cut += ends[-1] == transcript.duration
+            with recognizer.stream(language=language) as stream:
+                stream.accept(samples[:length])
+                [*_, committed] = stream.commit()
+                assert isinstance(committed, legato.Segment)
+                assert committed.words[-1].end <= committed.end
+    assert cut  # the last frame of some is longer than the audio
 
 
 def test_threads_share_a_recognizer(make_bundle: MakeBundle, speech: Samples) -> None:

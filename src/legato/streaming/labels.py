@@ -49,14 +49,15 @@ class Labels:
         """Return the transcript of the open segment; without endpoints, of the stream so far."""
         bundle, segment = self.bundle, state.segment
         requested = None if state.language == AUTO else state.language
-        words = split_words(self.text_tokens(segment.tokens), bundle.frame_seconds, self.confidence)
+        duration = self.duration(state)
+        words = split_words(self.text_tokens(segment.tokens), bundle.frame_seconds, self.confidence, duration)
         fallback = requested or state.closed_language
         return Transcript(
             text=segment.text.text,
             language=segment.language or fallback,
             tokens=tuple(segment.tokens),
             words=words,
-            duration=round(self.duration(state), 3),
+            duration=round(duration, 3),
             segments=split_segments(
                 segment.text.text, segment.tokens, words, bundle.language_tags, fallback, self.confidence
             ),

@@ -1,5 +1,6 @@
 """From tokens to words, and where words are in a text."""
 
+import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ class _Piece:
 
 
 def split_words(
-    tokens: Sequence[Token], frame_seconds: float, confidence: Confidence = _CONFIDENCE
+    tokens: Sequence[Token],
+    frame_seconds: float,
+    confidence: Confidence = _CONFIDENCE,
+    duration: float = math.inf,
 ) -> tuple[Word, ...]:
     """Group tokens into words with times.
 
@@ -35,12 +39,13 @@ def split_words(
         tokens: in order, without language tags.
         frame_seconds: length of an encoder frame.
         confidence: how the confidences of tokens make that of a word.
+        duration: seconds of the audio. Frames at its end reach beyond it; words do not.
     """
     return tuple(
         Word(
             word.text,
-            round(tokens[word.first].time, 3),
-            round(tokens[word.last].time + frame_seconds, 3),
+            round(min(tokens[word.first].time, duration), 3),
+            round(min(tokens[word.last].time + frame_seconds, duration), 3),
             confidence.aggregate([token.confidence for token in tokens[word.first : word.last + 1]]),
         )
         for word in _grouped(tokens)

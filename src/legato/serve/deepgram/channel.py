@@ -73,7 +73,7 @@ class Channel:
             found.append(self._messages.speech_started(self._number, self._tokens[0].time))
         self._speaking = True
         if self._options.interim:
-            words = split_words(self._tokens, bundle.frame_seconds, confidence)
+            words = split_words(self._tokens, bundle.frame_seconds, confidence, event.time)
             overall = round(confidence.aggregate([word.confidence for word in words]), 4) if words else 0.0
             found.append(
                 self._messages.results(

@@ -73,7 +73,7 @@ class Turns:
         self._tokens += [token for token in event.tokens if token.id not in bundle.language_tags]
         if not event.text:
             return []
-        words = split_words(self._tokens, bundle.frame_seconds, self._recognizer.confidence)
+        words = split_words(self._tokens, bundle.frame_seconds, self._recognizer.confidence, event.time)
         kind = "TurnResumed" if self._eager else "Update" if self._open else "StartOfTurn"
         self._open, self._eager = True, False
         return [self._info(kind, event.time, [*self._texts, event.text], [*self._words, *words], 0.0)]
