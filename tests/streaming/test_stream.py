@@ -135,7 +135,7 @@ def test_no_word_ends_after_the_audio(recognizer: legato.Recognizer) -> None:
         samples = clip(language)
         for length in (len(samples), len(samples) * 2 // 3):
             transcript = recognizer.transcribe(samples[:length], language=language)
-            ends = [each.end for each in (*transcript.words, *transcript.segments)]
+            ends = [*(word.end for word in transcript.words), *(segment.end for segment in transcript.segments)]
             assert max(ends) <= transcript.duration
             cut += ends[-1] == transcript.duration
             with recognizer.stream(language=language) as stream:
