@@ -48,6 +48,10 @@ class BundleError(LegatoError):
     """A model folder that is missing, incomplete, altered, not a bundle, or made by a newer Legato."""
 
 
+class InstallationError(BundleError):
+    """A model that this installation cannot run: packages are missing or too old. The model may be sound."""
+
+
 class CheckpointError(LegatoError):
     """A checkpoint that cannot be converted: broken, unsafe, or of another architecture."""
 

@@ -190,6 +190,5 @@ def _read(path: Path, config: Fields, ours: Fields, layout: str, hashes: dict[st
 def _interface(path: Path, layout: str, graph: str) -> Interface:
     file = path / graph_name(layout, graph)
     if layout == "litert":
-        inputs, outputs = ([role.name for role in roles] for roles in PUBLISHED[graph])
-        return tflite_file.read_interface(file, inputs, outputs)
+        return tflite_file.read_interface(file, *PUBLISHED[graph])
     return onnx_file.read_interface(file)

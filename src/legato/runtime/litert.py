@@ -2,7 +2,8 @@
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.errors import BundleError
+from legato.errors import BundleError, InstallationError
 from legato.installation import install_command
 from legato.model.contract import PUBLISHED
+from legato.model.fields import printable
 from legato.model.interface import Role
-from legato.model.tflite_file import INPUT, OUTPUT, role_numbers
+from legato.model.tflite_file import INPUT, OUTPUT, role_names
 
 _TYPES = {"float32": "float", "float16": "float16"}
+_NEEDS_NEWER = re.compile(r"find op for builtin opcode|builtin_code out of range", re.IGNORECASE)
+_FOREIGN = re.compile(r"custom op|TensorFlow op", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class LiteRtTensor:
     """An input or output.
 
     Attributes:
-        name: its role, see `legato.model.contract`.
+        name: its role, see `legato.model.contract`; its own name if it has none.
         type: its type as ONNX Runtime writes it, such as `tensor(int64)`.
         shape: its shape.
         index: its number in the model.
@@ -47,26 +51,23 @@ class LiteRtSession:
             threads: threads of its operators.
 
         Raises:
-            BundleError: LiteRT is not installed, or cannot load the model, or it has other inputs or outputs.
+            BundleError: LiteRT is not installed, or cannot load the model.
         """
         try:
             # Of the extra `litert`.
             from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
         except ImportError as error:
-            raise BundleError(
+            raise InstallationError(
                 f"{path}: LiteRT models need packages that cannot be imported ({error}). "
                 f"Install them with: {install_command('litert')}"
             ) from error
-        try:
+        inputs, outputs = PUBLISHED[graph]
+        self._path = path
+        with _explained(path, "load"):
             self._interpreter = Interpreter(str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise BundleError(
-                f"{path}: LiteRT cannot load it ({str(error).strip()}). Download or convert the model again."
-            ) from error
-        inputs, outputs = PUBLISHED[graph]
-        self._inputs = _by_role(path, self._interpreter.get_input_details(), INPUT, inputs)
-        self._outputs = _by_role(path, self._interpreter.get_output_details(), OUTPUT, outputs)
+            self._inputs = _by_role(self._interpreter.get_input_details(), INPUT, inputs)
+            self._outputs = _by_role(self._interpreter.get_output_details(), OUTPUT, outputs)
         self._lock = threading.Lock()
 
     def get_inputs(self) -> list[LiteRtTensor]:
@@ -86,26 +87,45 @@ class LiteRtSession:
 
         Returns:
             The outputs as new arrays.
+
+        Raises:
+            BundleError: LiteRT cannot run the model.
         """
-        wanted = [tensor for tensor in self._outputs if names is None or tensor.name in names]
-        with self._lock:
+        indices = {tensor.name: tensor.index for tensor in self._outputs}
+        with self._lock, _explained(self._path, "run"):
             for tensor in self._inputs:
                 value = feeds[tensor.name]
                 dtype = np.int64 if tensor.type == "tensor(int64)" else value.dtype
                 self._interpreter.set_tensor(tensor.index, np.ascontiguousarray(value, dtype))
             self._interpreter.invoke()
-            return [self._interpreter.get_tensor(tensor.index) for tensor in wanted]
+            return [self._interpreter.get_tensor(indices[name]) for name in (indices if names is None else names)]
 
 
-def _by_role(
-    path: Path, details: list[dict[str, Any]], pattern: re.Pattern[str], roles: Sequence[Role]
-) -> list[LiteRtTensor]:
-    """Return the tensors in the order of their roles."""
-    numbers = role_numbers([detail["name"] for detail in details], pattern, len(roles))
-    if numbers is None:
-        raise BundleError(f"{path}: has {len(details)} tensors, not {len(roles)}. Choose another model.")
-    tensors = [_describe(roles[number].name, detail) for number, detail in zip(numbers, details, strict=True)]
-    return [tensors[numbers.index(place)] for place in range(len(roles))]
+@contextmanager
+def _explained(path: Path, verb: str) -> Iterator[None]:
+    """Turn what LiteRT raises into a BundleError that names the file and says what to do."""
+    try:
+        yield
+    except Exception as error:  # LiteRT raises ValueError, RuntimeError, UnicodeDecodeError and others
+        reason = printable(" ".join(str(error).split())) or type(error).__name__
+        message = f"{path}: LiteRT cannot {verb} it ({reason[:300]})."
+        if _NEEDS_NEWER.search(reason):
+            raise InstallationError(
+                f"{message} It needs operators that the installed ai-edge-litert does not have. Update it with: "
+                "pip install --upgrade ai-edge-litert"
+            ) from error
+        if _FOREIGN.search(reason):
+            message += " It needs operators that are not LiteRT's own. Choose another model."
+            raise BundleError(message) from error
+        raise BundleError(f"{message} Choose another model, or convert the checkpoint again.") from error
+
+
+def _by_role(details: list[dict[str, Any]], pattern: re.Pattern[str], roles: Sequence[Role]) -> list[LiteRtTensor]:
+    """Return the tensors in the order of their roles; those without a role at the end."""
+    names = role_names([detail["name"] for detail in details], pattern, roles)
+    order = {role.name: place for place, role in enumerate(roles)}
+    tensors = [_describe(name, detail) for name, detail in zip(names, details, strict=True)]
+    return sorted(tensors, key=lambda tensor: order.get(tensor.name, len(order)))
 
 
 def _describe(role: str, detail: dict[str, Any]) -> LiteRtTensor:

@@ -1,17 +1,12 @@
 """LiteRT bundles: an application for the published ones, and Legato itself, get from them what ONNX gives."""
 
-import contextlib
 import json
-import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 import legato
@@ -30,19 +25,12 @@ from tests.convert.graph.test_drop_in import CLIPS, clips, error
 from tests.support.command import legato as command
 from tests.support.hub import Hub
 from tests.support.litert_app import LiteRtApp
-from tests.support.mutations import mutate
+from tests.support.litert_files import PREFIX, edit, forget_hashes
 from tests.support.paths import REFERENCES, ROOT
 from tests.support.published_app import App
 
 #: Error of the encoder frames; 0.0092 and 0.0075 were measured for the two models.
 INT8_ERROR = 0.015
-PREFIX = "nemotron-multilingual-"
-#: One clip of so many is tried here; `python -m bench.litert` compares all of them.
-STEP = 6
-
-
-def some_clips(name: str) -> dict[str, Any]:
-    return dict(list(clips(name).items())[::STEP])
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +50,7 @@ def test_every_text_is_that_of_legato(make_trained: MakeBundle, name: str, preci
     app, same = LiteRtApp(folder), legato.load(folder, threads=1)
     onnx = legato.load(make_trained(name, "fp32", "published"), threads=1)
     differ = {}
-    for clip, (samples, mel, language) in some_clips(name).items():
+    for clip, (samples, mel, language) in clips(name).items():
         texts = {
             app.text(app.search(app.encode(mel, language))),
             same.transcribe(samples, language=language).text,
@@ -77,8 +65,7 @@ def test_every_text_is_that_of_legato(make_trained: MakeBundle, name: str, preci
 def test_int8_is_as_accurate_as_its_recipe(make_trained: MakeBundle, name: str) -> None:
     int8, fp32 = LiteRtApp(make_trained(name, "int8")), App(make_trained(name, "fp32", "published"))
     frames = [
-        {clip: app.encode(mel, language) for clip, (_, mel, language) in some_clips(name).items()}
-        for app in (int8, fp32)
+        {clip: app.encode(mel, language) for clip, (_, mel, language) in clips(name).items()} for app in (int8, fp32)
     ]
     assert error(*frames) < INT8_ERROR
 
@@ -250,17 +237,6 @@ def test_a_bundle_that_states_no_sizes_runs(make_trained: MakeBundle, tmp_path: 
     assert one == other
 
 
-def test_mutated_models(make_trained: MakeBundle, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(make_trained("numbers", "fp32"), tmp_path / "bundle"))
-    forget_hashes(folder)
-    file = folder / f"{PREFIX}joint.tflite"
-    data = file.read_bytes()
-    for seed in range(60):
-        file.write_bytes(mutate(data[:20_000], random.Random(seed), structured=False))
-        with contextlib.suppress(BundleError):
-            open_bundle(folder)
-
-
 def test_only_its_own_recipe(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="per-token-smooth"):
         convert(checkpoint_path("transformers-a"), tmp_path / "out", layout="litert", recipe="per-token")
@@ -273,24 +249,3 @@ def decoder(checkpoint: Any) -> Any:
 def anonymous(model: Any) -> None:
     for number, tensor in enumerate(model.subgraphs[0].tensors):
         tensor.name = f"t{number}".encode()
-
-
-def edit(file: Path, change: Callable[[Any], None]) -> None:
-    """Change a model whose weights are inside of it afterwards."""
-    data = file.read_bytes()
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
-    for buffer in model.buffers:
-        if buffer.size:
-            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
-    change(model)
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    file.write_bytes(bytes(builder.Output()))
-
-
-def forget_hashes(folder: Path) -> None:
-    file = folder / "config.json"
-    config = json.loads(file.read_text("utf-8"))
-    del config["legato"]["files"]
-    file.write_text(json.dumps(config), "utf-8")
