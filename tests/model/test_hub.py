@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from tests.support.command import environment, failed, legato
-from tests.support.graphs import spoil
+from tests.support.graphs import set_field, spoil
 from tests.support.hub import Hub
 from tests.support.paths import SAMPLES
 from tests.support.tiny_bundle import tiny_bundle
@@ -178,6 +178,7 @@ def test_a_repository_that_is_no_model(tmp_path: Path, hub: Hub) -> None:
     message = failed(legato("models", "download", "someone/other", home=tmp_path, HF_ENDPOINT=hub.url))
     assert "not a model that Legato can run" in message
     assert "expected 3 tokens" in message
+    assert message.count("Choose another model") == 1
     assert "Download or convert" not in message
 
     hub.repos["someone/unlike"] = {**other, "decoder.onnx": other["joint.onnx"]}
@@ -190,6 +191,22 @@ def test_a_repository_that_is_no_model(tmp_path: Path, hub: Hub) -> None:
     message = failed(legato("models", "download", "someone/broken", home=tmp_path, HF_ENDPOINT=hub.url))
     assert "not finite" in message
     assert published(tmp_path) == []
+
+
+def test_a_model_that_this_installation_cannot_run_is_kept(tmp_path: Path, hub: Hub) -> None:
+    files = hub.repos[REPO]
+    newer = onnx.load_from_string(files["joint.onnx"])
+    set_field("opset", 99)(newer)
+    hub.repos[REPO] = files | {"joint.onnx": newer.SerializeToString()}
+    message = failed(legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url))
+    assert "Update it with: pip install --upgrade onnxruntime. Then run the same command again" in message
+    assert "Choose another" not in message
+    assert published(tmp_path) == []
+    assert b"no such folder, and not downloaded" in legato("models", "path", REPO, home=tmp_path).stderr
+    fetched = len(hub.gets("encoder.onnx.data"))
+    hub.repos[REPO] = files  # as if ONNX Runtime were updated
+    assert legato("models", "download", REPO, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
+    assert len(hub.gets("encoder.onnx.data")) == fetched
 
 
 def test_no_network_and_names_that_are_none(tmp_path: Path) -> None:

@@ -180,9 +180,15 @@ def set_field(field: str, number: int) -> Change:
     return change
 
 
-def add_operator(model: ModelProto) -> None:
+def add_operator(domain: str) -> Change:
     """Add an operator that no version of ONNX Runtime has."""
-    model.graph.node.append(helper.make_node("Understand", [model.graph.input[0].name], ["meaning"]))
+
+    def change(model: ModelProto) -> None:
+        if domain not in {opset.domain for opset in model.opset_import}:
+            model.opset_import.append(helper.make_opsetid(domain, 1))
+        model.graph.node.append(helper.make_node("Understand", [model.graph.input[0].name], ["meaning"], domain=domain))
+
+    return change
 
 
 def spoil(model: ModelProto) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from legato.errors import BundleError, DownloadError
+from legato.errors import BundleError, DownloadError, InstallationError
 from legato.files import Progress, describe_size
 from legato.model.hub import RemoteFile, explained, is_network_error, receive, remote_files
 from legato.model.integrity import DOWNLOAD_RECORD, REMEDY, has_hash
@@ -36,7 +36,7 @@ def download(repo: str, target: Path, *, check: Callable[[Path], object], progre
         progress: called for every piece that arrives, with bytes of all files together.
 
     Raises:
-        DownloadError: cause and remedy. What arrived is kept for the next try, unless it was wrong.
+        DownloadError: cause and remedy. What arrived is kept for the next try, unless it was wrong or is not a model.
     """
     partial = target.parent / ".partial" / target.name
     with explained(repo):
@@ -58,11 +58,16 @@ def download(repo: str, target: Path, *, check: Callable[[Path], object], progre
             (partial / DOWNLOAD_RECORD).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
             try:
                 check(partial)
+            except InstallationError as error:
+                raise DownloadError(
+                    f"{repo} arrived complete, but this installation cannot run it yet: {error}. Then run the same "
+                    "command again: the files are kept."
+                ) from error
             except BundleError as error:
                 shutil.rmtree(partial)
-                reason = str(error).removesuffix(REMEDY).removesuffix("Choose another model.").rstrip()
+                reason = str(error).replace(REMEDY, "Choose another model.")
                 raise DownloadError(
-                    f"{repo} arrived complete but is not a model that Legato can run: {reason} Choose another model."
+                    f"{repo} arrived complete but is not a model that Legato can run: {reason}"
                 ) from error
             _publish(partial, target)
 

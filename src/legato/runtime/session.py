@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.errors import BundleError
+from legato.errors import BundleError, InstallationError
 from legato.model.fields import printable
 
 # From 1.29 on, ONNX Runtime sends events to its vendor unless this is set before its import. A user may set it to 0.
@@ -23,6 +23,7 @@ _NEEDS_NEWER = re.compile(
     r"|Unsupported model IR version|opset \d+ is under development",
     re.IGNORECASE,
 )
+_FOREIGN = re.compile(r"(?<![\w.])(?!ai\.onnx|com\.microsoft)([\w.]+):\w+\(-?\d+\) is not a registered function/op")
 
 
 VERSION: str = ort.__version__
@@ -130,14 +131,19 @@ def write_optimized(path: Path, target: Path, *, reduce_range: bool = False) -> 
 def _refusal(path: Path, verb: str, error: Exception) -> BundleError:
     """Return why ONNX Runtime cannot load or run a graph, and what to do."""
     reason = printable(" ".join(str(error).split())) or type(error).__name__
-    remedy = "Choose another model, or convert the checkpoint again."
-    if _NEEDS_NEWER.search(reason):
-        remedy = (
-            f"The graph needs operators that ONNX Runtime {ort.__version__} does not have. Update it with "
-            "'pip install --upgrade onnxruntime', or choose another model."
-        )
     end = reason if len(reason) <= 300 else f"...{reason[-300:]}"  # the beginning names ONNX Runtime's source files
-    return BundleError(f"{path}: ONNX Runtime cannot {verb} it ({end}). {remedy}")
+    message = f"{path}: ONNX Runtime cannot {verb} it ({end})."
+    if foreign := _FOREIGN.search(reason):
+        return BundleError(
+            f"{message} It needs an operator of the domain {foreign[1]}, which ONNX Runtime does not have. "
+            "Choose another model."
+        )
+    if _NEEDS_NEWER.search(reason):
+        return InstallationError(
+            f"{message} It needs operators that ONNX Runtime {ort.__version__} does not have. Update it with: "
+            "pip install --upgrade onnxruntime"
+        )
+    return BundleError(f"{message} Choose another model, or convert the checkpoint again.")
 
 
 def session_options(threads: int, *, reduce_range: bool = False) -> ort.SessionOptions:

@@ -22,6 +22,7 @@ from legato.model.registry import ALIASES
 from legato.runtime.graphs import open_graph
 from tests.conftest import MakeBundle, checkpoint_path
 from tests.convert.graph.test_drop_in import CLIPS, clips, error
+from tests.support.command import failed
 from tests.support.command import legato as command
 from tests.support.hub import Hub
 from tests.support.litert_app import LiteRtApp
@@ -207,6 +208,28 @@ def test_a_published_model_is_downloaded_and_run(make_bundle: MakeBundle, tmp_pa
     audio = REFERENCES / "audio" / "fox16k.wav"
     texts = {command("transcribe", audio, "--model", model, home=tmp_path).stdout for model in (name, folder)}
     assert len(texts) == 1
+
+
+def test_without_litert_nothing_is_downloaded(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    name, folder = "nemotron-3.5-litert-int8", make_bundle("transformers-a", "fp16", "litert")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ai_edge_litert'] = None\n")
+    with Hub(repos={ALIASES[name]: {file.name: file.read_bytes() for file in folder.iterdir()}}) as hub:
+        result = command("models", "download", name, home=tmp_path, HF_ENDPOINT=hub.url, PYTHONPATH=str(tmp_path))
+        assert "[litert]'" in failed(result)
+        assert not [request for request in hub.requests if "/resolve/" in request.path]
+
+
+def test_with_a_litert_that_does_not_work_the_download_is_kept(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    name, folder = "nemotron-3.5-litert-int8", make_bundle("transformers-a", "fp16", "litert")
+    (tmp_path / "ai_edge_litert").mkdir()
+    (tmp_path / "ai_edge_litert" / "__init__.py").write_text("raise ImportError('libGL is missing')\n")
+    with Hub(repos={ALIASES[name]: {file.name: file.read_bytes() for file in folder.iterdir()}}) as hub:
+        result = command("models", "download", name, home=tmp_path, HF_ENDPOINT=hub.url, PYTHONPATH=str(tmp_path))
+        message = failed(result)
+        assert "libGL is missing" in message and "[litert]'. Then run the same command again" in message
+        asked = len(hub.gets(f"{PREFIX}encoder.tflite"))
+        assert command("models", "download", name, home=tmp_path, HF_ENDPOINT=hub.url).returncode == 0
+        assert len(hub.gets(f"{PREFIX}encoder.tflite")) == asked
 
 
 @pytest.mark.parametrize("damage", ["truncated", "another", "no model", "missing"])
