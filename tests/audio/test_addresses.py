@@ -55,6 +55,8 @@ def test_the_scheme_may_be_in_capitals(tmp_path: Path, site: str) -> None:
         ("{site}/nothing.wav", "404"),
         ("{site}/page.html", "not valid|Check the address"),
         ("http://127.0.0.1:1/a.wav", "refused"),
+        ("http://no-such-host.invalid/a.wav", r"no-such-host\.invalid cannot be resolved"),
+        ("http://[x/a.wav", "cannot be opened"),
         ("https://example.org/" + "x" * 70_000, "not an address"),
     ],
 )

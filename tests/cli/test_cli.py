@@ -216,7 +216,8 @@ def test_what_the_whole_call_is_refused_for(tmp_path: Path, bundle: Path) -> Non
     assert "320" in run("--chunk-ms", "100", FOX)
     assert "--output" in run("--format", "srt", FOX, FOX)
     assert "'mp3' is unknown. Use txt, json, jsonl, srt, vtt, ass, tsv, ctm or words." in run("--format", "mp3", FOX)
-    assert "threads" in run("--threads", "0", FOX)
+    assert "'--threads': give a number of at least 1." in run("--threads", "0", FOX)
+    assert "'--beam': give a whole number from 1 to 64." in run("--beam", "many", FOX)
     assert "standard input" in run("-", FOX)
     message = failed(legato("transcribe", "--model", "nemotron-3.5-int9", FOX, home=tmp_path))
     assert "Did you mean nemotron-3.5-int8?" in message

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
@@ -21,6 +22,7 @@ from websockets.typing import Subprotocol
 from legato import load
 from legato.errors import LegatoError
 from legato.installation import install_command
+from legato.recognizer import Recognizer
 from legato.serve import Settings, create_app
 from legato.serve.server import listen
 from tests.serve.test_transcriptions import SAMPLES
@@ -48,6 +50,12 @@ def test_metrics(server: Server) -> None:
     assert answer.headers["content-type"].startswith("text/plain")
     assert 'legato_requests_total{method="GET",route="/health",status="200"}' in answer.text
     assert "legato_rtf" in answer.text
+
+
+def test_how_many_streams_the_machine_holds_is_told(recognizer: Recognizer) -> None:
+    with TestClient(create_app(recognizer, Settings(max_streams=0)), base_url="http://localhost") as client:
+        [measured] = re.findall(r"^legato_measured_streams (\S+)$", client.get("/metrics").text, re.MULTILINE)
+    assert float(measured) >= 1
 
 
 def test_ctrl_c_ends_it_in_good_order(tmp_path: Path) -> None:

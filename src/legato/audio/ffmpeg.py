@@ -1,9 +1,11 @@
 """Open containers with FFmpeg. Only this module and `track_decoder` use PyAV, which loads when audio is opened."""
 
 import io
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import urlsplit
 
 from legato.audio.track_decoder import Decoder, reason_of
 from legato.errors import AudioError
@@ -106,10 +108,25 @@ def open_url(url: str, name: str, channel: int | None = None, track: int | str |
         )
     except (av.error.FFmpegError, ValueError, OSError) as error:
         kind = InvalidDataError if isinstance(error, av.error.InvalidDataError) else AudioError
+        if kind is AudioError and (host := _unknown_host(url)):
+            raise AudioError(
+                f"{name}: the name {host} cannot be resolved (DNS). Check the address and the network."
+            ) from None
         raise kind(
             f"{name}: cannot be opened ({reason_of(error)}). Check the address and the network, and that it is audio."
         ) from None
     return _decoder(container, name, channel, track)
+
+
+def _unknown_host(url: str) -> str | None:
+    """Return the host of an address if its name cannot be resolved, for which FFmpeg has no error of its own."""
+    host = None
+    try:
+        host = urlsplit(url).hostname
+        socket.getaddrinfo(host, None)
+    except (socket.gaierror, ValueError):  # a name that is none is a ValueError
+        return host
+    return None
 
 
 def is_live(file: BinaryIO) -> bool:

@@ -8,7 +8,7 @@ import typer
 from legato.chunks import listing
 from legato.cli.errors import guarded
 from legato.cli.extras import require
-from legato.cli.options import DEFAULTS, ThreadsOption, choice, chunk_sizes
+from legato.cli.options import DEFAULTS, AllThreadsOption, choice, chunk_sizes
 
 
 @guarded
@@ -75,7 +75,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="REPORT", help="An earlier report.json: exit code 1 if a language became worse."),
     ] = None,
-    threads: ThreadsOption = None,
+    threads: AllThreadsOption = None,
     restart: Annotated[bool, typer.Option("--restart", help="Discard the results of an earlier evaluation.")] = False,
 ) -> None:  # fmt: skip
     """Measure the accuracy, latency and memory of models.

@@ -1,12 +1,27 @@
-"""Help texts that are readable at 80 columns: plain rows without types."""
+"""Help texts that are readable at 80 columns, plain rows without types, and what a number may be."""
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 
 class Command(TyperCommand):
     """A command whose help shows arguments by their metavar alone: the text says what they take."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments.
+
+        Raises:
+            typer.BadParameter: a value is not allowed. Of a number the message says what is, in the words of Legato.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if error.message.startswith("Input should be"):  # pydantic's words, which are for programmers
+                kind = "a whole number" if "integer" in error.message else "a number"
+                error.message = f"give {kind}{_bounds(error.param)}."
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words after the command's name in the line of usage."""
@@ -25,6 +40,14 @@ class Command(TyperCommand):
     def _of_kind(self, kind: str, ctx: Any = None) -> list[Any]:
         params = self.params if ctx is None else self.get_params(ctx)
         return [param for param in params if param.param_type_name == kind]
+
+
+def _bounds(option: Any) -> str:
+    """Return the range of the numbers that an option takes."""
+    least, most = getattr(option, "min", None), getattr(option, "max", None)
+    if least is None:
+        return "" if most is None else f" of at most {most}"
+    return f" of at least {least}" if most is None else f" from {least} to {most}"
 
 
 class CommandWithRecipes(Command):

@@ -57,6 +57,10 @@ ChunkOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int | None,
+    typer.Option(min=1, metavar="N", help="Threads. Default: 1 for a small model, else the cores, at most 4."),
+]
+AllThreadsOption = Annotated[
+    int | None,
     typer.Option(min=1, metavar="N", help="Threads. Default: the available cores, at most 4."),
 ]
 PhraseOption = Annotated[

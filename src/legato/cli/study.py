@@ -8,7 +8,7 @@ import typer
 from legato.cli.console import say
 from legato.cli.errors import FAILED, guarded
 from legato.cli.extras import require
-from legato.cli.options import DEFAULTS, ChunkOption, ThreadsOption
+from legato.cli.options import DEFAULTS, AllThreadsOption, ChunkOption
 from legato.errors import LegatoError
 
 
@@ -54,7 +54,7 @@ def study(
     calibration: Annotated[
         Path | None, typer.Option(metavar="MANIFEST", help="Recordings for calibration, as in 'legato convert'.")
     ] = None,
-    threads: ThreadsOption = None,
+    threads: AllThreadsOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted study.")] = False,
 ) -> None:  # fmt: skip

@@ -21,7 +21,7 @@ from legato.serve.core.lateness import Lateness
 from legato.serve.core.parts import Parts
 from legato.serve.core.service import Service, Shared
 from legato.serve.errors import add_error_handlers
-from legato.serve.logs import RequestLogMiddleware
+from legato.serve.logs import RequestLogMiddleware, log_event
 from legato.serve.metrics import Metrics
 from legato.serve.openapi import describe
 from legato.serve.routing import HeadMiddleware, not_found
@@ -103,7 +103,10 @@ def _service(recognizer: Recognizer, settings: Settings, shared: Shared, tracing
     tally = shared.tally
     recorded, lateness = Metrics(tally), Lateness()
     if not settings.max_streams:
-        tally.set("capacity", measured_streams(recognizer, settings.defaults))
+        measured = measured_streams(recognizer, settings.defaults)
+        tally.set("capacity", measured)
+        recorded.measured.set(measured)
+        log_event("live streams measured", streams=measured)
 
     def on_step(step: Step) -> None:
         recorded.on_step(step)

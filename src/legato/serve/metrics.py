@@ -49,6 +49,12 @@ class Metrics:
         self.streams = Gauge(
             "legato_streams", "Open live streams.", ["interface"], registry=registry, multiprocess_mode="livesum"
         )
+        self.measured = Gauge(
+            "legato_measured_streams",
+            "Live streams that this machine holds, as measured at the start; 0 with --max-streams.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.opened = Counter("legato_streams_opened", "Live streams opened so far.", ["interface"], registry=registry)
         self.refused = Counter(
             "legato_refused", "Streams and files refused so far.", ["interface", "reason"], registry=registry
