@@ -79,3 +79,13 @@ def test_long_pauses_make_paragraphs() -> None:
         for text, start in (("One.", 0.0), ("Two.", 2.0), ("Three.", 8.0), ("One.", 20.0))
     )
     assert to_txt(Transcript("One. Two. Three. One.", None, (), (), 30.0, segments)) == "One. Two.\n\nThree.\n\nOne.\n"
+
+
+def test_long_speech_without_pauses_has_paragraphs_of_whole_sentences() -> None:
+    parts = [f"Part {n:03}{' and more' * 8}{'.' if n % 2 else ','}" for n in range(40)]
+    segments = tuple(Segment(text, n, n + 1, None, (), (), "sentence") for n, text in enumerate(parts))
+    text = to_txt(Transcript(" ".join(parts), None, (), (), 40.0, segments))
+    paragraphs = text.rstrip("\n").split("\n\n")
+    assert len(paragraphs) > 4
+    assert all(each.endswith(".") and 500 < len(each) < 800 for each in paragraphs[:-1])
+    assert " ".join(paragraphs) == " ".join(parts)

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from legato.text.cues import label
+from legato.text.sentences import SENTENCE_ENDS
 from legato.text.style import read_style
 from legato.text.subtitles import to_ass, to_srt, to_vtt
 from legato.types import Partial, Segment, Transcript, Word
@@ -20,8 +21,8 @@ from legato.types import Partial, Segment, Transcript, Word
 def to_txt(transcript: Transcript, *, model: str | None = None, file: str | None = None) -> str:
     """Return the plain text and a line end; with endpoints or several speakers, one line per segment.
 
-    Without them, an empty line separates paragraphs, at pauses of more than 3 s. Neither `model` nor `file` is part of
-    it.
+    Without them, an empty line separates paragraphs: they end at pauses of more than 3 s and, when they are long, with
+    a sentence. Neither `model` nor `file` is part of it.
     """
     if transcript.segments and (transcript.endpointed or _speakers(transcript)):
         return "".join(f"{label(segment.speaker)}{segment.text}\n" for segment in transcript.segments)
@@ -122,7 +123,8 @@ def writer_of_format(kind: str) -> Callable[..., str]:
     return WRITERS[kind]
 
 
-_PARAGRAPH_SECONDS = 3.0
+#: A paragraph ends at a pause of more seconds, or with the first sentence after so many characters.
+_PARAGRAPH_SECONDS, _PARAGRAPH_LETTERS = 3.0, 500
 _PARTS = ("segments", "words", "tokens")
 
 
@@ -165,13 +167,14 @@ def json_line(values: dict[str, object]) -> str:
 
 
 def _paragraphs(transcript: Transcript) -> Iterator[str]:
-    """Yield the parts of the text between long pauses."""
+    """Yield the paragraphs of the text."""
     text, begin, position = transcript.text, 0, 0
     for before, segment in pairwise(transcript.segments):
         position = text.find(segment.text, position + len(before.text))
         if position < 0:  # not a text of these segments
             break
-        if segment.start - before.end > _PARAGRAPH_SECONDS:
+        long = position - begin > _PARAGRAPH_LETTERS and before.text.endswith(SENTENCE_ENDS)
+        if long or segment.start - before.end > _PARAGRAPH_SECONDS:
             yield text[begin:position].strip()
             begin = position
     yield text[begin:]
