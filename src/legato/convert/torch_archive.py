@@ -20,6 +20,8 @@ def _unpickle(archive: zipfile.ZipFile) -> Any:
     pickles = [info for info in archive.infolist() if info.filename.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise CheckpointError("contains no data.pkl, so it was not saved by torch.save.")
+    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        raise CheckpointError("is compressed, which torch.save never does. Save it again with torch.save.")
     with archive.open(pickles[0]) as stream:
         data = stream.read(MAX_BYTES + 1)  # the directory may lie about the size
     if len(data) > MAX_BYTES:
@@ -57,8 +59,6 @@ class TorchArchive:
             ) from error
         except CheckpointError as error:
             raise CheckpointError(f"{path.name}: {error}") from error
-        if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
-            raise CheckpointError(f"{path.name}: its tensors are compressed, which torch.save never does.")
         self._offsets = {name: info.header_offset for name, info in entries.items()}
         self._sizes = {name: info.file_size for name, info in entries.items()}
         with path.open("rb") as file:
