@@ -177,7 +177,7 @@ def test_a_repository_that_is_no_model(tmp_path: Path, hub: Hub) -> None:
     hub.repos["someone/other"] = {**other, "vocab.json": b'{"model_type": "other"}'}
     message = failed(legato("models", "download", "someone/other", home=tmp_path, HF_ENDPOINT=hub.url))
     assert "not a model that Legato can run" in message
-    assert "expected 3 tokens" in message
+    assert "expected 3 pieces" in message
     assert message.count("Choose another model") == 1
     assert "Download or convert" not in message
 

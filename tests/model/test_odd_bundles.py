@@ -115,6 +115,12 @@ def link_all(file: Path) -> None:
         each.symlink_to(blobs / f"{number:064}")
 
 
+def silent(file: Path) -> None:
+    """Let neither the configuration nor the encoder say how long a window is."""
+    edit_graph(file.with_name("encoder.onnx"), free_axes)
+    file.write_text("{}")
+
+
 def piece(value: object) -> Change:
     return json_edit(lambda old: old.update({"5": value}))
 
@@ -161,7 +167,7 @@ RUNS: list[tuple[str, str, Change]] = [
 ]
 
 REFUSED: list[tuple[str, Change, str]] = [
-    ("config.json", text(""), r"config\.json: is not JSON"),
+    ("config.json", text(""), r"config\.json: is not JSON: .*\. Download or convert the model again\."),
     ("config.json", text(b"\xff\xfe{\x00}\x00"), r"config\.json: is not JSON"),
     ("config.json", text("[]"), "expected an object with fields, found a list"),
     ("config.json", text("[" * 100_000), "nested too deeply"),
@@ -186,6 +192,10 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("config.json", put(numMelBins=80), r"audio_signal has the shape \[1, 128, 32\]; expected \[1, 80, 32\]"),
     ("config.json", put(sampleRate=0), "sampleRate: expected"),
     ("config.json", put(nFFT=10**9), "nFFT: expected"),
+    ("config.json", put(sampleRate=8000), r"expected a hop of 10 ms, found 160 samples at 8000 Hz\. Correct the file"),
+    ("config.json", put(hopLength=80), "expected a hop of 10 ms, found 80 samples at 16000 Hz"),
+    ("config.json", put(subsamplingFactor=4), "subsamplingFactor: expected 8, found 4"),
+    ("config.json", silent, r"config\.json: encoderLayers is missing, and the graphs do not say it\. Correct"),
     ("config.json", put(winLength=600), "hop, window and transform"),
     ("config.json", put(preEmphasis="0.97"), "preEmphasis: expected a number from 0 to 1"),
     ("config.json", put(streaming=[]), "streaming: expected an object"),
@@ -205,9 +215,11 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("config.json", put_in("legato", files={"vocab.json": {"size": "3", "sha256": ""}}), "size: expected"),
     ("config.json", put_in("legato", files={"../../etc/passwd": {"size": 3, "sha256": "0"}}), "passwd is missing"),
     ("vocab.json", text('"text"'), "expected a list or an object of pieces"),
-    ("vocab.json", text("{}"), "expected .* tokens .*, found 0"),
+    ("vocab.json", text("{}"), "expected .* pieces in a list, .*, found an object of 0"),
     ("vocab.json", json_edit(lambda v: v.pop("7")), r"vocab\.json: "),
-    ("vocab.json", json_edit(lambda v: v.update({"x": v.pop("7")})), "token 7 of .* is missing"),
+    ("vocab.json", json_edit(lambda v: v.update({"x": v.pop("7")})), r"; token 7 is missing\. Correct the file"),
+    ("vocab.json", json_edit(lambda v: {p: int(i) for i, p in v.items()}), r"token ids as its keys; .*\. Correct"),
+    ("vocab.json", json_edit(lambda v: {"vocab": v}), r"as its keys, found an object of 1\. Correct the file"),
     ("vocab.json", piece(3), "token 5: expected a text"),
     ("vocab.json", piece("a" * 1_000_000), "token 5: expected a text of at most 1000"),
     ("vocab.json", piece("\x1b[2Jgone"), r"token 5: .* control characters, found the text '\\x1b\[2Jgone'"),
@@ -218,6 +230,8 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("vocab.json", instead(os.mkfifo), "not a regular file"),
     ("vocab.json", text(b'{"0": "\xff"}'), r"vocab\.json: is not JSON"),
     ("languages.json", text("[]"), "expected an object"),
+    ("languages.json", json_edit(lambda v: list(v["promptDictionary"])), r"found a list of \d+\. Correct the file"),
+    ("languages.json", json_edit(lambda v: v["promptDictionary"] | {"note": "x"}), r"note: .* the text 'x'\. Correct"),
     ("languages.json", text("{}"), "has no languages"),
     ("languages.json", put(promptDictionary=["en"]), "promptDictionary: expected an object"),
     ("languages.json", put_in("promptDictionary", en="0"), "en: expected a whole number from 0 to"),
@@ -227,6 +241,8 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("languages.json", put_in("promptDictionary", **{"\x07": 0}), "expected names"),
     ("languages.json", put_in("promptDictionary", **{"x" * 300: 0}), "expected names"),
     ("languages.json", put_in("promptDictionary", **{f"l{i}": 0 for i in range(20_000)}), "at most 10000 entries"),
+    ("languages.json", instead(lambda file: None), r"languages\.json is missing\. Download or convert"),
+    ("calibration.json", text("{"), r"calibration\.json: is not JSON: .*\. Run 'legato calibrate' again, or delete"),
     ("encoder.onnx", text(""), r"encoder\.onnx: cannot be read"),
     ("encoder.onnx", text("a page of HTML"), r"encoder\.onnx: is not an ONNX graph"),
     ("encoder.onnx", text("version https://git-lfs.github.com/spec/v1\n"), r"encoder\.onnx: is not an ONNX graph"),

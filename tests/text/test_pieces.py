@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from legato.text.pieces import TextBuilder, decode
 
-PIECES = ["▁", "▁the", "er", "n", "▁vingt▁et▁un", "世界", "こん", "สวัสดี", ",", "。", "<unk>", "<s>", "<0xE4>", "<0xB8>",
-          "<0x96>", "ते", "▁नम"]  # fmt: skip
+PIECES = ["▁", "▁the", "er", "n", "▁vingt▁et▁un", "世界", "こん", "สวัสดี", ",", "。", "<unk>", "▁<unk>", "<s>",
+          "<0xE4>", "<0xB8>", "<0x96>", "ते", "▁नम"]  # fmt: skip
 
 
 @given(st.lists(st.sampled_from(PIECES)))

@@ -16,7 +16,7 @@ from legato.model import onnx_file, tflite_file
 from legato.model.bundle_files import read_json_of, read_mel, read_pieces, read_prompts
 from legato.model.calibration import Calibration, read_calibration
 from legato.model.contract import PUBLISHED, check_interfaces
-from legato.model.fields import FieldError, Fields
+from legato.model.fields import BrokenFileError, FieldError, Fields
 from legato.model.integrity import REMEDY, check_files, recorded_files
 from legato.model.interface import Interface
 from legato.model.languages import AUTO, PromptSlots, same_language, spoken_languages
@@ -144,8 +144,10 @@ def open_bundle(path: Path) -> Bundle:
         files = recorded_files(ours.section("files"))
         check_files(path, files)
         return _read(path, config, ours, layout, {name: each.hash for name, each in files.items()})
-    except FieldError as error:
+    except BrokenFileError as error:
         raise BundleError(f"{error} {REMEDY}") from None
+    except FieldError as error:
+        raise BundleError(f"{error} Correct the file, or choose another model.") from None
 
 
 def _checked_layout(path: Path, ours: Fields) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from legato.chunks import FRAME_MS, SUBSAMPLING_FACTOR
 from legato.errors import BundleError
 from legato.model.fields import FieldError, Fields, found, is_clean, read_json
 from legato.model.integrity import REMEDY
@@ -31,11 +32,15 @@ def read_mel(config: Fields, ours: Fields, mel_bins: int) -> MelConfig:
     """Return the front end. What `config.json` does not say is as the published contract has it.
 
     Raises:
-        FieldError: a value is not as expected.
+        FieldError: a value is not as expected, or a frame of the encoder does not have the length that Legato computes
+            with.
     """
     usual = MelConfig()
+    factor = config.integer("subsamplingFactor", 1, 1 << 10, SUBSAMPLING_FACTOR)
+    if factor != SUBSAMPLING_FACTOR:
+        raise FieldError(f"{config.place}: subsamplingFactor: expected {SUBSAMPLING_FACTOR}, found {factor}.")
     try:
-        return MelConfig(
+        mel = MelConfig(
             sample_rate=config.integer("sampleRate", 1, 1 << 20, usual.sample_rate),
             mel_bins=mel_bins,
             fft_length=config.integer("nFFT", 1, 1 << 20, usual.fft_length),
@@ -46,6 +51,12 @@ def read_mel(config: Fields, ours: Fields, mel_bins: int) -> MelConfig:
         )
     except ValueError as error:
         raise FieldError(f"{config.place}: the front end: {error}.") from None
+    if SUBSAMPLING_FACTOR * mel.hop_length * 1000 != FRAME_MS * mel.sample_rate:
+        raise FieldError(
+            f"{config.place}: hopLength and sampleRate: expected a hop of {FRAME_MS // SUBSAMPLING_FACTOR} ms, found "
+            f"{mel.hop_length} samples at {mel.sample_rate} Hz."
+        )
+    return mel
 
 
 def read_pieces(folder: Path, count: int) -> tuple[str, ...]:
@@ -58,12 +69,13 @@ def read_pieces(folder: Path, count: int) -> tuple[str, ...]:
     vocabulary = read_json_of(folder, file.name)
     if not isinstance(vocabulary, list | dict):
         raise FieldError(f"{file}: expected a list or an object of pieces, found {found(vocabulary)}.")
+    form = f"expected {count} pieces in a list, or in an object with the token ids as its keys"
     if len(vocabulary) < count:
-        raise FieldError(f"{file}: expected {count} tokens as in config.json and the graphs, found {len(vocabulary)}.")
+        raise FieldError(f"{file}: {form}, found {found(vocabulary)}.")
     pieces = vocabulary[:count] if isinstance(vocabulary, list) else [vocabulary.get(str(i)) for i in range(count)]
     for number, piece in enumerate(pieces):
         if piece is None:
-            raise FieldError(f"{file}: token {number} of {count} is missing.")
+            raise FieldError(f"{file}: {form}; token {number} is missing.")
         if not isinstance(piece, str) or len(piece) > _LONGEST_PIECE or not is_clean(piece):
             raise FieldError(
                 f"{file}: token {number}: expected a text of at most {_LONGEST_PIECE} characters without control "

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from legato.errors import OutputError
+from legato.errors import BundleError, OutputError
 from legato.files import sha256_of, write_text_atomically
 from legato.model.fields import FieldError, Fields, read_json
 
@@ -97,17 +97,23 @@ def read_calibration(folder: Path) -> Calibration | None:
     """Read the calibration of a bundle; None if it has none.
 
     Raises:
-        FieldError: it is not a calibration, or not of this model.
+        BundleError: it is not a calibration, or not of this model.
     """
     file = folder / CALIBRATION
     try:
-        fields = Fields(read_json(file, _MOST_BYTES), str(file))
+        return _read(folder, file)
     except FileNotFoundError:
         return None
+    except FieldError as error:
+        raise BundleError(f"{error} Run 'legato calibrate' again, or delete the file.") from None
+
+
+def _read(folder: Path, file: Path) -> Calibration:
+    fields = Fields(read_json(file, _MOST_BYTES), str(file))
     if fields.integer("format", 0, 1 << 31) > _FORMAT:
-        raise FieldError(f"{file}: a newer Legato made this calibration. Update Legato.")
+        raise BundleError(f"{file}: a newer Legato made this calibration. Update Legato.")
     if fields.text("model", 64) != sha256_of(folder / _MODEL):
-        raise FieldError(f"{file}: is of another model than {folder / _MODEL}. Run 'legato calibrate', or delete it.")
+        raise FieldError(f"{file}: is of another model than {folder / _MODEL}.")
     method = fields.text("method", 20)
     fit = dict(fields.section("fit").items(100))
     if method == "temperature":

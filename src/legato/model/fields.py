@@ -22,6 +22,10 @@ class FieldError(LegatoError):
     """Contents of a file that are not as expected. The message says where, what was expected, and what was found."""
 
 
+class BrokenFileError(FieldError):
+    """A file that cannot be read, or is not JSON: it was damaged on its way."""
+
+
 class _Required:
     """Stands for the default of a field that must be there."""
 
@@ -38,7 +42,8 @@ def read_json(path: Path, most: int) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        FieldError: it is no such file, is larger, is not JSON, or has numbers that are not finite.
+        BrokenFileError: it cannot be read, is not JSON, or has numbers that are not finite.
+        FieldError: it is larger, or nested too deeply.
     """
     try:
         data = read_regular(path, most)
@@ -47,7 +52,7 @@ def read_json(path: Path, most: int) -> Any:
     except OSError as error:
         if error.errno == errno.EFBIG:
             raise FieldError(f"{path}: is larger than {most / 1e6:g} MB.") from None
-        raise FieldError(f"{path}: cannot be read: {error.strerror}.") from error
+        raise BrokenFileError(f"{path}: cannot be read: {error.strerror}.") from error
     return parse_json(data, str(path))
 
 
@@ -58,7 +63,7 @@ def parse_json(data: bytes, place: str) -> Any:
     except RecursionError:
         raise FieldError(f"{place}: is nested too deeply.") from None
     except ValueError as error:
-        raise FieldError(f"{place}: is not JSON: {_short(str(error))}.") from None
+        raise BrokenFileError(f"{place}: is not JSON: {_short(str(error))}.") from None
 
 
 def found(value: object) -> str:

@@ -93,7 +93,7 @@ def complete_sizes(config: Fields, found: dict[str, int], ours: Fields, *, publi
         found = {"melFrames": 4 * SUBSAMPLING_FACTOR, "preCacheSize": 9} | found
     for name, (low, high) in _RANGES.items():
         if name not in found:
-            raise FieldError(f"{config.place}: {name} is missing.")
+            raise FieldError(f"{config.place}: {name} is missing, and the graphs do not say it.")
         config.whole(name, found[name], low, high)
     cached = found["encoderLayers"] * found["encoderHidden"]
     if max(found["attentionLeftContext"], found["convCacheSize"]) * cached > _MOST_CACHED:

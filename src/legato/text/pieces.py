@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 SPACE = "\u2581"
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_SPECIAL = re.compile(r"<[^<>\s]+>")
+_SPECIAL = re.compile(r"<[^<>]+>|\u2047")
 
 
 def decode(pieces: Iterable[str]) -> str:
@@ -32,8 +32,11 @@ def byte_of(piece: str) -> int | None:
 
 
 def is_special(piece: str) -> bool:
-    """Return whether a piece stands for no text: `<unk>`, `<s>`, a language tag, any other name in angle brackets."""
-    return _SPECIAL.fullmatch(piece) is not None and byte_of(piece) is None
+    """Return whether a piece stands for no text: `<unk>`, `<s>`, a language tag, any other name in angle brackets.
+
+    So does U+2047, as which SentencePiece shows unknown pieces. Spaces around the name do not matter.
+    """
+    return _SPECIAL.fullmatch(piece.strip(SPACE + " ")) is not None and byte_of(piece) is None
 
 
 def utf8_decoder() -> codecs.IncrementalDecoder:
@@ -50,7 +53,7 @@ class TextBuilder:
 
     def add(self, piece: str) -> None:
         """Append one piece. A leading space ends the word before it, which can no longer change."""
-        if piece.startswith(SPACE):
+        if piece.startswith(SPACE) and not is_special(piece):
             self._settled += _join(self._open, complete=True)
             self._open = []
         self._open.append(piece)

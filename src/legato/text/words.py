@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from legato.text.pieces import SPACE, piece_bytes, utf8_decoder
+from legato.text.pieces import SPACE, is_special, piece_bytes, utf8_decoder
 from legato.text.scripts import is_mark, is_unspaced, is_wide_punctuation
 from legato.types import Confidence, Segment, Token, Transcript, Word
 
@@ -120,6 +120,8 @@ def append_spoken(text: str, segment: Segment | Transcript) -> str:
 def _continues(segment: Segment | Transcript) -> bool:
     """Return whether the first token with text continues what was before: it has no space of its own."""
     for token in segment.tokens:
+        if is_special(token.piece):
+            continue
         if token.piece.startswith(SPACE):
             return False
         if token.piece and segment.text.startswith(token.piece):
