@@ -1,5 +1,6 @@
 """Optimized copies: the same results bit by bit, and whatever happens to a copy is no error."""
 
+import logging
 import os
 import platform
 import shutil
@@ -97,8 +98,9 @@ def test_a_copy_computes_the_same(bundle: Path, fox: NDArray[np.float32], monkey
     ],
 )  # fmt: skip
 def test_a_damaged_copy_is_made_again(
-    native: Path, fox: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, name: str, damage: str, home: Path
-) -> None:
+    native: Path, fox: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, name: str, damage: str, home: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     plain = frames_of(native, fox, monkeypatch, copy=True)
     file = only_copy() / name
     right = file.read_bytes()
@@ -111,7 +113,11 @@ def test_a_damaged_copy_is_made_again(
         if damage == "a link":
             (home / "elsewhere").write_bytes(right)
             file.symlink_to(home / "elsewhere")
+    caplog.clear()
     assert frames_of(native, fox, monkeypatch, copy=True) == plain
+    warnings = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len(warnings) == (name != OPTIMIZED_RECORD or damage != "missing")
+    assert not any("ownload" in each for each in warnings)
     again = only_copy() / name
     assert again.is_file()
     assert not again.is_symlink()

@@ -135,7 +135,7 @@ def _find_or_make(bundle: Bundle, limit: int) -> Path | None:
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     _check_own(folder)
     with FileLock(folder / ".lock", timeout=_WAIT):
-        if _usable(target):  # another process has made it
+        if _usable(target, told=True):  # another process has made it
             return target
         for left in (target, *folder.glob(".*.part")):
             shutil.rmtree(left, ignore_errors=True)
@@ -173,8 +173,13 @@ def _make(bundle: Bundle, folder: Path) -> None:
         path.chmod(0o755 if path == folder else 0o644)
 
 
-def _usable(folder: Path) -> bool:
-    """Return whether a copy is there, ours, and as it was written. Mark it as used."""
+def _usable(folder: Path, *, told: bool = False) -> bool:
+    """Return whether a copy is there, ours, and as it was written. Mark it as used.
+
+    Args:
+        folder: of the copy.
+        told: whether the user knows already why it cannot be used.
+    """
     record = folder / OPTIMIZED_RECORD
     try:
         if not stat.S_ISDIR(folder.lstat().st_mode):
@@ -188,7 +193,9 @@ def _usable(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, FieldError, BundleError) as error:
-        logger.warning("An optimized copy is not used: %s", error)
+        # The remedies of the last two are those of a model, and not needed.
+        fault = error if isinstance(error, OSError) else f"{folder} is damaged. It is made again."
+        logger.log(logging.DEBUG if told else logging.WARNING, "An optimized copy is not used: %s", fault)
         return False
     with contextlib.suppress(OSError):
         os.utime(record)
