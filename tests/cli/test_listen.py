@@ -221,7 +221,10 @@ def test_a_disk_that_is_full_does_not_end_the_listening(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    assert "no such file" in failed(legato("listen", "--input", tmp_path / "none.wav", home=tmp_path))
+    for wrong in (("listen", "--input", tmp_path / "none.wav"), ("transcribe", FOX, "--lm", tmp_path / "none.arpa")):
+        message = failed(legato(*wrong, home=tmp_path))
+        assert "no such file" in message
+        assert "Model:" not in message  # it is told before the model is loaded
     assert "0 samples" in failed(legato("listen", "--input", "-", home=tmp_path))
     message = failed(legato("listen", "--input", "-", "--save-transcript", tmp_path / "text.doc", home=tmp_path))
     assert ".doc is not the ending of a format; those are .txt, .json," in message

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import typer
 
-from legato.audio.addresses import is_url
 from legato.audio.blocks import AudioBlocks
 from legato.audio.source import open_audio
 from legato.batch import Result, transcribe_channels
 from legato.cli.console import say, say_error, say_warnings
 from legato.cli.errors import FAILED, PARTIAL
-from legato.cli.files import check_writable, partial_path, print_result, write_result
+from legato.cli.files import check_exists, check_writable, partial_path, print_result, write_result
 from legato.cli.interrupt import Interruptible, exit_code
 from legato.cli.job import Files
 from legato.cli.model import Model
@@ -84,15 +83,10 @@ def transcribe_files(job: Files, model: Model, options: StreamOptions) -> None:
 def _problem(name: str, targets: Sequence[Path], inputs: Sequence[str]) -> LegatoError | None:
     """Return why a file cannot be done, as far as it shows without reading it."""
     try:
-        if not is_url(name) and not name.lower().startswith("file://"):
-            Path(name).stat()
+        check_exists(name)
         for target in targets:
             check_writable(target, inputs)
-    except FileNotFoundError:
-        return AudioError(f"{name}: there is no such file. Check the path.")
-    except OSError as error:
-        return AudioError(f"{name}: cannot be opened: {error.strerror}. Check the path and its permissions.")
-    except OutputError as error:
+    except (AudioError, OutputError) as error:
         return error
     return None
 

@@ -12,7 +12,7 @@ import typer
 
 from legato.audio.addresses import is_url
 from legato.cli.console import cannot_write, put
-from legato.errors import LegatoError, OutputError
+from legato.errors import AudioError, LegatoError, OutputError
 from legato.files import write_atomically
 from legato.text.formats import WRITERS, as_dict, base_format, json_line, writer_of_format
 from legato.text.template import compile_template
@@ -109,6 +109,23 @@ def write_result(
                 note(data)
     except OSError as error:
         raise cannot_write(path, error) from None
+
+
+def check_exists(name: str) -> None:
+    """Check that a file exists; of an address that shows only when it is opened.
+
+    Raises:
+        AudioError: there is none, or it must not be read.
+    """
+    if is_url(name) or name.lower().startswith("file://"):
+        return
+    try:
+        Path(name).stat()
+    except FileNotFoundError:
+        raise AudioError(f"{name}: there is no such file. Check the path.") from None
+    except OSError as error:
+        problem = f"{name}: cannot be opened: {error.strerror}. Check the path and its permissions."
+        raise AudioError(problem) from None
 
 
 def check_writable(path: Path, inputs: Sequence[str] = ()) -> None:

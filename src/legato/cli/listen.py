@@ -66,7 +66,7 @@ def listen(
     if save_audio is not None and save_audio.suffix.lower() != ".wav":
         raise typer.BadParameter(f"{save_audio}: only WAV is written; call it .wav.", param_hint="--save-audio")
 
-    from legato.cli.files import format_of, unknown_ending
+    from legato.cli.files import check_exists, format_of, unknown_ending
     from legato.cli.interrupt import OnInterrupt
     from legato.cli.listening import Listening, open_source
     from legato.cli.model import open_model
@@ -77,6 +77,8 @@ def listen(
     if save_transcript is not None and format_of(save_transcript) not in {"", *WRITERS}:
         raise typer.BadParameter(unknown_ending(save_transcript), param_hint="--save-transcript")
     asked = stream_options(language, chunk_ms, endpoint, vad, phrase, confidence=confidence)
+    if source not in {None, "-"}:
+        check_exists(source)
     opened = open_model(model, threads)
     with ExitStack() as stack:
         stream = stack.enter_context(opened.recognizer.stream(asked))

@@ -161,10 +161,12 @@ def stream_options(
     """Return the options of a stream as the user gave them.
 
     Raises:
-        typer.BadParameter: `--endpoint` and `--vad` contradict each other.
+        typer.BadParameter: `--endpoint` and `--vad` contradict each other, or there is no such n-gram.
     """
     if endpoint is False and vad != DEFAULT_VAD:
         raise typer.BadParameter("a detector places endpoints; omit --no-endpoint or --vad.", param_hint="--vad")
+    if lm is not None and not lm.exists():
+        raise typer.BadParameter(f"{lm}: there is no such file.", param_hint="--lm")
     return StreamOptions(
         language=language,
         chunk_ms=chunk_ms,
