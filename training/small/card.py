@@ -1,70 +1,93 @@
-"""Print the tables of the model card from reports of `legato evaluate --split-by part`.
+"""Print the tables of the model card from the folder that `legato evaluate --split-by part` wrote about `test.jsonl`.
 
-    python -m training.small.card REPORT.json...
+    python -m training.small.card REPORT [--before REPORT]
 
-One table per mode: CER in % with its 95 % interval, one row per language and part, one column per chunk size and model.
-Then WER, the share of right tags with `auto`, and latency, at 320 ms.
+Both folders are of one model, one chunk size and one language mode. First a row per part and language: clips, CER in %
+with its 95 % interval, that of the model before, WER, and the CER of the part's first clips in each condition. Then
+the WER of the spoken numbers in lower case without marks, because Whisper's English normalizer joins number words.
 """
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from legato.lab.markdown import table
+from legato.lab.normalize import LETTERS
+from legato.lab.scoring import distance
+from training.small.conditions import CONDITIONS
+from training.small.parts import SPEAKERS
 
 Cell = dict[str, Any]
 
-MODES = {"manifest": "Language given", "auto": "`auto`"}
+NAMES = {
+    "en-US": "English",
+    "de-DE": "German",
+    "fr-FR": "French",
+    "es-ES": "Spanish",
+    "it-IT": "Italian",
+    "hi-IN": "Hindi",
+    "ja-JP": "Japanese",
+}
+PARTS = ("synthesised", "real", "unheard", "readers", SPEAKERS)
 
 
-def percent(rate: dict[str, float] | None) -> str:
-    """Return a rate with its interval."""
-    if rate is None:
+def cells_of(folder: Path) -> dict[tuple[str, str], Cell]:
+    """Return the cells of a report by part and language."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return {(cell["subset"], cell["language"]): cell for cell in report["cells"] if cell["subset"]}
+
+
+def rate(cell: Cell | None, key: str, interval: bool = False) -> str:
+    """Return a rate in %, or nothing if it was not measured."""
+    found = cell and cell[key]
+    if not found:
         return ""
-    return f"{100 * rate['rate']:.1f} ({100 * rate['low']:.1f} to {100 * rate['high']:.1f})"
+    bounds = f" ({100 * found['low']:.1f} to {100 * found['high']:.1f})" if interval else ""
+    return f"{100 * found['rate']:.1f}{bounds}"
+
+
+def number_errors(folder: Path) -> dict[str, float]:
+    """Return the word error rate of the spoken numbers by language, and over all."""
+    wrong, spoken = Counter[str](), Counter[str]()
+    for line in (folder / "utterances.jsonl").read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["subset"] == "numbers":
+            reference, hypothesis = (LETTERS(entry[key]).split() for key in ("reference", "hypothesis"))
+            for language in (entry["language"], "all"):
+                wrong[language] += distance(reference, hypothesis)
+                spoken[language] += len(reference)
+    return {language: wrong[language] / count for language, count in spoken.items()}
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("reports", type=Path, nargs="+")
-    reports = [json.loads(path.read_text(encoding="utf-8")) for path in parser.parse_args().reports]
-    cells: dict[tuple[str, str, str, str, int], Cell] = {}
-    precisions: dict[str, str] = {}
-    for report in reports:
-        precisions |= {model["label"]: model["precision"].upper() for model in report["models"]}
-        for cell in report["cells"]:
-            if cell["subset"]:
-                place = cell["language"], cell["subset"], cell["mode"], cell["model"], cell["chunk_ms"]
-                cells[place] = cell
-    rows = sorted({(part, language) for language, part, *_ in cells})
-    chunks = sorted({place[4] for place in cells})
-    modes = [mode for mode in MODES if any(place[2] == mode for place in cells)]
-
-    def rate(key: str, row: tuple[str, str], mode: str, label: str, chunk: int) -> str:
-        part, language = row
-        cell = cells.get((language, part, mode, label, chunk))
-        return percent(cell[key]) if cell else ""
-
-    for mode in modes:
-        header = [MODES[mode]]
-        header += [f"{chunk} ms, {precision}" for chunk in chunks for precision in precisions.values()]
-        body = [
-            [f"{row[1]}, {row[0]}", *(rate("cer", row, mode, label, chunk) for chunk in chunks for label in precisions)]
-            for row in rows
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("report", type=Path)
+    parser.add_argument("--before", type=Path, help="the same of the model before")
+    arguments = parser.parse_args()
+    cells = cells_of(arguments.report)
+    before = cells_of(arguments.before) if arguments.before else {}
+    rows = [
+        [
+            part,
+            name,
+            str(cell["utterances"]),
+            rate(cell, "cer", interval=True),
+            rate(before.get((part, language)), "cer"),
+            rate(cell, "wer"),
+            *(rate(cells.get((f"{part}, {condition}", language)), "cer") for condition in CONDITIONS),
         ]
-        print(table(header, body), end="\n\n")
-    header = ["320 ms", "utterances", *(f"WER, {precision}" for precision in precisions.values())]
-    header += [f"tags right with `auto`, {precision}" for precision in precisions.values()] * ("auto" in modes)
-    body = []
-    for row in rows:
-        given = cells[row[1], row[0], "manifest", next(iter(precisions)), 320]
-        line = [f"{row[1]}, {row[0]}", str(given["utterances"])]
-        line += [rate("wer", row, "manifest", label, 320) for label in precisions]
-        line += [rate("language_accuracy", row, "auto", label, 320) for label in precisions] * ("auto" in modes)
-        body.append(line + [f"{given[key]['p50']:.2f}" for key in ("first_token_latency", "final_latency")])
-    print(table([*header, "first token, s", "last token, s"], body), end="\n\n")
+        for part in PARTS
+        for language, name in NAMES.items()
+        if (cell := cells.get((part, language)))
+    ]
+    header = ["part", "language", "clips", "CER", "the model before", "WER", *CONDITIONS]
+    print(table(header, rows), end="\n\n")
+    errors = number_errors(arguments.report)
+    numbers = {name: f"{100 * errors[key]:.1f}" for key, name in [*NAMES.items(), ("all", "all")] if key in errors}
+    print(table(["spoken numbers", *numbers], [["WER", *numbers.values()]]))
 
 
 if __name__ == "__main__":
