@@ -16,6 +16,11 @@ Generator = np.random.Generator
 Condition = Callable[[Audio, list[Audio], Generator], Audio]
 
 
+def clean(audio: Audio, others: list[Audio], rng: Generator) -> Audio:
+    """Change nothing: the rate that those of the other conditions compare with, over the same clips."""
+    return audio
+
+
 def mulaw(audio: Audio, others: list[Audio], rng: Generator) -> Audio:
     """Resample to 8 kHz and quantize with mu-law, as on a telephone."""
     return through(audio, "mulaw", rng)
@@ -42,4 +47,4 @@ def mixed(audio: Audio, noise: Audio) -> Audio:
     return np.asarray(total / max(1.0, float(np.abs(total).max())), dtype=np.float32)
 
 
-CONDITIONS: dict[str, Condition] = {"mu-law": mulaw, "white 10 dB": white, "babble 10 dB": babble}
+CONDITIONS: dict[str, Condition] = {"clean": clean, "mu-law": mulaw, "white 10 dB": white, "babble 10 dB": babble}

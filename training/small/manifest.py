@@ -7,7 +7,7 @@ Writes ``test.jsonl``. Its ``part`` is ``synthesised`` (the held-out sentences t
 (two of LibriVox and one of Spanish sentences, in none either), ``speakers`` (those of other collections whom
 :mod:`training.small.recordings` keeps out) or ``numbers`` (``--numbers``: the number phrases of a
 manifest of other clips). With a condition, such as ``real, mu-law``: the first clips of a part after a line or a
-background (:mod:`training.small.conditions`), which are written to ``conditions/``.
+background, or as they are (``real, clean``), which are written to ``conditions/`` (:mod:`training.small.conditions`).
 """
 
 import argparse
