@@ -13,7 +13,9 @@ import yaml
 import legato
 from legato.convert import convert
 from legato.model.bundle import open_bundle
+from legato.model.registry import embedded_path
 from tests.conftest import MakeBundle, checkpoint_path
+from tests.support.command import failed
 from tests.support.command import legato as command
 from tests.support.paths import REFERENCES
 
@@ -72,6 +74,16 @@ def test_an_edited_or_missing_card_damages_nothing(make_bundle: MakeBundle, tmp_
     assert open_bundle(folder).name
     assert command("models", "card", str(folder), home=tmp_path).returncode == 0
     assert (folder / "README.md").read_text("utf-8").startswith("---\n")
+
+
+def test_the_package_gets_no_card(tmp_path: Path) -> None:
+    folder = embedded_path()
+    assert folder is not None
+    for name in ("embedded", str(folder)):
+        assert "is part of the package" in failed(command("models", "card", name, home=tmp_path))
+    assert not (folder / "README.md").exists()
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    assert command("models", "card", copy, home=tmp_path).returncode == 0
 
 
 def test_the_license_of_the_checkpoint(tmp_path: Path) -> None:

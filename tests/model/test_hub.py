@@ -214,8 +214,15 @@ def test_no_network_and_names_that_are_none(tmp_path: Path) -> None:
     message = failed(legato("models", "download", "nemotron-3.5-int8", home=tmp_path, HF_ENDPOINT=nowhere))
     assert "no connection" in message
     assert "Unknown model 'nemotron'" in failed(legato("models", "download", "nemotron", home=tmp_path))
-    assert "Unknown model" in failed(legato("models", "download", "../../etc", home=tmp_path))
     assert "HF_HUB_OFFLINE" in failed(legato("models", "download", REPO, home=tmp_path, HF_HUB_OFFLINE="1"))
+
+
+@pytest.mark.parametrize("name", ["./typo", ".hidden/model", "../../etc", "-x/y"])
+def test_a_path_is_not_taken_for_a_repository(tmp_path: Path, name: str) -> None:
+    assert "Unknown model" in failed(legato("models", "download", "--", name, home=tmp_path))
+    message = failed(legato("transcribe", f"--model={name}", SAMPLES / "en.flac", home=tmp_path))
+    assert "no such model folder or name" in message
+    assert "legato models download" not in message
 
 
 def test_a_broken_connection_is_resumed(tmp_path: Path, hub: Hub) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.table import Table
 from legato.cli.console import cannot_write
 from legato.cli.terminal import Terminal
 from legato.lab.benchmark import Measurement
-from legato.lab.machine import cpu_name
+from legato.lab.machine import cpu_name, runtime_versions
 from legato.model.bundle import Bundle
 from legato.version import __version__
 
@@ -27,7 +26,7 @@ def describe_machine(bundle: Bundle, cores: int) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": cores,
         "legato": __version__,
-        "onnxruntime": version("onnxruntime"),
+        **runtime_versions([bundle.layout]),
     }
 
 

@@ -98,11 +98,12 @@ def card(
     ] = None,
 ) -> None:
     """Write the model card (README.md) of a converted model again."""
-    from legato.model.card import CARD, read_evaluation, write_card
+    from legato.model.card import read_evaluation, write_card
+    from legato.model.integrity import CARD
     from legato.model.registry import resolve
 
     folder = resolve(name).path
-    write_card(folder, None if report is None else read_evaluation(report))
+    write_card(folder, None if report is None else read_evaluation(report, folder))
     print(folder / CARD)
 
 

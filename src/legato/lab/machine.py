@@ -4,6 +4,8 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 from legato.runtime.cores import lines_of
@@ -17,6 +19,12 @@ def cpu_name() -> str:
     """Return the name of the processor as the system reports it; the architecture if it reports none."""
     name = next((line.split(":", 1)[1].strip() for line in lines_of(_CPUINFO) if line.startswith("model name")), "")
     return name or platform.processor() or platform.machine()
+
+
+def runtime_versions(layouts: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the libraries that run bundles of these layouts, by their names on PyPI."""
+    names = ["onnxruntime", *(["ai-edge-litert"] if "litert" in layouts else [])]
+    return {name: version(name) for name in names}
 
 
 def rss() -> int | None:

@@ -12,11 +12,12 @@ from typing import Any
 from legato.chunks import FRAME_MS
 from legato.errors import BundleError, EvaluationError
 from legato.files import sha256_of
+from legato.model.bundle import open_bundle
 from legato.model.bundle_files import read_json_of
-from legato.model.fields import FieldError
+from legato.model.fields import FieldError, printable, read_json
+from legato.model.integrity import CARD, fingerprint
+from legato.model.registry import embedded_path
 from legato.version import __version__
-
-CARD = "README.md"
 
 _LAYOUTS = {
     "native": "native: chunks of 80 to 1120 ms and any batch size, for Legato",
@@ -25,6 +26,7 @@ _LAYOUTS = {
 }
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-|$)")
 _EXAMPLE = "run_published.py"
+_MOST_BYTES = 64 << 20
 _REPORT_TITLE = "# Evaluation"
 
 
@@ -35,8 +37,10 @@ def write_card(folder: Path, evaluation: str | None = None) -> None:
         evaluation: what `read_evaluation` returned.
 
     Raises:
-        BundleError: the bundle was not written by Legato.
+        BundleError: the bundle was not written by Legato, or is the one in the package.
     """
+    if (package := embedded_path()) is not None and package.resolve() == folder.resolve():
+        raise BundleError(f"{folder}: is part of the package, which stays as it is. Give a copy of the folder.")
     try:
         config, languages = (read_json_of(folder, name) for name in ("config.json", "languages.json"))
         parts = _parts(folder, config, languages)
@@ -68,14 +72,16 @@ def _parts(folder: Path, config: Any, languages: Any) -> list[str]:
     ]
 
 
-def read_evaluation(report: Path) -> str:
+def read_evaluation(report: Path, folder: Path | None = None) -> str:
     """Return the part of a report of `legato evaluate` that belongs into a card.
 
     Args:
         report: the folder of the report, or its `report.md`.
+        folder: the bundle, if it is there already: the report must be about it.
 
     Raises:
-        EvaluationError: there is no such report.
+        EvaluationError: there is no such report, or it is about other models.
+        BundleError: the bundle cannot be opened.
     """
     file = report / "report.md" if report.is_dir() else report
     try:
@@ -86,7 +92,25 @@ def read_evaluation(report: Path) -> str:
         ) from None
     if not text.startswith(_REPORT_TITLE):
         raise EvaluationError(f"{file}: not a report of 'legato evaluate'. Give the folder of its --output.")
+    if folder is not None:
+        _check_model(file.with_name("report.json"), folder)
     return re.sub("^#", "##", text.partition("\n## All conditions")[0].strip(), flags=re.MULTILINE)
+
+
+def _check_model(file: Path, folder: Path) -> None:
+    """Check that a bundle is one of the models of a report."""
+    try:
+        models = read_json(file, _MOST_BYTES)["models"]
+        known = {str(model["sha256"]): str(model["label"]) for model in models}
+    except (FieldError, OSError, KeyError, TypeError) as error:
+        raise EvaluationError(
+            f"{file}: cannot be read ({error}). Give the folder of 'legato evaluate --output'."
+        ) from None
+    if fingerprint(folder, open_bundle(folder).hashes) not in known:
+        raise EvaluationError(
+            f"{file}: is about other models than {folder}: {printable(', '.join(known.values()))}. Run 'legato "
+            f"evaluate' with this model, and give the folder of its --output."
+        )
 
 
 def _metadata(source: dict[str, Any], names: list[str], layout: str) -> str:

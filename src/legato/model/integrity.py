@@ -4,15 +4,20 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from legato.errors import BundleError
 from legato.files import sha256_of, write_text_atomically
+from legato.model.calibration import CALIBRATION
 from legato.model.fields import FieldError, Fields, read_json
 
 DOWNLOAD_RECORD = "download.json"
 """File in a downloaded folder: repository, commit, and the size and hash of every file."""
+
+CARD = "README.md"
+"""The model card. It is no part of the model, and its owner may edit it."""
 
 REMEDY = "Download or convert the model again."
 
@@ -100,6 +105,25 @@ def altered_file(folder: Path) -> str | None:
         if not path.is_file() or path.stat().st_size != expected.size or not has_hash(path, expected.hash):
             return name
     return None
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the sorted files that determine what a model recognizes."""
+    others = {CALIBRATION, CARD, DOWNLOAD_RECORD}
+    files = (file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    return sorted(file for file in files if file.name not in others)
+
+
+def fingerprint(folder: Path, hashes: Mapping[str, str]) -> str:
+    """Return the SHA-256 over names and contents of `model_files`.
+
+    Args:
+        hashes: those that are known and were checked, by the name of a file.
+    """
+    digest = hashlib.sha256()
+    for file in model_files(folder):
+        digest.update(f"{file.name} {hashes.get(file.name) or sha256_of(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def has_hash(path: Path, expected: str) -> bool:

@@ -30,7 +30,7 @@ ALIASES = {
 """Repositories on the hub by their short names, in order of preference."""
 
 _PRECISIONS = {repo: alias.rpartition("-")[2] for alias, repo in ALIASES.items()}
-_REPO = re.compile(r"[\w.-]+/[\w.-]+")
+_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 Source = Literal["path", "downloaded", "embedded"]
 

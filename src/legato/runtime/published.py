@@ -23,6 +23,7 @@ class PublishedEncoder:
         session = open_graph(bundle, "encoder", threads, prepack=prepack)
         self._graph = Graph(session, ENCODER_INPUTS, ENCODER_OUTPUTS)
         s = bundle.sizes
+        self._layout = bundle.layout
         self._window, self._frames = s.window, s.window // SUBSAMPLING_FACTOR
         self.window_samples = self._window * bundle.mel.hop_length
         self._mel_bins, self._prompts, self._width = s.mel_bins, s.prompts, s.width
@@ -40,8 +41,8 @@ class PublishedEncoder:
         """See `Encoder.start`."""
         if chunk != self._frames:
             raise ChunkSizeError(
-                f"This bundle in the published layout runs chunks of {self._frames * FRAME_MS} ms only. Convert the "
-                "checkpoint with '--layout native' for other chunk sizes."
+                f"This bundle in the {self._layout} layout runs chunks of {self._frames * FRAME_MS} ms only. Convert "
+                "the checkpoint with '--layout native' for other chunk sizes."
             )
         mel = np.zeros((0, self._mel_bins), np.float32)
         return EncoderState(prompt, chunk, done=0, mel=mel, accepted=0, ended=False, caches=self._empty)

@@ -153,6 +153,12 @@ def test_streams_side_by_side_are_as_alone(make_trained: MakeBundle) -> None:
         assert [stream.finish() for stream in streams] == alone
 
 
+def test_messages_name_the_layout(make_trained: MakeBundle) -> None:
+    recognizer = legato.load(make_trained("small", "int8"), threads=1)
+    with pytest.raises(legato.ChunkSizeError, match="in the litert layout runs chunks of 320 ms only"):
+        recognizer.stream(chunk_ms=80)
+
+
 def test_roles_are_found_by_name_in_any_order(make_trained: MakeBundle, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(make_trained("small", "fp32"), tmp_path / "bundle"))
     checkpoint = open_checkpoint(checkpoint_path(str(ROOT / "training" / "small" / "model")))

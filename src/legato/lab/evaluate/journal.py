@@ -5,13 +5,13 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 from legato.lab.evaluate.data import Utterance
 from legato.lab.evaluate.models import Model
 from legato.lab.evaluate.recognition import Job, Recognition
+from legato.lab.machine import runtime_versions
 from legato.version import __version__
 
 #: Name of the file in the output folder.
@@ -48,7 +48,8 @@ class Journal:
 
 def key_of(model: Model, threads: int, utterance: Utterance, job: Job) -> str:
     """Return a digest of everything that a recognition depends on."""
-    parts: list[object] = [__version__, version("onnxruntime"), os.cpu_count(), threads, model.sha256, utterance.sha256]
+    parts: list[object] = [__version__, *runtime_versions([model.bundle.layout]).values(), os.cpu_count(), threads]
+    parts += [model.sha256, utterance.sha256]
     parts += [job.offset, job.duration, job.language, job.chunk_ms]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

@@ -1,16 +1,14 @@
 """The models of an evaluation."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from legato.errors import LanguageError
-from legato.files import sha256_of
 from legato.lab.evaluate.data import encodable
 from legato.lab.scoring import base
 from legato.model.bundle import Bundle, open_bundle
-from legato.model.calibration import CALIBRATION
+from legato.model.integrity import fingerprint, model_files
 from legato.model.registry import resolve
 
 
@@ -22,8 +20,8 @@ class Model:
         label: its name in the report, unique there.
         bundle: the opened bundle.
         recipe: INT8 recipe; None if the bundle does not name one.
-        sha256: SHA-256 over all its files.
-        size: bytes of all its files.
+        sha256: its fingerprint, see `legato.model.integrity`.
+        size: bytes of the files that it consists of.
     """
 
     label: str
@@ -60,14 +58,9 @@ def open_models(names: Sequence[str | None]) -> list[Model]:
         resolved = resolve(name)
         bundle = open_bundle(resolved.path)
         label = encodable(resolved.path.resolve().name if resolved.source == "path" else resolved.name)
-        # A calibration changes nothing that is measured here.
-        files = sorted(
-            path for path in resolved.path.iterdir()
-            if path.is_file() and not path.name.startswith(".") and path.name != CALIBRATION
-        )  # fmt: skip
-        size = sum(path.stat().st_size for path in files)
+        size = sum(file.stat().st_size for file in model_files(resolved.path))
         unique = _unique(label, resolved.path, models)
-        models.append(Model(unique, bundle, bundle.recipe, _fingerprint(files, bundle), size))
+        models.append(Model(unique, bundle, bundle.recipe, fingerprint(bundle.path, bundle.hashes), size))
     return models
 
 
@@ -80,11 +73,3 @@ def _unique(label: str, path: Path, models: Sequence[Model]) -> str:
         number += 1
         unique = f"{label} ({number})"
     return unique
-
-
-def _fingerprint(files: Sequence[Path], bundle: Bundle) -> str:
-    """SHA-256 over names and contents. A SHA-256 that the bundle records was checked when it was opened."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name} {bundle.hashes.get(file.name) or sha256_of(file)}\n".encode())
-    return digest.hexdigest()

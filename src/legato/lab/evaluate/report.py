@@ -4,7 +4,6 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from legato.lab.bootstrap import RESAMPLES
@@ -14,7 +13,7 @@ from legato.lab.evaluate.models import Model
 from legato.lab.evaluate.recognition import SPEECH_DB
 from legato.lab.evaluate.run import Condition, Outcome
 from legato.lab.evaluate.scored import UNKNOWN, Scored
-from legato.lab.machine import cpu_name
+from legato.lab.machine import cpu_name, runtime_versions
 from legato.lab.normalize import Choice, normalizer
 from legato.version import __version__
 
@@ -69,7 +68,7 @@ def build(
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "legato": __version__,
-        "onnxruntime": version("onnxruntime"),
+        **runtime_versions({model.bundle.layout for model in models}),
         "machine": {
             "cpu": cpu_name(),
             "system": f"{platform.system()} {platform.machine()}",

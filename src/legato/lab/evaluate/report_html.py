@@ -70,6 +70,7 @@ def to_html(report: dict[str, Any], lines: Sequence[dict[str, Any]]) -> str:
         },
         worst=worst(report, lines),
         titles=tables.column_titles(report["models"]),
+        runtimes=tables.runtimes(report),
         mode_name=tables.mode_name,
         method_name=tables.method_name,
     )

@@ -43,7 +43,7 @@ def _about(report: dict[str, Any]) -> str:
         f"- Data: {', '.join(settings['data'])}{limit}: {counts['scored']} utterances scored, "
         f"{counts['left_out']} left out of {counts['read']}",
         f"- Models: {', '.join(model['label'] for model in report['models'])}",
-        f"- Legato {report['legato']}, onnxruntime {report['onnxruntime']}, {machine['cpu']}, "
+        f"- Legato {report['legato']}, {tables.runtimes(report)}, {machine['cpu']}, "
         f"{machine['threads']} thread{'s' if machine['threads'] != 1 else ''}",
     ]
     return "\n".join(lines)

@@ -17,6 +17,11 @@ def percent(rate: float | None) -> str:
     return "–" if rate is None else f"{100 * rate:.2f}"
 
 
+def runtimes(report: dict[str, Any]) -> str:
+    """Return the libraries that ran the models, with their versions."""
+    return ", ".join(f"{name} {report[name]}" for name in ("onnxruntime", "ai-edge-litert") if name in report)
+
+
 def card(report: dict[str, Any]) -> tuple[Row, list[Row]]:
     """Return the first table: languages, and WER and CER of each model at one chunk size in one mode."""
     chunk_ms, mode = card_condition(report)
