@@ -34,7 +34,8 @@ def calibrate(
         str,
         typer.Option(
             metavar="METHOD", **choice("auto", "temperature", "isotonic"),
-            help="The kind of map; auto: the one that predicts held-out sentences better.",
+            help="The kind of map: temperature, isotonic, or auto, which is the one that predicts held-out sentences "
+            "better.",
         ),
     ] = "auto",
     normalizer: Annotated[
