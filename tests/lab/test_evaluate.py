@@ -224,6 +224,18 @@ def test_the_gate(rows: Rows, tmp_path: Path) -> None:
     assert (again / "report.json").exists()
 
 
+def test_a_baseline_in_other_conditions_does_not_hide_the_results(rows: Rows, tmp_path: Path) -> None:
+    source = manifest(tmp_path / "m.jsonl", pick(rows, *TWO))
+    evaluate(source, home=tmp_path, output=tmp_path / "old")
+    result = legato(
+        "evaluate", source, "--model", NUMBERS_MODEL, "--threads", "1", "--chunk-ms", "80",
+        "--baseline", tmp_path / "old", "--output", tmp_path / "new", home=tmp_path,
+    )  # fmt: skip
+    assert "Nothing can be compared with the baseline" in failed(result)
+    assert "2 utterances scored" in result.stdout.decode()
+    assert str(tmp_path / "new" / "report.html") in result.stderr.decode()
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"cells": []}', "[1]", '{"cells": [{"language": "en"}]}'])
 def test_a_baseline_that_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "old.json").write_text(content)
@@ -258,6 +270,7 @@ def test_odd_names_and_notes(rows: Rows, tmp_path: Path) -> None:
     told = result.stderr.decode()
     assert "line 3: the same recording as" in told
     assert "line 1, with another text" in told
+    assert "earlier run" not in told  # the third is of the first, which was recognized in this run
     assert all(note in (out / "report.md").read_text("utf-8") for note in report["notes"])
     table = result.stdout.decode()
     assert max(map(len, table.splitlines())) <= 80

@@ -10,7 +10,7 @@ import typer
 
 from legato.cli.console import say, say_error
 from legato.cli.errors import FAILED
-from legato.cli.evaluation_tables import print_report
+from legato.cli.evaluation_tables import print_report, print_verdict
 from legato.cli.files import check_folder_name, make_folder
 from legato.cli.progress import work_bar
 from legato.errors import LegatoError
@@ -104,7 +104,9 @@ class Evaluation:
             read=len(data.utterances) + len(data.problems), settings=self._settings(threads), notes=notes,
         )  # fmt: skip
         lines = [item.line() for item in scored]
-        write_reports(self.output, report, lines)  # before the comparison, which may fail
+        write_reports(self.output, report, lines)
+        print_report(report)  # before the comparison, which may fail
+        say(f"{self.output / 'report.html'}")
         worse: list[gate.Comparison] = []
         if earlier is not None:
             compared = gate.compare(report, earlier)
@@ -116,8 +118,7 @@ class Evaluation:
             }
             worse = [entry for entry in compared if entry.verdict == "worse"]
             write_reports(self.output, report, lines)
-        print_report(report)
-        say(f"{self.output / 'report.html'}")
+            print_verdict(report["baseline"]["comparisons"])
         for entry in worse:
             _say_worse(entry)
         if worse:

@@ -28,9 +28,7 @@ _RESOURCES = ("Model", "Precision", "Bundle, MB", "Peak RSS, MB", "RTF", "Load, 
 
 def print_report(report: dict[str, Any]) -> None:
     """Print the tables of a report. They fit into 80 columns, unless names are long."""
-    console = Terminal()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Terminal(width=100)
+    console = _terminal()
     for model in report["models"]:
         for mode in report["settings"]["language"]:
             table = _rates_table(report, model, mode, intervals=True)
@@ -48,8 +46,21 @@ def print_report(report: dict[str, Any]) -> None:
         f"{counts['scored']} utterances scored, {counts['left_out']} left out of {counts['read']}. Rates in %, lower "
         "is better. First, final: latency of the first and the last token, p50 / p95 in seconds of audio."
     )
-    if "baseline" in report:
-        console.print(_verdict(report["baseline"]["comparisons"]))
+
+
+def print_verdict(comparisons: list[dict[str, Any]]) -> None:
+    """Print what the comparison with the baseline found, in a sentence."""
+    counts = Counter(entry["verdict"] for entry in comparisons)
+    found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("worse", "better", "same"))
+    better = dict.fromkeys(entry["language"] for entry in comparisons if entry["verdict"] == "better")
+    named = f" Better: {', '.join(better)}." if better else ""
+    _terminal().print(f"Against the baseline, of {len(comparisons)} rates: {found}.{named}")
+
+
+def _terminal() -> Terminal:
+    """Return the terminal; a file has 100 columns."""
+    console = Terminal()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Terminal(width=100)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -138,15 +149,6 @@ def _resources_table(report: dict[str, Any]) -> Table:
     for row in rows:
         table.add_row(*(row[header.index(column)] for column in _RESOURCES))
     return table
-
-
-def _verdict(comparisons: list[dict[str, Any]]) -> str:
-    """Return what the comparison with the baseline found, in a sentence."""
-    counts = Counter(entry["verdict"] for entry in comparisons)
-    found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("worse", "better", "same"))
-    better = dict.fromkeys(entry["language"] for entry in comparisons if entry["verdict"] == "better")
-    named = f" Better: {', '.join(better)}." if better else ""
-    return f"Against the baseline, of {len(comparisons)} rates: {found}.{named}"
 
 
 def _rate(cell: dict[str, Any] | None, *, intervals: bool) -> str:

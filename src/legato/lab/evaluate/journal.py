@@ -19,7 +19,11 @@ FILE = "recognized.jsonl"
 
 
 class Journal:
-    """The recognitions of this run and of earlier ones, by key. Use it as a context manager."""
+    """The recognitions of this run and of earlier ones, by key. Use it as a context manager.
+
+    Attributes:
+        earlier: the keys that earlier runs have written.
+    """
 
     def __init__(self, folder: Path, *, restart: bool) -> None:
         """Open the journal of a folder; with `restart` it is emptied first."""
@@ -27,6 +31,7 @@ class Journal:
         if restart:
             path.unlink(missing_ok=True)
         self._known = _read(path)
+        self.earlier = frozenset(self._known)
         self._file = path.open("a", encoding="utf-8", newline="\n")
 
     def __enter__(self) -> Self:

@@ -144,7 +144,7 @@ class _Runner:
         key = key_of(self._model, self._threads, utterance, job)
         known = self._journal.get(key)
         if known is not None:
-            self._outcome.reused += 1
+            self._outcome.reused += key in self._journal.earlier  # a recording may be in this run twice
             return known
         if self._worker is None:
             self._worker = Worker(self._model.bundle.path, self._threads)
