@@ -22,6 +22,7 @@ from legato.convert.graph.decoder import write_decoder, write_joint
 from legato.convert.graph.native import write_native_encoder
 from legato.convert.open import open_checkpoint
 from legato.convert.quantize import DEFAULT_RECIPE
+from legato.convert.quantize import RECIPES as CONVERT_RECIPES
 from legato.convert.quantize.per_token import PerToken
 from legato.errors import StudyError
 from legato.installation import install_command
@@ -311,6 +312,17 @@ def test_the_recipe_to_choose() -> None:
     assert "is right for this model" in surveyed({"two-term": few, DEFAULT_RECIPE: [0, 0, 1] + [0] * 17})[0]
     assert "no other recipe has fewer" in surveyed({"two-term": few, DEFAULT_RECIPE: [0, 2] + [0] * 18})[0]
     assert "is not possible for this model. Choose `two-term`" in surveyed({"two-term": few})[0]
+
+
+def test_conclusions_name_what_convert_takes() -> None:
+    """One scale per weight is measured for comparison, and `legato convert` has no such recipe."""
+    none, all_wrong = [0] * 20, [2] * 20
+    for edits in (none, all_wrong):  # all tokens are FP32's; all words are lost
+        text = "\n".join(surveyed({"per-tensor": edits, "dynamic-per-tensor": none, "per-token": none}))
+        named = set(re.findall("`([a-z0-9-]+)`", text))
+        assert named >= {"dynamic-per-tensor", "per-token"}
+        assert named <= CONVERT_RECIPES.keys()
+        assert "with one scale per weight" in text
 
 
 def test_tables_fit_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

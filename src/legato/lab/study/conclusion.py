@@ -46,7 +46,8 @@ def conclude(study: Study) -> list[str]:
 
 
 def _recipes(study: Study) -> Iterator[str]:
-    figures = {outcome.variant.recipe: study.figures(outcome) for outcome in study.of("recipes")}
+    every = {outcome.variant.recipe: study.figures(outcome) for outcome in study.of("recipes")}
+    figures = {name: every[name] for name in every if name in RECIPES}  # what `legato convert --recipe` takes
     if not figures:
         return
     best = min(figures, key=lambda name: figures[name].encoder_error)
@@ -56,9 +57,9 @@ def _recipes(study: Study) -> Iterator[str]:
         f"{_percent(figures[best].encoder_error)}), those of `{worst}` are farthest away "
         f"({_percent(figures[worst].encoder_error)})."
     )
-    plain = [name for name in ("per-tensor", "dynamic-per-tensor", "per-token") if name in figures]
+    plain = [name for name in ("per-tensor", "dynamic-per-tensor", "per-token") if name in every]
     if len(plain) == 3:
-        errors = [_percent(figures[name].encoder_error) for name in plain]
+        errors = [_percent(every[name].encoder_error) for name in plain]
         yield (
             f"Plain dynamic INT8: {errors[0]} with one scale per weight, {errors[1]} with one scale per output channel "
             f"(`dynamic-per-tensor`), {errors[2]} if every frame has its own activation scale as well (`per-token`)."
@@ -111,7 +112,8 @@ def _advice(study: Study) -> Iterator[str]:
 
 def _kept(study: Study) -> Iterator[str]:
     """Yield which recipe loses the most words."""
-    found = {outcome.variant.recipe: kept for outcome in study.of("recipes") if (kept := study.figures(outcome).kept)}
+    outcomes = [outcome for outcome in study.of("recipes") if outcome.variant.recipe in RECIPES]
+    found = {outcome.variant.recipe: kept for outcome in outcomes if (kept := study.figures(outcome).kept)}
     if not found:
         return
     least = min(found, key=lambda name: found[name].share)

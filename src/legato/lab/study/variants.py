@@ -40,7 +40,8 @@ class PerTensor(DynamicPerTensor):
 #: Every way to quantize that a study compares: the recipes of `legato convert`, and the simplest one.
 WAYS: dict[str, Recipe] = {
     "per-tensor": Recipe(
-        lambda _: PerTensor(), "plain dynamic INT8: one scale per weight, one activation scale per tensor"
+        lambda _: PerTensor(),
+        "for comparison, no recipe of `legato convert`: one scale per weight, one activation scale per tensor",
     ),
     **RECIPES,
 }
