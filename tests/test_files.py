@@ -8,7 +8,14 @@ import pytest
 
 from legato.audio.manifest import read_manifest
 from legato.errors import LegatoError
-from legato.files import open_regular, read_regular, sha256_of, write_atomically, write_text_atomically
+from legato.files import (
+    IrregularFileError,
+    open_regular,
+    read_regular,
+    sha256_of,
+    write_atomically,
+    write_text_atomically,
+)
 from legato.lab.evaluate.baseline import read_baseline
 
 
@@ -43,6 +50,21 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     assert (tmp_path / "ours").read_bytes() == "grüß\r\n".encode()
 
 
+def test_links_are_replaced_and_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    victim, link, pipe = (tmp_path / name for name in ("victim", "link", "pipe"))
+    victim.write_text("untouched")
+    link.symlink_to(victim)
+    write_text_atomically(link, "new")
+    assert (victim.read_text(), link.read_text(), link.is_symlink()) == ("untouched", "new", False)
+    os.mkfifo(pipe)
+    (tmp_path / "device").symlink_to("/dev/null")
+    for path in (pipe, tmp_path / "device"):
+        with pytest.raises(IrregularFileError, match="not a regular file"):
+            write_text_atomically(path, "new")
+    assert pipe.is_fifo()
+    assert (tmp_path / "device").is_symlink()
+
+
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc" * 1_000_000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
@@ -59,7 +81,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "dangling", "pipe", "."):
         for mode in ("rb", "ab"):
-            with pytest.raises(OSError):
+            with pytest.raises(OSError, match=r"it is|Is a directory"):
                 open_regular(tmp_path / name, mode)
     assert own.read_bytes() == b"one"
     assert not (tmp_path / "nothing").exists()

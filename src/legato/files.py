@@ -15,16 +15,23 @@ Progress = Callable[[str, int, int], None]
 """Called with the name of a file, and what is done and what is to do in all: bytes or weights."""
 
 
+class IrregularFileError(OSError):
+    """What is at a path is no regular file of Legato: a link, a folder, a pipe or a device."""
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a new binary file that takes the place of `path` when the block ends.
 
     Readers find the old contents or the new ones, never a part. If the block raises, `path` stays as it was and the new
     file is deleted. A caller whose data must survive a power failure calls `os.fsync` on the file inside the block.
+    A link is replaced, not followed.
 
     Raises:
+        IrregularFileError: `path` is a pipe or a device, or leads to one.
         OSError: the file cannot be written.
     """
+    check_replaceable(path)
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # short: the name of `path` may be as long as allowed
     try:
         with temporary.open("xb") as file:
@@ -34,6 +41,16 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise IrregularFileError if `path` is a pipe, a socket or a device, or a link to one: no file replaces these."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # there is nothing, or a link to nothing; the caller finds out what else is wrong
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise IrregularFileError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -52,7 +69,8 @@ def open_regular(path: Path, mode: Literal["rb", "ab"], *, links: bool = False) 
         links: whether it may be a link to a regular file. A file that Legato writes itself is none.
 
     Raises:
-        OSError: it is something else, or cannot be opened.
+        IrregularFileError: it is something else.
+        OSError: it cannot be opened.
     """
     flags = os.O_RDONLY if mode == "rb" else os.O_WRONLY | os.O_APPEND | os.O_CREAT
     for name in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC", *(() if links else ("O_NOFOLLOW",))):
@@ -61,14 +79,16 @@ def open_regular(path: Path, mode: Literal["rb", "ab"], *, links: bool = False) 
         descriptor = os.open(path, flags, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP and not links:
-            raise OSError(errno.ELOOP, "it is a link to another place", str(path)) from None
+            raise IrregularFileError(errno.ELOOP, "it is a link to another place", str(path)) from None
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads, or a socket
+            raise IrregularFileError(errno.EINVAL, "it is not a regular file", str(path)) from None
         raise
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         if stat.S_ISDIR(status.st_mode):
-            raise OSError(errno.EISDIR, "it is a directory", str(path))
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+            raise IrregularFileError(errno.EISDIR, "it is a directory", str(path))
+        raise IrregularFileError(errno.EINVAL, "it is not a regular file", str(path))
     return cast("BinaryIO", os.fdopen(descriptor, mode, buffering=0))
 
 

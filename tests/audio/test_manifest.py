@@ -69,7 +69,8 @@ def test_carriage_returns_byte_order_mark_and_blank_lines(tmp_path: Path) -> Non
 
 def test_broken_lines_are_named_in_order(tmp_path: Path) -> None:
     broken = ["{", "[1]", '{"text": "a"}', '{"audio_filepath": ""}', line(offset="soon"), line(duration=-1),
-              line(offset=True), '{"audio_filepath": "a.wav", "offset": NaN}']  # fmt: skip
+              line(offset=True), '{"audio_filepath": "a.wav", "offset": NaN}',
+              '{"audio_filepath": ' + "[" * 100_000]  # fmt: skip
     path = write(tmp_path, "\n".join([line(), *broken, line("b.wav")]))
     found = read_manifest(path)
     assert [isinstance(entry, BrokenLine) for entry in found] == [False, *[True] * len(broken), False]
@@ -80,6 +81,7 @@ def test_broken_lines_are_named_in_order(tmp_path: Path) -> None:
         "no audio_filepath",
         "no audio_filepath",
         *["not a number of seconds"] * 4,
+        "not JSON",
     ]
     for number, (reason, expected) in enumerate(zip(reasons, words, strict=True), 2):
         assert reason.startswith(f"{path}, line {number}: ")

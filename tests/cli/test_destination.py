@@ -87,6 +87,7 @@ def test_standard_output_by_its_name(tmp_path: Path) -> None:
         ((".", "-o", "results.v2"), "If it is a folder, write results.v2/."),
         ((EN, "-o", "x" * 300), "cannot be written"),
         ((EN, "-o", "x" * 255 + ".txt"), "cannot be written"),
+        ((EN, "-o", "/dev/null"), "/dev/null is a device. Give --output the name of a folder."),
     ],
 )
 def test_what_is_refused_before_the_model_is_loaded(

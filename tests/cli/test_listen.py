@@ -1,6 +1,7 @@
 """`legato listen`, and the microphone against sounddevice's interface."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from legato.cli.screen import settled
 from legato.errors import MicrophoneError
 from legato.installation import install_command
 from tests.support.command import TIMEOUT, failed, legato, struck
+from tests.support.full_disk import full_disk
 from tests.support.numbers_model import NUMBERS_MODEL
 from tests.support.paths import REFERENCES
 
@@ -211,13 +213,31 @@ def test_segments_are_shown_and_saved(tmp_path: Path, ending: str) -> None:
 
 
 def test_a_disk_that_is_full_does_not_end_the_listening(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("/dev/full is a file of Linux")
-    (tmp_path / "full.txt").symlink_to("/dev/full")
-    saved = ("--save-transcript", tmp_path / "full.txt", "--overwrite")
-    result = legato("listen", "--input", "-", *saved, home=tmp_path, stdin=FOX.read_bytes()[44:])
-    assert failed(result).count("No space left") == 1
+    text = tmp_path / "full.txt"
+    with full_disk(20):
+        result = legato("listen", "--input", "-", "--save-transcript", text, home=tmp_path, stdin=FOX.read_bytes()[44:])
+    assert failed(result).count("full.txt: cannot be written") == 1
     assert result.stdout == legato("transcribe", FOX, home=tmp_path).stdout
+    assert text.read_bytes() == result.stdout[:20]
+
+
+@pytest.mark.parametrize(("option", "name"), [("transcript", "t.txt"), ("transcript", "t.json"), ("audio", "a.wav")])
+def test_saved_files_replace_links_and_refuse_pipes(tmp_path: Path, option: str, name: str) -> None:
+    victim, saved = tmp_path / "victim", tmp_path / name
+    victim.write_text("untouched")
+    command = ("listen", "--input", "-", f"--save-{option}", saved, "--overwrite")
+    for _ in range(2):  # a link, then a file of its own
+        if not saved.exists():
+            saved.symlink_to(victim)
+        result = legato(*command, home=tmp_path, stdin=FOX.read_bytes()[44:])
+        assert result.returncode == 0, result.stderr
+        assert saved.stat().st_size > 20
+        assert not saved.is_symlink()
+    assert victim.read_text() == "untouched"
+    saved.unlink()
+    os.mkfifo(saved)
+    message = failed(legato(*command, home=tmp_path, stdin=FOX.read_bytes()[44:]))
+    assert f"{saved}: cannot be written: it is not a regular file. Remove it, or choose another place." in message
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

@@ -186,6 +186,25 @@ def test_an_interrupted_run_continues(rows: Rows, tmp_path: Path) -> None:
     assert utterances(out) == lines
 
 
+def test_a_journal_that_is_no_file_of_its_own(rows: Rows, tmp_path: Path) -> None:
+    source, out = manifest(tmp_path / "m.jsonl", pick(rows, *TWO)), tmp_path / "out"
+    victim, journal = tmp_path / "victim", out / "recognized.jsonl"
+    victim.write_text("untouched")
+    out.mkdir()
+    for reason in ("it is a link to another place", "it is not a regular file"):
+        if "link" in reason:
+            journal.symlink_to(victim)
+        else:
+            os.mkfifo(journal)
+        message = failed(legato("evaluate", source, "--model", NUMBERS_MODEL, "--output", out, home=tmp_path))
+        assert f"{journal}: cannot be used: {reason}. Remove it, or give --output another folder." in message
+        journal.unlink()
+    assert victim.read_text() == "untouched"
+    journal.write_text('{"key": ' + "[" * 100_000 + "\n")  # a line that is none is passed over
+    evaluate(source, home=tmp_path, output=out)
+    assert len(utterances(out)) == 2
+
+
 def test_the_gate(rows: Rows, tmp_path: Path) -> None:
     """A run whose Italian became wrong against one in which it was right, and the reverse."""
     good = [row for row in rows if row["lang"] in {"es-ES", "it-IT"}]

@@ -82,6 +82,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
         FOX | {"lang": "xx-XX"},
     )  # fmt: skip
     out = folder / "out"
+    out.mkdir()
+    for name in ("study.md", "study.png"):  # links of somebody else are replaced
+        (out / name).symlink_to(folder / "text.wav")
     recipes = [part for recipe in RECIPES for part in ("--recipe", recipe)]
     return out, run(MODEL, "--manifest", file, "--output", out, *recipes, "--layers", "0,2", "--threads", 1)
 
@@ -107,6 +110,7 @@ def test_the_report(finished: tuple[Path, Result]) -> None:
     out, result = finished
     assert sorted(file.name for file in out.iterdir()) == ["study.json", "study.md", "study.png"]
     assert (out / "study.png").read_bytes().startswith(b"\x89PNG")
+    assert (out.parent / "text.wav").read_text() == "no audio"
     found, report = document(out), (out / "study.md").read_text()
     parts = [variant for recipe in RECIPES for variant in parts_of(recipe, [0, 2])]
     assert sorted(found["variants"]) == sorted(variant.key for variant in [*whole_recipes(), *parts])

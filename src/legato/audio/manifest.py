@@ -138,7 +138,7 @@ def _parsed(path: Path, number: int, line: str) -> Entry | BrokenLine:
     place = f"{path}, line {number}"
     try:
         fields: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return BrokenLine(place, f"not JSON ({error}). Write one JSON object per line.")
     if not isinstance(fields, dict):
         return BrokenLine(place, "not a JSON object. Write one JSON object per line.")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from legato.cli.console import cannot_write
 from legato.cli.terminal import Terminal
+from legato.files import write_text_atomically
 from legato.lab.benchmark import Measurement
 from legato.lab.machine import cpu_name, runtime_versions
 from legato.model.bundle import Bundle
@@ -38,7 +39,7 @@ def write_figures(file: Path, machine: Mapping[str, Any], measurements: Sequence
     """
     figures = {**machine, "measurements": [asdict(measurement) for measurement in measurements]}
     try:
-        file.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+        write_text_atomically(file, json.dumps(figures, indent=2) + "\n")
     except OSError as error:
         raise cannot_write(file, error) from None
 

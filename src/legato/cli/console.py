@@ -11,6 +11,7 @@ from pathlib import Path
 
 from legato.cli.visible import shown
 from legato.errors import OutputError
+from legato.files import IrregularFileError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -56,8 +57,12 @@ def drop_output() -> None:
 
 def cannot_write(path: Path | str, error: OSError) -> OutputError:
     """Return the error for a file or folder that cannot be written."""
+    if isinstance(error, IrregularFileError):
+        remedy = "Remove it, or choose another place."
+    else:
+        remedy = "Choose a place with room and write permission."
     return OutputError(
-        f"{path}: cannot be written: {error.strerror}. Choose a place with room and write permission.",
+        f"{path}: cannot be written: {error.strerror}. {remedy}",
         no_room=error.errno in NO_ROOM,
     )
 

@@ -206,7 +206,8 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise LegatoError(f"{folder} is a file. Give --output the name of a folder.") from None
+        kind = "a device" if folder.is_char_device() or folder.is_block_device() else "a file"
+        raise LegatoError(f"{folder} is {kind}. Give --output the name of a folder.") from None
     except OSError as error:
         raise cannot_write(folder, error) from None
 

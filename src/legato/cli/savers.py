@@ -13,6 +13,7 @@ from legato.audio.resample import SAMPLE_RATE
 from legato.cli.console import cannot_write
 from legato.cli.files import format_of, write_result
 from legato.errors import LegatoError
+from legato.files import check_replaceable
 from legato.streaming.collect import Collector
 from legato.streaming.stream import Stream
 from legato.text.growing import GrowingLines
@@ -31,8 +32,11 @@ class Saver:
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self._path = path
         try:
+            if overwrite:  # a new file takes the place of the old one, or of a link, which is not followed
+                check_replaceable(path)
+                path.unlink(missing_ok=True)
             # Without a buffer: every write reaches the system.
-            self._file: BinaryIO = path.open("wb" if overwrite else "xb", buffering=0)
+            self._file: BinaryIO = path.open("xb", buffering=0)
         except FileExistsError:
             raise LegatoError(f"{path} is there already. Give another name, or --overwrite.") from None
         except OSError as error:

@@ -10,6 +10,7 @@ from legato.cli.errors import FAILED, guarded
 from legato.cli.extras import require
 from legato.cli.options import DEFAULTS, AllThreadsOption, ChunkOption
 from legato.errors import LegatoError
+from legato.files import write_atomically, write_text_atomically
 
 
 @guarded
@@ -81,8 +82,9 @@ def study(
     conclusion = conclude(found)
     try:
         found.save(output / "study.json", conclusion)
-        (output / "study.md").write_text(as_markdown(found, conclusion), "utf-8")
-        draw(found, output / "study.png")
+        write_text_atomically(output / "study.md", as_markdown(found, conclusion))
+        with write_atomically(output / "study.png") as image:
+            draw(found, image)
     except OSError as error:
         raise LegatoError(f"{output}: cannot be written to ({error}).") from error
     print_study(found, conclusion)

@@ -27,8 +27,10 @@ _LINE, _BLANK_LINES, _RATIO = 1 << 16, 1000, 50
 _LN10 = math.log(10)
 _BEGIN, _END, _UNKNOWN = -1, -2, -3
 _SYMBOLS = {"<s>": _BEGIN, "</s>": _END, "<unk>": _UNKNOWN}
-_COUNT = re.compile(r"ngram (\d+) *= *(\d+)$")
-_SECTION = re.compile(r"\\(\d+)-grams:$")
+_COUNT = re.compile(r"ngram (\d{1,2}) *= *(\d{1,12})$")
+_SECTION = re.compile(r"\\(\d{1,2})-grams:$")
+#: Least and largest logarithms to base 10. Tools write -99 for 0; larger weights would decide for any text alone.
+_LEAST, _MOST_BACKOFF = -1000.0, 10.0
 
 
 class NGram:
@@ -159,9 +161,12 @@ def _entry(path: Path, number: int, line: str, order: int) -> tuple[list[str], t
     try:
         if not order or len(fields) not in (order + 1, order + 2):
             raise ValueError
-        numbers = float(fields[0]), float(fields[order + 1]) if len(fields) == order + 2 else 0.0
-        if not all(map(math.isfinite, numbers)):  # they would decide for any text
-            raise ValueError
-        return fields[1 : order + 1], (numbers[0] * _LN10, numbers[1] * _LN10)
+        probability, backoff = float(fields[0]), float(fields[order + 1]) if len(fields) == order + 2 else 0.0
     except ValueError:
         raise NGramError(f"{path}, line {number}: is no entry of an ARPA file: {line[:60]!r}.") from None
+    if not (_LEAST <= probability <= 0 and _LEAST <= backoff <= _MOST_BACKOFF):
+        raise NGramError(
+            f"{path}, line {number}: logarithms of probabilities are {_LEAST:g} to 0, of back-off weights "
+            f"{_LEAST:g} to {_MOST_BACKOFF:g}: {line[:60]!r}. The file is broken. Make it again."
+        )
+    return fields[1 : order + 1], (probability * _LN10, backoff * _LN10)

@@ -11,7 +11,7 @@ from typing import Any
 
 from legato.chunks import FRAME_MS
 from legato.errors import BundleError, EvaluationError
-from legato.files import sha256_of
+from legato.files import sha256_of, write_text_atomically
 from legato.model.bundle import open_bundle
 from legato.model.bundle_files import read_json_of
 from legato.model.fields import FieldError, printable, read_json
@@ -52,7 +52,7 @@ def write_card(folder: Path, evaluation: str | None = None) -> None:
             f"what a card says ({error})."
         ) from None
     parts += [] if evaluation is None else [evaluation]
-    (folder / CARD).write_text("\n\n".join(parts) + "\n", "utf-8")
+    write_text_atomically(folder / CARD, "\n\n".join(parts) + "\n")
 
 
 def _parts(folder: Path, config: Any, languages: Any) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from legato.errors import EvaluationError
+from legato.files import open_regular
 from legato.lab.evaluate.data import Utterance
 from legato.lab.evaluate.models import Model
 from legato.lab.evaluate.recognition import Job, Recognition
@@ -26,13 +28,25 @@ class Journal:
     """
 
     def __init__(self, folder: Path, *, restart: bool) -> None:
-        """Open the journal of a folder; with `restart` it is emptied first."""
+        """Open the journal of a folder; with `restart` it is emptied first.
+
+        Raises:
+            EvaluationError: it cannot be opened, or is a link, a pipe or a device.
+        """
         path = folder / FILE
-        if restart:
-            path.unlink(missing_ok=True)
-        self._known = _read(path)
+        try:
+            if restart:
+                path.unlink(missing_ok=True)
+            data = _read(path)
+            self._file = open_regular(path, "ab")
+            if not data.endswith(b"\n"):  # a line was being written when a run ended
+                self._file.truncate(data.rfind(b"\n") + 1)
+        except OSError as error:
+            raise EvaluationError(
+                f"{path}: cannot be used: {error.strerror}. Remove it, or give --output another folder."
+            ) from None
+        self._known = _recognitions(data)
         self.earlier = frozenset(self._known)
-        self._file = path.open("a", encoding="utf-8", newline="\n")
 
     def __enter__(self) -> Self:
         return self
@@ -47,8 +61,9 @@ class Journal:
     def add(self, key: str, recognition: Recognition) -> None:
         """Append a recognition; it is in the file when this returns."""
         self._known[key] = recognition
-        self._file.write(json.dumps({"key": key, **asdict(recognition)}, ensure_ascii=False) + "\n")
-        self._file.flush()
+        rest = json.dumps({"key": key, **asdict(recognition)}, ensure_ascii=False).encode() + b"\n"
+        while rest:  # a disk that becomes full takes a part, and refuses the next write
+            rest = rest[self._file.write(rest) :]
 
 
 def key_of(model: Model, threads: int, utterance: Utterance, job: Job) -> str:
@@ -59,12 +74,15 @@ def key_of(model: Model, threads: int, utterance: Utterance, job: Job) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def _read(path: Path) -> dict[str, Recognition]:
-    """Read the journal of earlier runs. A line that was being written when a run ended is cut off."""
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        with open_regular(path, "rb") as file:
+            return file.read()
     except FileNotFoundError:
-        return {}
+        return b""
+
+
+def _recognitions(data: bytes) -> dict[str, Recognition]:
     known = {}
     for entry in _entries(data):
         try:
@@ -72,9 +90,6 @@ def _read(path: Path) -> dict[str, Recognition]:
             known[key] = Recognition.from_json(entry)
         except (KeyError, TypeError, ValueError):
             continue  # written by another version: the utterance is recognized again
-    if data and not data.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(data.rfind(b"\n") + 1)
     return known
 
 
@@ -82,7 +97,7 @@ def _entries(data: bytes) -> Iterator[dict[str, Any]]:
     for line in data.split(b"\n")[:-1]:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict):
             yield entry

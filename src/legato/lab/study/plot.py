@@ -1,8 +1,8 @@
 """A study as a picture."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import fill
+from typing import BinaryIO
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,8 +11,8 @@ from legato.lab.study.report import label
 from legato.lab.study.results import Outcome, Study
 
 
-def draw(study: Study, file: Path) -> None:
-    """Draw whole models, groups (error and divergence) and layers; the file's suffix determines the format.
+def draw(study: Study, file: BinaryIO) -> None:
+    """Draw whole models, groups (error and divergence) and layers, as PNG.
 
     Raises:
         OSError: the file cannot be written.
@@ -25,7 +25,7 @@ def draw(study: Study, file: Path) -> None:
         panel.set_title(title, loc="left")
         panel.set_ylabel(unit)
     figure.suptitle(f"INT8 against FP32: {study.model}, {len(study.fp32)} utterances")
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=110, format="png")
 
 
 _Series = dict[str, dict[str, float]]
