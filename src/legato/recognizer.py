@@ -21,7 +21,7 @@ from legato.decode.phrases import Phrases, compile_phrases
 from legato.decode.transducer import Transducer
 from legato.errors import AudioError
 from legato.model.bundle import Bundle, open_bundle
-from legato.model.languages import AUTO, english_name
+from legato.model.languages import AUTO
 from legato.model.registry import resolve
 from legato.options import StreamKeywords, StreamOptions
 from legato.runtime.cores import default_threads
@@ -227,15 +227,9 @@ class Recognizer:
 
     def _warn_unspoken(self, language: str) -> None:
         """Warn once that the model was not trained on this language."""
-        if language not in self._warned and not self.bundle.speaks(language):
+        if language not in self._warned and (warning := self.bundle.language_warning(language)):
             self._warned.add(language)
-            logger.warning(
-                "The model %s was not trained on %s (%s): expect no useful text. Its languages are: %s.",
-                self.bundle.name,
-                english_name(language).title(),
-                language,
-                ", ".join(self.bundle.spoken_languages),
-            )
+            logger.warning("%s", warning)
 
 
 def _file_step(state: StreamState) -> int:

@@ -43,8 +43,13 @@ def test_the_tools_of_an_assistant() -> None:
         assert found.structured_content["language"] == "en-US"
         assert [s["text"] for s in found.structured_content["segments"]] == [s.text for s in expected.segments]
 
+        assert found.structured_content["warning"] is None
+
+        russian = await client.call_tool("transcribe", {"source": str(SAMPLE), "language": "ru"})
+        assert "not trained on Russian (ru)" in (russian.structured_content or {})["warning"]
+
         languages = await client.call_tool("list_languages", {})
-        assert {"tag": "de-DE", "name": "german"} in (languages.structured_content or {})["result"]
+        assert {"tag": "de-DE", "name": "German"} in (languages.structured_content or {})["result"]
 
     ask(use)
 

@@ -360,6 +360,15 @@ def test_options_of_a_file_may_be_in_the_query(server: Server) -> None:
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mode")
 
 
+def test_a_language_that_the_model_was_not_trained_on_is_told(server: Server) -> None:
+    *_, final = (
+        json.loads(line) for line in post(server, (SAMPLES / "fr.flac").read_bytes(), language="ru").text.splitlines()
+    )
+    assert "not trained on Russian (ru)" in final["warnings"][0]
+    with connect(server.socket_url + "/v1/stream?language=Russian") as socket:
+        assert "not trained on Russian (ru" in json.loads(socket.recv())["warnings"][0]
+
+
 def test_files_that_are_none(server: Server) -> None:
     answer = post(server, b"no audio", language="fr-FR")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")

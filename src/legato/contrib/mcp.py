@@ -33,12 +33,16 @@ class SpokenSegment:
 
 @dataclass(frozen=True)
 class SpokenText:
-    """What was said: the text, its language as the model detected it, seconds of audio, and segments with times."""
+    """What was said: the text, its language as the model detected it, seconds of audio, and segments with times.
+
+    The warning says that the model was not trained on the language that was asked for.
+    """
 
     text: str
     language: str | None
     duration: float
     segments: list[SpokenSegment]
+    warning: str | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,11 @@ def create_server(recognizer: Recognizer) -> MCPServer[object]:
         log_level="WARNING",
     )
 
+    def spoken(transcript: Transcript, language: str) -> SpokenText:
+        segments = [SpokenSegment(round(s.start, 2), round(s.end, 2), s.text) for s in transcript.segments]
+        warning = recognizer.bundle.language_warning(language)
+        return SpokenText(transcript.text, transcript.language, round(transcript.duration, 2), segments, warning)
+
     @server.tool()
     def transcribe(source: str, language: str = "auto") -> SpokenText:
         """Transcribe a recording.
@@ -67,7 +76,7 @@ def create_server(recognizer: Recognizer) -> MCPServer[object]:
             language: a language of `list_languages`, or `auto` to detect it.
         """
         with _explained():
-            return _spoken(recognizer.transcribe(source, language=language))
+            return spoken(recognizer.transcribe(source, language=language), language)
 
     @server.tool()
     def listen(seconds: float = 10.0, language: str = "auto") -> SpokenText:
@@ -80,12 +89,12 @@ def create_server(recognizer: Recognizer) -> MCPServer[object]:
         if not 0 < seconds <= MOST_SECONDS:
             raise ToolError(f"seconds must be more than 0 and at most {MOST_SECONDS}, not {seconds:g}.")
         with _explained():
-            return _spoken(recognizer.transcribe(_record(seconds), language=language))
+            return spoken(recognizer.transcribe(_record(seconds), language=language), language)
 
     @server.tool()
     def list_languages() -> list[Language]:
         """List the languages that the model recognizes."""
-        return [Language(tag, english_name(tag)) for tag in recognizer.bundle.spoken_languages]
+        return [Language(tag, english_name(tag).title()) for tag in recognizer.bundle.spoken_languages]
 
     return server
 
@@ -103,11 +112,6 @@ def _record(seconds: float) -> Iterator[Samples]:
             yield block
             if time.monotonic() >= ends:
                 return
-
-
-def _spoken(transcript: Transcript) -> SpokenText:
-    segments = [SpokenSegment(round(s.start, 2), round(s.end, 2), s.text) for s in transcript.segments]
-    return SpokenText(transcript.text, transcript.language, round(transcript.duration, 2), segments)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from legato.model.contract import PUBLISHED, check_interfaces
 from legato.model.fields import BrokenFileError, FieldError, Fields
 from legato.model.integrity import REMEDY, check_files, recorded_files
 from legato.model.interface import Interface
-from legato.model.languages import AUTO, PromptSlots, same_language, spoken_languages
+from legato.model.languages import AUTO, PromptSlots, english_name, same_language, spoken_languages
 from legato.model.sizes import Sizes, complete_sizes, read_sizes
 from legato.types import MelConfig
 
@@ -92,6 +92,17 @@ class Bundle:
     def speaks(self, language: str) -> bool:
         """Return whether the model was trained on a language, in any region; `auto` counts as one."""
         return language == AUTO or self.prompt_slot(language) in self._spoken_slots
+
+    def language_warning(self, language: str) -> str | None:
+        """Return what to expect of a language that the model was not trained on; None for the others."""
+        if self.speaks(language):
+            return None
+        name = english_name(language).title()
+        named = name if language.title() == name else f"{name} ({language})"
+        return (
+            f"The model {self.name} was not trained on {named}: expect no useful text. "
+            f"Its languages are: {', '.join(self.spoken_languages)}."
+        )
 
     @cached_property
     def _spoken_slots(self) -> frozenset[int]:

@@ -30,7 +30,7 @@ class Prepared:
 
     Attributes:
         options: the options, with compiled phrases and the name of the language prompt that is used.
-        warnings: what was ignored.
+        warnings: what was ignored, and a language that the model was not trained on.
     """
 
     options: StreamOptions
@@ -50,7 +50,8 @@ async def prepare(
     language = recognizer.bundle.prompt_name(options.language)
     prepared = replace(options, phrases=phrases, language=language)
     recognizer.start(prepared)  # raises for options that the model cannot run
-    return Prepared(prepared, warnings)
+    doubt = recognizer.bundle.language_warning(language)
+    return Prepared(prepared, [*warnings, doubt] if doubt else warnings)
 
 
 def check_phrases(phrases: Phrases, settings: Settings, param: str | None = None) -> None:
