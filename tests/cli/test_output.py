@@ -299,6 +299,7 @@ def test_styles_of_subtitles(tmp_path: Path) -> None:
     wrong = legato("transcribe", *MODEL, sample, "-f", "srt:color=red", home=tmp_path)
     assert "columns, lines, speed, lead, words" in failed(wrong)
     assert "srt, vtt, ass" in failed(legato("transcribe", *MODEL, sample, "-f", "txt:words", home=tmp_path))
+    assert "Use vtt:words" in failed(legato("transcribe", *MODEL, sample, "-f", "srt:words", home=tmp_path))
     folder = tmp_path / "folder"
     styled = legato("transcribe", *MODEL, sample, "-f", "srt:columns=20", "-f", "ass", "-o", folder, home=tmp_path)
     assert styled.returncode == 0

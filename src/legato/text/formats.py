@@ -11,6 +11,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import PurePath
 
+from legato.errors import LegatoError
 from legato.text.cues import label
 from legato.text.sentences import SENTENCE_ENDS
 from legato.text.style import read_style
@@ -115,11 +116,14 @@ def writer_of_format(kind: str) -> Callable[..., str]:
 
     Raises:
         KeyError: there is no such format.
-        LegatoError: the style is wrong.
+        LegatoError: the style is wrong, or the format has no such style.
     """
     name, colon, style = kind.partition(":")
     if colon and name in SUBTITLES:
-        return partial(WRITERS[name], style=read_style(style))
+        wanted = read_style(style)
+        if wanted.words and name == "srt":
+            raise LegatoError("SRT has no times for single words. Use vtt:words or ass:words.")
+        return partial(WRITERS[name], style=wanted)
     return WRITERS[kind]
 
 
