@@ -99,6 +99,7 @@ def test_help_fits_a_narrow_terminal(tmp_path: Path, command: str) -> None:
         ("legato tr", ["transcribe"]),
         ("legato transcribe --model em", ["embedded"]),
         ("legato transcribe -f j", ["json", "jsonl"]),
+        ("legato transcribe -l e", ["en-US", "es-ES"]),
         ("legato transcribe --vad ", ["none", "silero"]),
         ("legato models ", ["list", "download", "path", "check", "card", "clean"]),
     ],

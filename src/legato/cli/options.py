@@ -8,6 +8,8 @@ import typer
 
 from legato.chunks import FRAME_MS, listing
 from legato.decode.phrases import read_weighted
+from legato.errors import LegatoError
+from legato.model.languages import AUTO
 from legato.options import ConfidenceScale, Endpointing, StreamOptions
 
 DEFAULTS = StreamOptions()
@@ -37,6 +39,18 @@ def _installed_models(incomplete: str) -> list[str]:
     return [model.name for model in list_models() if model.name.startswith(incomplete)]
 
 
+def _languages(incomplete: str) -> list[str]:
+    """Return the languages of the default model that complete a value of `--language`."""
+    from legato.model.bundle import open_bundle
+    from legato.model.registry import resolve
+
+    try:
+        spoken = open_bundle(resolve(None).path).spoken_languages
+    except LegatoError:
+        return []
+    return [name for name in (AUTO, *spoken) if name.lower().startswith(incomplete.lower())]
+
+
 ModelOption = Annotated[
     str | None,
     typer.Option(
@@ -46,8 +60,11 @@ ModelOption = Annotated[
 ]  # fmt: skip
 LanguageOption = Annotated[
     str,
-    typer.Option("--language", "-l", metavar="LANG", help="Spoken language, such as en-US or de; auto detects it."),
-]
+    typer.Option(
+        "--language", "-l", metavar="LANG", autocompletion=_languages,
+        help="Spoken language, such as en-US or de; auto detects it.",
+    ),
+]  # fmt: skip
 ChunkOption = Annotated[
     int,
     typer.Option(
