@@ -47,4 +47,4 @@ def mixed(audio: Audio, noise: Audio) -> Audio:
     return np.asarray(total / max(1.0, float(np.abs(total).max())), dtype=np.float32)
 
 
-CONDITIONS: dict[str, Condition] = {"clean": clean, "mu-law": mulaw, "white 10 dB": white, "babble 10 dB": babble}
+CONDITIONS: dict[str, Condition] = {"clean": clean, "mu-law": mulaw, "babble 10 dB": babble, "white 10 dB": white}
