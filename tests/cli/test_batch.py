@@ -384,6 +384,6 @@ def test_a_journal_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
         make(folder / ".legato-results.jsonl")
         message = failed(legato("transcribe", folder, home=tmp_path))
         assert "it is a link to another place" in message or "it is not a regular file" in message
-        assert "Remove it, or choose another place." in message
+        assert "Choose another place, or remove it if it should not be there." in message
         assert not (folder / "fox.txt").exists()
     assert victim.read_text() == "untouched"

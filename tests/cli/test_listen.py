@@ -237,7 +237,7 @@ def test_saved_files_replace_links_and_refuse_pipes(tmp_path: Path, option: str,
     saved.unlink()
     os.mkfifo(saved)
     message = failed(legato(*command, home=tmp_path, stdin=FOX.read_bytes()[44:]))
-    assert f"{saved}: cannot be written: it is not a regular file. Remove it, or choose another place." in message
+    assert f"{saved}: cannot be written: it is not a regular file. Choose another place, or remove it" in message
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

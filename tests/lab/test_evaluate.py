@@ -197,7 +197,7 @@ def test_a_journal_that_is_no_file_of_its_own(rows: Rows, tmp_path: Path) -> Non
         else:
             os.mkfifo(journal)
         message = failed(legato("evaluate", source, "--model", NUMBERS_MODEL, "--output", out, home=tmp_path))
-        assert f"{journal}: cannot be used: {reason}. Remove it, or give --output another folder." in message
+        assert f"{journal}: cannot be used: {reason}. Give --output another folder, or remove it." in message
         journal.unlink()
     assert victim.read_text() == "untouched"
     journal.write_text('{"key": ' + "[" * 100_000 + "\n")  # a line that is none is passed over

@@ -58,7 +58,7 @@ def drop_output() -> None:
 def cannot_write(path: Path | str, error: OSError) -> OutputError:
     """Return the error for a file or folder that cannot be written."""
     if isinstance(error, IrregularFileError):
-        remedy = "Remove it, or choose another place."
+        remedy = "Choose another place, or remove it if it should not be there."
     else:
         remedy = "Choose a place with room and write permission."
     return OutputError(

@@ -43,7 +43,7 @@ class Journal:
                 self._file.truncate(data.rfind(b"\n") + 1)
         except OSError as error:
             raise EvaluationError(
-                f"{path}: cannot be used: {error.strerror}. Remove it, or give --output another folder."
+                f"{path}: cannot be used: {error.strerror}. Give --output another folder, or remove it."
             ) from None
         self._known = _recognitions(data)
         self.earlier = frozenset(self._known)
