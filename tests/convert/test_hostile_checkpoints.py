@@ -12,7 +12,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ import legato
 from legato.convert import convert
 from legato.convert.open import open_checkpoint
 from tests.conftest import checkpoint_path
-from tests.convert.test_open import altered_folder, altered_nemo, assert_refused
+from tests.convert.test_open import altered_folder, altered_nemo, assert_refused, with_pickle
+from tests.support.mutations import mutate, mutate_pickle, seeds
 from tests.support.paths import REFERENCES
 
 pytestmark = pytest.mark.usefixtures("temporary_folder")
@@ -163,6 +164,48 @@ def test_altered_values_of_transformers_are_our_errors(tmp_path: Path, file: str
             open_checkpoint(folder).release()
         except legato.CheckpointError as error:
             assert str(folder) in str(error)
+
+
+def _directory(data: bytes, generator: random.Random) -> bytes:
+    """Change the first header of a ZIP, or its directory."""
+    if generator.random() < 0.4:
+        return mutate(data[:3000], generator, False) + data[3000:]
+    start = data.index(b"PK\x01\x02")
+    return data[:start] + mutate(data[start:], generator, False)
+
+
+_MUTATIONS: dict[str, tuple[str, Callable[[bytes, random.Random], bytes]]] = {
+    "instructions": (".ckpt", lambda data, generator: with_pickle(data, lambda old: mutate_pickle(old, generator))),
+    "pickle": (".ckpt", lambda data, generator: with_pickle(data, lambda old: mutate(old, generator, False))),
+    "zip": (".ckpt", _directory),
+    "tokenizer": ("tokenizer.model", lambda data, generator: mutate(data, generator, False)),
+}
+
+
+@pytest.mark.parametrize("kind", _MUTATIONS)
+def test_mutations(kind: str, tmp_path: Path) -> None:
+    """Random changes of a .nemo archive: 60 of each kind, or as many as LEGATO_FUZZ_SECONDS are enough for."""
+    ending, change = _MUTATIONS[kind]
+    with tarfile.open(checkpoint_path("nemo-r3")) as source:
+        name = next(member.name for member in source if member.name.endswith(ending))
+        stream = source.extractfile(name)
+        assert stream is not None
+        original = stream.read()
+    for seed in seeds(60):
+        altered = nemo_with(tmp_path, name, change(original, random.Random(seed)))
+        before = time.process_time()
+        try:
+            checkpoint = open_checkpoint(altered)
+            try:
+                for read in checkpoint.weights.values():
+                    read()
+            finally:
+                checkpoint.release()
+        except legato.CheckpointError as error:
+            assert str(error).isprintable(), seed
+        except BaseException as error:
+            raise AssertionError(f"{kind}, seed {seed}") from error
+        assert time.process_time() - before < 30, seed
 
 
 def test_json_that_is_nested_deeply(tmp_path: Path) -> None:
