@@ -227,6 +227,8 @@ def test_files(browser: Browser, server: Server, recognizer: legato.Recognizer) 
         last.click()
         page.wait_for_selector(".word.now")
         assert page.evaluate("document.querySelector('audio').currentTime") >= transcript.words[-1].start - 0.31
+        marked = page.locator(f"{LINES} :is(.doubtful, .unsure)")
+        assert marked.count() > 1
         page.click(".correct")
         page.locator(LINES).last.press("End")
         for _ in transcript.words[-1].text:
@@ -235,6 +237,7 @@ def test_files(browser: Browser, server: Server, recognizer: legato.Recognizer) 
         page.click(".correct")
         assert page.locator(LINES).last.inner_text().endswith(" <b>così")
         assert page.locator(f"{LINES} b").count() == 0
+        assert marked.count() == 0  # a person has read the line, and left its other words as they are
         values = json.loads(download(page, "json"))
         assert values["text"] == transcript.text.removesuffix(transcript.words[-1].text) + "<b>così"
         timed = [(word["start"], word["end"]) for word in values["words"]]
@@ -244,8 +247,7 @@ def test_files(browser: Browser, server: Server, recognizer: legato.Recognizer) 
         with page.expect_file_chooser() as choosing:
             page.keyboard.press("Enter")
         choosing.value.set_files([SAMPLES / "en.flac", SAMPLES.parent / "samples" / "samples.json"])
-        page.wait_for_selector("#status:has-text('en.flac is done')")
-        page.wait_for_selector(".transcript .problem:visible")  # the second is no audio
+        page.wait_for_selector("#status:has-text('samples.json failed.')")  # it is no audio
         assert page.inner_text(".transcript .problem:visible").startswith("Not an audio file")
         assert page.locator(".transcript").count() == 3
 
@@ -265,9 +267,13 @@ def test_light_and_dark(browser: Browser, server: Server) -> None:
             visit.check_accessibility()
             page.set_viewport_size({"width": 320, "height": 600})
             assert page.evaluate("document.documentElement.scrollWidth") <= 320
-            page.click("#theme")
-            assert is_dark() is not dark
-            assert page.get_attribute("#theme", "aria-pressed") == str(not dark).lower()
+            for now in (dark, not dark):
+                assert is_dark() is now
+                assert page.get_attribute("#theme", "aria-label") == ("Light theme" if now else "Dark theme")
+                assert page.is_visible("#theme .sun") is now
+                assert page.is_hidden("#theme .moon") is now
+                if now is dark:
+                    page.click("#theme")
             page.reload()
             visit.ready()
             assert is_dark() is not dark
@@ -275,8 +281,10 @@ def test_light_and_dark(browser: Browser, server: Server) -> None:
 
 def test_no_microphone(browser: Browser, server: Server) -> None:
     for name, words in (("NotFoundError", "no microphone"), ("NotAllowedError", "blocked")):
-        with Visit(browser, server.url, script=refused(name)) as visit:
+        with Visit(browser, server.url, script=refused(name), size=SIZES["phone"]) as visit:
             page = visit.ready()
+            line = float(style(page, "#microphone-text", "lineHeight").removesuffix("px"))
+            assert page.locator("#microphone-text").evaluate("text => text.offsetHeight") < 1.5 * line
             page.click("#microphone")
             page.wait_for_selector(f"[role=alert]:has-text('{words}')")
             assert page.inner_text("#microphone") == "Start captions"

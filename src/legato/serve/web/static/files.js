@@ -39,6 +39,7 @@ async function transcribe(file, length, card, signal, onKey) {
   } catch (problem) {
     card.showProblem(problem);
     card.close(true);
+    say(`${file.name} ${problem.code === "cancelled" ? "was cancelled" : "failed"}.`);
     if (problem.code?.endsWith("_api_key")) onKey();
   }
 }

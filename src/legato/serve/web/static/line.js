@@ -9,6 +9,7 @@ export class Line {
   constructor(segment) {
     this.recognized = segment;
     this.segment = segment; // with the corrections
+    this.edited = false;
     this.words = []; // { start, end, element }
     this.paragraph = make("p", { dir: "auto" });
     if (segment.language) this.paragraph.lang = segment.language;
@@ -56,16 +57,17 @@ export class Line {
       if (event.key === "Enter") event.preventDefault(); // a segment is one line
     };
     paragraph.oninput = () => {
+      this.edited = true;
       this.segment = corrected(this.recognized, paragraph.textContent.replace(/\s+/gu, " ").trim());
       onChange();
     };
     paragraph.onblur = () => this.#fill();
   }
 
-  /** Write the words, each with its confidence. */
+  /** Write the words, each with its confidence, until a person has corrected the line and so read it. */
   #fill() {
     const { text, words } = this.segment;
-    const limits = marks();
+    const limits = this.edited ? null : marks();
     const nodes = [];
     this.words = [];
     let end = 0;

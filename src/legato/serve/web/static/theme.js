@@ -10,7 +10,12 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
-    const show = () => button.setAttribute("aria-pressed", String(isDark()));
+    // Name and picture say what the button gives.
+    const show = () => {
+      button.ariaLabel = button.title = isDark() ? "Light theme" : "Dark theme";
+      button.querySelector(".sun").toggleAttribute("hidden", !isDark());
+      button.querySelector(".moon").toggleAttribute("hidden", isDark());
+    };
     button.addEventListener("click", () => {
       root.dataset.theme = isDark() ? "light" : "dark";
       localStorage.setItem("legato-theme", root.dataset.theme);
