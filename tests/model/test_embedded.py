@@ -143,6 +143,13 @@ def test_the_embedded_model_is_as_good_as_its_card_says(tmp_path: Path) -> None:
     [together] = [cell for cell in report["cells"] if cell["language"] == "all"]
     expected = stated(CARD, r"27 clips in `tests/data/speech`: CER ([\d.]+) %")
     assert together["cer"]["rate"] == pytest.approx(expected, abs=TOLERANCE), together
+    # Words that the calibration was not fitted on, of recordings such as those that it was fitted on.
+    raw, calibrated = together["confidence"]["raw"], together["confidence"]["calibrated"]
+    assert calibrated["nce"] > raw["nce"]
+    assert calibrated["ece"] < raw["ece"] + TOLERANCE
+    for found, column in ((raw, 1), (calibrated, 2)):
+        row = r"\| the 27 clips \| \d+ \| [\d.]+ \|" + r" [\d.]+ \|" * (column - 1) + r" ([\d.]+) \|"
+        assert found["ece"] == pytest.approx(stated(CARD, row), abs=2 * TOLERANCE)
 
 
 def test_silence_gives_no_text(recognizer: legato.Recognizer) -> None:
