@@ -179,7 +179,7 @@ def test_a_repository_that_is_no_model(tmp_path: Path, hub: Hub) -> None:
     assert "not a model that Legato can run" in message
     assert "expected 3 pieces" in message
     assert message.count("Choose another model") == 1
-    assert "Download or convert" not in message
+    assert "Download or convert" not in message and "Correct the file" not in message
 
     hub.repos["someone/unlike"] = {**other, "decoder.onnx": other["joint.onnx"]}
     message = failed(legato("models", "download", "someone/unlike", home=tmp_path, HF_ENDPOINT=hub.url))

@@ -121,7 +121,7 @@ def graph(**values: object) -> Change:
 
 
 def splits(model: Any) -> None:
-    """Let an operator split a tensor into more parts than it has outputs; LiteRT writes beyond them."""
+    """Let an operator split a tensor into more parts than it has outputs; LiteRT would write beyond them."""
     for each in model.subgraphs[0].operators:
         if isinstance(each.builtinOptions, schema.SplitOptionsT):
             each.builtinOptions.numSplits = 4_456_452

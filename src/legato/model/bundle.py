@@ -17,7 +17,7 @@ from legato.model.bundle_files import read_json_of, read_mel, read_pieces, read_
 from legato.model.calibration import Calibration, read_calibration
 from legato.model.contract import PUBLISHED, check_interfaces
 from legato.model.fields import BrokenFileError, FieldError, Fields
-from legato.model.integrity import REMEDY, check_files, recorded_files
+from legato.model.integrity import CORRECTION, REMEDY, check_files, recorded_files
 from legato.model.interface import Interface
 from legato.model.languages import AUTO, PromptSlots, english_name, same_language, spoken_languages
 from legato.model.sizes import Sizes, complete_sizes, read_sizes
@@ -158,7 +158,7 @@ def open_bundle(path: Path) -> Bundle:
     except BrokenFileError as error:
         raise BundleError(f"{error} {REMEDY}") from None
     except FieldError as error:
-        raise BundleError(f"{error} Correct the file, or choose another model.") from None
+        raise BundleError(f"{error} {CORRECTION}") from None
 
 
 def _checked_layout(path: Path, ours: Fields) -> str:

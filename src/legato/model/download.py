@@ -20,10 +20,11 @@ from filelock import FileLock, Timeout
 from legato.errors import BundleError, DownloadError, InstallationError
 from legato.files import Progress, describe_size
 from legato.model.hub import RemoteFile, explained, is_network_error, receive, remote_files
-from legato.model.integrity import DOWNLOAD_RECORD, REMEDY, has_hash
+from legato.model.integrity import CORRECTION, DOWNLOAD_RECORD, REMEDY, has_hash
 
 _SPARE_BYTES = 32 << 20
 _TRIES = 3
+_OTHER = "Choose another model."
 
 
 def download(repo: str, target: Path, *, check: Callable[[Path], object], progress: Progress | None = None) -> None:
@@ -65,7 +66,7 @@ def download(repo: str, target: Path, *, check: Callable[[Path], object], progre
                 ) from error
             except BundleError as error:
                 shutil.rmtree(partial)
-                reason = str(error).replace(REMEDY, "Choose another model.")
+                reason = str(error).replace(REMEDY, _OTHER).replace(CORRECTION, _OTHER)
                 raise DownloadError(
                     f"{repo} arrived complete but is not a model that Legato can run: {reason}"
                 ) from error

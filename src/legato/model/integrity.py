@@ -20,6 +20,7 @@ CARD = "README.md"
 """The model card. It is no part of the model, and its owner may edit it."""
 
 REMEDY = "Download or convert the model again."
+CORRECTION = "Correct the file, or choose another model."
 
 _MOST_FILES = 1000
 _LARGEST = 1 << 50

@@ -11,6 +11,8 @@ from legato.model.flatbuffer import FlatBuffer
 _BITS = {
     0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64, 15: 32, 16: 16, 17: 4, 18: 16,
 }  # fmt: skip
+#: Options of SPLIT, UNPACK and SPLIT_V: their first field is the number of outputs.
+_COUNT_OUTPUTS = {35, 64, 79}
 _LARGEST = 1 << 32
 _MOST_DIMENSIONS = 8
 
@@ -59,6 +61,10 @@ def _check_subgraph(buffer: FlatBuffer, subgraph: int, operators: int, buffers: 
         _check_indices(buffer.numbers(operator, 8), len(tensors))
         if any(index not in there for index in read if index != -1) or read[:1] == (-1,):
             raise ValueError("an operator reads what no other has written")
+        if buffer.whole(operator, 3, "B") in _COUNT_OUTPUTS:
+            count = buffer.whole(buffer.table(operator, 4), 0, "i")
+            if count != len(written):
+                raise ValueError(f"an operator with {len(written)} outputs that writes {count}")
         there.update(written)
     if any(index not in there for index in outputs):
         raise ValueError("an output that no operator writes")
