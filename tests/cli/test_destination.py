@@ -100,6 +100,17 @@ def test_what_is_refused_before_the_model_is_loaded(
     assert "config.json" not in message
 
 
+def test_a_pipe_in_place_of_a_result(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()  # would be an error of its own
+    os.mkfifo(tmp_path / "en.txt")
+    for output, words in (("en.txt", "en.txt: cannot be written: it is not a regular file"), ("pipe", "no folder")):
+        if output == "pipe":
+            os.mkfifo(tmp_path / output)
+        command = ("transcribe", "--model", tmp_path / "model", EN, "--output", output)
+        assert words in failed(legato(*command, home=tmp_path, cwd=tmp_path))
+    assert (tmp_path / "en.txt").is_fifo()
+
+
 def test_what_the_system_refuses_concerns_one_file(tmp_path: Path) -> None:
     result = legato("transcribe", *MODEL, "x" * 300 + ".wav", EN, "missing.wav", home=tmp_path)
     message = failed(result)

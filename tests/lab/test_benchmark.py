@@ -47,6 +47,7 @@ def test_figures_as_table_and_json(make_bundle: MakeBundle, tmp_path: Path) -> N
         (["--threads", "one"], "give numbers"),
         (["--streams", "0"], "1 or more"),
         (["--json", "nowhere/figures.json"], "no folder"),
+        (["--json", "/dev/null"], "/dev/null: cannot be written: it is not a regular file"),
         (["--threads", "1", "--chunk-ms", "1120", "--seconds", "2"], "too few"),
     ],
 )

@@ -38,6 +38,7 @@ def bench(
 ) -> None:
     """Measure the speed and the memory of a model on this machine."""
     from legato.cli.bench_table import describe_machine, print_figures, write_figures
+    from legato.cli.files import check_writable
     from legato.lab.benchmark import Settings, run
     from legato.model.bundle import open_bundle
     from legato.model.registry import resolve
@@ -51,6 +52,8 @@ def bench(
     counts = None if streams == _SEARCH else tuple(numbers(streams, "--streams"))
     if file is not None and not file.absolute().parent.is_dir():
         raise LegatoError(f"{file}: there is no folder {file.absolute().parent}. Make it first.")
+    if file is not None:
+        check_writable(file)
     bundle = open_bundle(resolve(model).path)
     measurements = []
     for number in chosen_threads:

@@ -13,7 +13,7 @@ import typer
 from legato.audio.addresses import is_url
 from legato.cli.console import cannot_write, put
 from legato.errors import AudioError, LegatoError, OutputError
-from legato.files import write_atomically
+from legato.files import check_replaceable, write_atomically
 from legato.text.formats import WRITERS, as_dict, base_format, json_line, writer_of_format
 from legato.text.template import compile_template
 from legato.types import Transcript
@@ -135,13 +135,15 @@ def check_writable(path: Path, inputs: Sequence[str] = ()) -> None:
         inputs: files and addresses that are read, which no result may replace.
 
     Raises:
-        OutputError: the path is one of the inputs, its name is too long, it is a folder, or its folder is read-only.
+        OutputError: the path is one of the inputs, a folder, a pipe or a device, its name is too long, or its folder is
+            read-only.
     """
     try:
         if path.exists() and any(os.path.exists(name) and path.samefile(name) for name in inputs):  # noqa: PTH110
             raise OutputError(f"{path}: this file is read. Give its result another name or folder with --output.")
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        check_replaceable(path)
         with tempfile.TemporaryFile(dir=_existing(path.parent)):
             pass
     except OSError as error:
@@ -206,7 +208,8 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        kind = "a device" if folder.is_char_device() or folder.is_block_device() else "a file"
+        special = folder.is_char_device() or folder.is_block_device()
+        kind = "a device" if special else "a file" if folder.is_file() else "no folder"
         raise LegatoError(f"{folder} is {kind}. Give --output the name of a folder.") from None
     except OSError as error:
         raise cannot_write(folder, error) from None
