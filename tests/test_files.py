@@ -50,6 +50,7 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     assert (tmp_path / "ours").read_bytes() == "grüß\r\n".encode()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a part of POSIX")
 def test_links_are_replaced_and_what_is_no_file_is_refused(tmp_path: Path) -> None:
     victim, link, pipe = (tmp_path / name for name in ("victim", "link", "pipe"))
     victim.write_text("untouched")
@@ -70,6 +71,7 @@ def test_sha256(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a part of POSIX")
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     own = tmp_path / "own"
     with open_regular(own, "ab") as file:

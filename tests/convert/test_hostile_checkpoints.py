@@ -5,7 +5,6 @@ import io
 import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -247,6 +246,7 @@ def test_two_conversions_into_one_folder(tmp_path: Path) -> None:
 
 def test_memory_of_a_refusal_is_bounded(tmp_path: Path) -> None:
     """In a process with little address space: a configuration of millions of lists ends in the usual error."""
+    resource = pytest.importorskip("resource")
     bomb = nemo_with(tmp_path, "model_config.yaml", ("z: [" + "[]," * 2_000_000 + "[]]").encode())
     code = (
         "import sys; from pathlib import Path; from legato.convert.open import open_checkpoint\n"
