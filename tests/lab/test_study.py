@@ -394,7 +394,7 @@ def test_going_on_after_an_interruption(finished: tuple[Path, Result], tmp_path:
         (["--layers", "2-1"], "give layers such as"),
         (["--layers", "x"], "give layers such as"),
         (["--chunk-ms", "100"], "100 ms is impossible"),
-        (["--limit", "0"], "should be greater than or equal to 1"),
+        (["--limit", "0"], "give a number of at least 1"),
         (["--manifest", "missing.jsonl"], "no such manifest"),
         (["--calibration", "missing.jsonl"], "no such manifest"),
     ],
