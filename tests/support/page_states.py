@@ -94,7 +94,8 @@ def walk(
     @contextmanager
     def visiting(script: str = "") -> Iterator[Visit]:
         # In Firefox screenshots need a style of their own, and sockets that are cut are errors.
-        with Visit(browser, url, "inline style", "connection to", script=script, dark=dark, size=size) as visit:
+        expected = ("inline style", "connection to", "status of 400")
+        with Visit(browser, url, *expected, script=script, dark=dark, size=size) as visit:
             visit.ready()
             yield visit
 
@@ -107,6 +108,9 @@ def walk(
         yield from _file(visit, talk)
         visit.page.click(".remove")
         yield "removed", visit
+        visit.page.set_input_files("#files", SAMPLES / "samples.json")  # no audio
+        visit.page.wait_for_selector("#status:has-text('failed')")
+        yield "failed", visit
     for name, script, words in (
         ("denied", refused("NotAllowedError"), "blocked"),
         ("busy", microphone(clip) + _BUSY, "busy"),
