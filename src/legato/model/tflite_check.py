@@ -76,21 +76,19 @@ def _check_indices(indices: tuple[int, ...] | list[int], count: int, absent: int
 
 
 def _check_tensor(buffer: FlatBuffer, tensor: int, buffers: list[int]) -> bool:
-    """Return whether the tensor has a value before any operator runs: a constant or a variable."""
+    """Return whether the tensor has a value before any operator runs: a constant, a variable, or no elements."""
     shape, place = buffer.numbers(tensor, 0), buffer.whole(tensor, 2, "I")
     _check_indices([place], len(buffers))
     if len(shape) > _MOST_DIMENSIONS or any(size < 0 for size in shape):
         raise ValueError(f"a tensor of the shape {list(shape)[:20]}")
-    bits = _BITS.get(buffer.whole(tensor, 1, "b"))
-    if bits is None:
-        raise ValueError(f"a tensor of type {buffer.whole(tensor, 1, 'b')}")
+    constant, sparse = bool(buffers[place]), buffer.table(tensor, 6)
+    bits = 0 if sparse and constant else _BITS.get(buffer.whole(tensor, 1, "b"), 0)  # 0 if the size is not known
     needed = (math.prod(shape) * bits + 7) // 8
-    constant = bool(buffers[place])
-    if needed > _LARGEST or (constant and needed != buffers[place]):
+    if needed > (buffers[place] if constant else _LARGEST):
         raise ValueError(f"a tensor of the shape {list(shape)} with {buffers[place]} bytes")
     if quantization := buffer.table(tensor, 4):
         scales, axis = buffer.length(quantization, 2, 4), buffer.whole(quantization, 6, "i")
         points = buffer.length(quantization, 3, 8)
         if scales > 1 and not (0 <= axis < len(shape) and scales == shape[axis] and points in {scales, 1, 0}):
             raise ValueError(f"{scales} scales for a tensor of the shape {list(shape)}")
-    return constant or bool(buffer.whole(tensor, 5, "b"))
+    return constant or 0 in shape or bool(buffer.whole(tensor, 5, "b"))
