@@ -217,7 +217,7 @@ def test_no_network_and_names_that_are_none(tmp_path: Path) -> None:
     assert "HF_HUB_OFFLINE" in failed(legato("models", "download", REPO, home=tmp_path, HF_HUB_OFFLINE="1"))
 
 
-@pytest.mark.parametrize("name", ["./typo", ".hidden/model", "../../etc", "-x/y"])
+@pytest.mark.parametrize("name", ["./typo", ".hidden/model", "../no-such/model", "-x/y"])
 def test_a_path_is_not_taken_for_a_repository(tmp_path: Path, name: str) -> None:
     assert "Unknown model" in failed(legato("models", "download", "--", name, home=tmp_path))
     message = failed(legato("transcribe", f"--model={name}", SAMPLES / "en.flac", home=tmp_path))

@@ -354,7 +354,7 @@ def test_files_that_are_wrong(server: Server, tmp_path: Path) -> None:
     for content, words in (
         (b"", "empty"),
         (b"hello, world\n" * 100, "not an audio file"),
-        (video, "not an audio file"),
+        (video, "the index of this MP4 is missing"),
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "not an audio file"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", ""),
     ):
