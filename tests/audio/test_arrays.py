@@ -28,6 +28,8 @@ def test_arrays_of_every_kind() -> None:
 @pytest.mark.parametrize(
     ("array", "rate", "words"),
     [
+        (b"\0\0" * 160, 16000, r"np\.frombuffer\(data, np\.int16\)"),
+        (bytearray(320), 16000, "bytes"),
         (np.zeros((2, 3, 4)), 16000, "shape"),
         (np.float32(1.0), 16000, "shape"),
         (np.zeros((2, 16000)), 16000, "transpose"),

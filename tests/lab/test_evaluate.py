@@ -389,6 +389,9 @@ def test_a_folder_with_transcripts(rows: Rows, tmp_path: Path) -> None:
         Path(copy).with_suffix(".txt").write_text(row["text"] + "\n", "utf-8")
     report = evaluate(data, "--default-language", "en", home=tmp_path, output=tmp_path / "out")
     assert cell(report, "de")["utterances"] == cell(report, "en")["utterances"] == 1
+    for options, language in ((("--default-language", "fr"), "fr"), ((), "de")):  # the given folder's name counts last
+        report = evaluate(data / "de", *options, home=tmp_path, output=tmp_path / language)
+        assert cell(report, language)["utterances"] == 1
     shutil.copy(german["audio_filepath"], data / "de" / "silent.flac")
     (data / "de" / "orphan.txt").write_text("eins")
     report = evaluate(data, home=tmp_path, output=tmp_path / "out", code=2)

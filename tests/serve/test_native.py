@@ -360,6 +360,27 @@ def test_options_of_a_file_may_be_in_the_query(server: Server) -> None:
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "mode")
 
 
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\x1aE\xdf\xa3", "WebM"),
+        (b"OggS\0\2", "Ogg"),
+        (b"fLaC", "FLAC"),
+        (b"\0\0\0\x20ftypM4A ", "M4A"),
+        (b"ID3\4", "MP3"),
+    ],
+)
+def test_a_file_with_a_container_is_not_taken_for_samples(server: Server, head: bytes, name: str) -> None:
+    with connect(server.socket_url + "/v1/stream") as socket:
+        for part in (head + bytes(1000), bytes(1000)):
+            socket.send(part)
+        socket.send('{"type": "end"}')
+        found = [json.loads(text) for text in socket]
+    assert [each["type"] for each in found] == ["ready", "error", "error", "final"]
+    assert all(name in each["error"]["message"] for each in found[1:3])
+    assert found[-1]["duration"] == 0
+
+
 def test_a_language_that_the_model_was_not_trained_on_is_told(server: Server) -> None:
     *_, final = (
         json.loads(line) for line in post(server, (SAMPLES / "fr.flac").read_bytes(), language="ru").text.splitlines()

@@ -242,7 +242,10 @@ def test_a_hint_never_costs_the_transcript(server: Server, recognizer: legato.Re
     [("GPT-4", "gpt four"), ("Node.js 20", "node js twenty"), ("Room 42", "room forty two"), ("A.I. 5", "a i five")],
 )
 def test_hints_are_respelled(recognizer: legato.Recognizer, hint: str, spelled: str) -> None:
-    assert spellable([hint, (hint, 3.0)], recognizer.bundle.pieces) == ([spelled, (spelled, 3.0)], [])
+    found, warnings = spellable([hint, (hint, 3.0)], recognizer.bundle.pieces)
+    assert found == [spelled, (spelled, 3.0)]
+    assert warnings == [f"The term {hint!r} was taken as {spelled!r}, which the model can spell."] * 2
+    assert spellable([spelled], recognizer.bundle.pieces) == ([spelled], [])
 
 
 @pytest.mark.parametrize(

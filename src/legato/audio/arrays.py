@@ -124,6 +124,10 @@ def as_array(array: ArrayLike, name: str = "audio") -> NDArray[Any]:
     Raises:
         AudioError: it cannot be converted, or has another shape or type.
     """
+    if isinstance(array, bytes | bytearray):
+        raise AudioError(
+            f"{name}: bytes, not samples. Give the samples of 16-bit PCM as np.frombuffer(data, np.int16)."
+        )
     try:
         converted = np.asarray(array)
     except Exception as error:  # tensors, for instance, raise errors of many kinds

@@ -102,5 +102,8 @@ def evaluate(
 def _modes(text: str) -> list[str]:
     modes = list(dict.fromkeys(part.strip() for part in text.split(",")))
     if not set(modes) <= {"manifest", "auto"}:
-        raise typer.BadParameter(f"{text!r}: give manifest, auto, or manifest,auto.", param_hint="--language")
+        raise typer.BadParameter(
+            f"{text!r}: give manifest, auto, or manifest,auto. --default-language is the language of the data.",
+            param_hint="--language",
+        )
     return modes

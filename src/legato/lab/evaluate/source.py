@@ -21,7 +21,8 @@ def read_source(path: Path, *, language: str | None = None, split_by: str | None
 
     Args:
         path: manifest or folder.
-        language: language of utterances for which the source names none.
+        language: language of utterances for which the source names none: neither a line of the manifest nor a folder
+            inside of the given one. The name of the given folder counts last.
         split_by: key of the manifest whose value becomes the subset.
 
     Raises:
@@ -92,7 +93,7 @@ def _of_file(folder: Path, path: Path, language: str | None) -> Utterance | Prob
         return Problem(str(path), "text", f"{transcript.name} cannot be read as UTF-8 text ({error}).")
     if not text.strip():
         return Problem(str(path), "text", f"{transcript.name} is empty: there is nothing to compare with.")
-    named = _language_of(path.relative_to(folder.parent).parts[:-1]) or language
+    named = _language_of(path.relative_to(folder).parts[:-1]) or language or _language_of([folder.resolve().name])
     return hashed(
         Utterance(
             id=path.relative_to(folder).as_posix(),

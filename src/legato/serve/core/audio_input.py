@@ -5,7 +5,16 @@ from typing import Protocol
 
 from legato.audio.pcm import AudioDecoder, AudioFormat
 from legato.audio.source import Samples
+from legato.errors import AudioError
 from legato.serve.core.container import Container, ContainerDecoder
+
+_CONTAINERS = {
+    b"\x1aE\xdf\xa3": "WebM or Matroska",
+    b"OggS": "Ogg",
+    b"fLaC": "FLAC",
+    b"ID3\x03": "MP3",
+    b"ID3\x04": "MP3",
+}
 
 
 class AudioInput(Protocol):
@@ -29,7 +38,7 @@ class AudioInput(Protocol):
 
 
 class RawInput:
-    """Decodes raw audio.
+    """Decodes raw audio. The beginning of a file with a container, such as WebM of a browser, is refused.
 
     Args:
         take: receives the samples, float32[n] at 16 kHz.
@@ -38,9 +47,22 @@ class RawInput:
     def __init__(self, audio_format: AudioFormat, take: Callable[[Samples], Awaitable[None]]) -> None:
         self._decoder = AudioDecoder(audio_format)
         self._take = take
+        self._container: str | None = None
+        self._began = False
 
     async def write(self, data: bytes) -> None:
-        """Decode the next bytes."""
+        """Decode the next bytes.
+
+        Raises:
+            AudioError: they are, or continue, a file with a container.
+        """
+        if not self._began and data:
+            self._began, self._container = True, container_of(data)
+        if self._container is not None:
+            raise AudioError(
+                f"This is {self._container}, not raw audio. Send samples in the encoding of the stream, or send the "
+                "whole file in a request for files."
+            )
         await self._take(self._decoder.decode(data))
 
     async def flush(self) -> None:
@@ -53,6 +75,13 @@ class RawInput:
 
     def close(self) -> None:
         """Do nothing: no samples wait here."""
+
+
+def container_of(head: bytes) -> str | None:
+    """Return the container that begins with these bytes, if it is none of raw audio with a header, such as WAV."""
+    if head[4:8] == b"ftyp":
+        return "MP4 or M4A"
+    return next((name for magic, name in _CONTAINERS.items() if head.startswith(magic)), None)
 
 
 def open_input(audio_format: AudioFormat | Container, take: Callable[[Samples], Awaitable[None]]) -> AudioInput:

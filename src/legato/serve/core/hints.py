@@ -27,7 +27,7 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 
 
 def spellable(phrases: Sequence[Phrase], pieces: tuple[str, ...]) -> tuple[list[Phrase], list[str]]:
-    """Return the phrases that a vocabulary can spell, respelled if necessary, and a warning for each of the others.
+    """Return the phrases that a vocabulary can spell, and a warning for each that was respelled or left out.
 
     Args:
         phrases: texts, or pairs of a text and its weight.
@@ -47,6 +47,8 @@ def spellable(phrases: Sequence[Phrase], pieces: tuple[str, ...]) -> tuple[list[
                 refusal = refusal or error
             else:
                 found.append(candidate)
+                if refusal is not None:
+                    warnings.append(f"The term {text.strip()!r} was taken as {spelling!r}, which the model can spell.")
                 break
         else:
             warnings.append(f"A term was ignored. {refusal}")
@@ -54,7 +56,7 @@ def spellable(phrases: Sequence[Phrase], pieces: tuple[str, ...]) -> tuple[list[
 
 
 def compile_spellable(phrases: Sequence[Phrase], pieces: tuple[str, ...]) -> tuple[PhraseTrie | None, list[str]]:
-    """Compile the phrases that a vocabulary can spell; return a warning for each of the others. See `spellable`."""
+    """Compile the phrases that a vocabulary can spell, and return warnings about the others. See `spellable`."""
     found, warnings = spellable(phrases, pieces)
     return compile_phrases(found, pieces), warnings
 
