@@ -211,6 +211,8 @@ def test_a_template_of_ones_own(tmp_path: Path, recognizer: library.Recognizer) 
     assert result.stdout.decode() == f"1\t{segment.start:.2f}\t{end} {{en-US}} {EN} {expected.text}\n"
     legato("transcribe", *MODEL, EN, "--output-template", "{text}", "--output", tmp_path / "o", home=tmp_path)
     assert (tmp_path / "o" / "en.txt").read_text() == expected.text + "\n"
+    again = legato("transcribe", *MODEL, EN, "--output", tmp_path / "o", home=tmp_path)
+    assert again.stderr.decode() == f"legato: {tmp_path / 'o' / 'en.txt'} was there and is replaced.\n"
 
 
 @pytest.mark.parametrize(

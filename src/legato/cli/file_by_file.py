@@ -139,7 +139,7 @@ def _deliver(result: Result, paths: Sequence[Path], job: Files, model: Model) ->
         say(f"{result.name}: {result.transcript.language} (detected)")
     kinds = job.destination.kinds
     for path, kind in zip(paths, kinds, strict=False):
-        write_result(path, result.transcript, kind, name=result.name, model=model.name)
+        write_result(path, result.transcript, kind, name=result.name, model=model.name, telling=True)
     if not paths:
         several = len(job.names) > 1
         print_result(result.transcript, kinds[0], name=result.name, model=model.name, several=several)

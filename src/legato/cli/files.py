@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from legato.audio.addresses import is_url
-from legato.cli.console import cannot_write, put
+from legato.cli.console import cannot_write, put, say
 from legato.errors import AudioError, LegatoError, OutputError
 from legato.files import check_replaceable, write_atomically
 from legato.text.formats import WRITERS, as_dict, base_format, json_line, writer_of_format
@@ -89,17 +89,20 @@ def write_result(
     name: str,
     model: str,
     note: Callable[[bytes], None] | None = None,
+    telling: bool = False,
 ) -> None:
     """Write a transcript to a file, which appears complete or not at all.
 
     Args:
         kind: a key of WRITERS, or a template.
+        telling: whether to tell the user that an existing file was replaced.
         note: is called with the contents after they are on the disk and before the file gets its name.
 
     Raises:
         OutputError: the file cannot be written.
     """
     data = writer_of(kind)(transcript, model=model, file=name).encode("utf-8", "replace")
+    replaced = telling and path.is_file()
     try:
         with write_atomically(path) as file:
             file.write(data)
@@ -109,6 +112,8 @@ def write_result(
                 note(data)
     except OSError as error:
         raise cannot_write(path, error) from None
+    if replaced:
+        say(f"legato: {path} was there and is replaced.")
 
 
 def check_exists(name: str) -> None:

@@ -102,7 +102,7 @@ def _deliver(transcript: Transcript, job: Live, targets: tuple[Path, ...], model
     """Write or print the result; of JSON lines only the last, if the segments have been printed."""
     kinds = job.destination.kinds
     for path, kind in zip(targets, kinds, strict=False):
-        write_result(path, transcript, kind, name="-", model=model)
+        write_result(path, transcript, kind, name="-", model=model, telling=True)
     if targets:
         return
     if kinds[0] == "jsonl" and transcript.endpointed:
