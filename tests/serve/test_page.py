@@ -252,6 +252,16 @@ def test_files(browser: Browser, server: Server, recognizer: legato.Recognizer) 
         assert page.locator(".transcript").count() == 3
 
 
+def test_a_file_during_captions(browser: Browser, server: Server) -> None:
+    with Visit(browser, server.url) as visit:
+        page = visit.ready()
+        page.click("#microphone")
+        page.wait_for_selector("#status:has-text('Listening')")
+        page.set_input_files("#files", SAMPLES / "fr.flac")
+        page.wait_for_selector("#status:has-text('fr.flac is done.')")
+        page.wait_for_selector("#status:has-text('Listening')")
+
+
 def test_light_and_dark(browser: Browser, server: Server) -> None:
     brightness = "getComputedStyle(document.documentElement).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)"
 

@@ -30,16 +30,27 @@ const TITLES = {
   invalid_api_key: "The key is not valid",
 };
 
+const WITHOUT_CAPTIONS = ["loading", "idle", "stopped", "failed"];
+const SAID_MS = 5000;
+
+let line = ""; // of the state
+let timer = 0;
+
 /** Show a state; `more` replaces its line. */
 export function showState(state, more = "") {
+  clearTimeout(timer);
   document.documentElement.dataset.state = state;
-  at("status").textContent = more || LINES[state];
+  line = more || LINES[state];
+  at("status").textContent = line;
   document.title = ["listening", "reconnected", "silent"].includes(state) ? "● Legato" : "Legato";
 }
 
-/** Say something without a change of the state. */
+/** Say something without a change of the state. While captions run, their state is shown again after some seconds. */
 export function say(text) {
+  clearTimeout(timer);
   at("status").textContent = text;
+  if (WITHOUT_CAPTIONS.includes(document.documentElement.dataset.state)) return;
+  timer = setTimeout(() => (at("status").textContent = line), SAID_MS);
 }
 
 /** Return the text of a problem where no title is shown. */
