@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import srt
 import webvtt
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Playwright, sync_playwright
 from websockets.sync.client import connect
 
 import legato
@@ -79,6 +79,30 @@ def download(page: Page, name: str) -> str:
         page.get_by_role("button", name=f"Download {name.upper()}").first.press("Enter")
     assert started.value.suggested_filename.endswith(f".{name}")
     return started.value.path().read_text("utf-8")
+
+
+def warns(page: Page) -> bool:
+    """Reload, and return whether the page warned. After a warning it stays."""
+    seen: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        dialog.dismiss()
+        seen.append(dialog.type)
+
+    def leave(_page: Page) -> None:
+        seen.append("load")
+
+    page.on("dialog", stay)
+    page.on("load", leave)
+    page.evaluate("setTimeout(() => location.reload())")
+    until = time.monotonic() + 90
+    while not seen:
+        assert time.monotonic() < until
+        page.wait_for_timeout(100)
+    page.remove_listener("dialog", stay)
+    page.remove_listener("load", leave)
+    assert seen in (["beforeunload"], ["load"])
+    return seen == ["beforeunload"]
 
 
 def style(page: Page, selector: str, name: str) -> str:
@@ -260,6 +284,38 @@ def test_a_file_during_captions(browser: Browser, server: Server) -> None:
         page.set_input_files("#files", SAMPLES / "fr.flac")
         page.wait_for_selector("#status:has-text('fr.flac is done.')")
         page.wait_for_selector("#status:has-text('Listening')")
+
+
+def test_a_warning_before_text_is_lost(browser: Browser, server: Server) -> None:
+    # In corrections Chromium would keep the look of a deleted word, which the policy of the page refuses.
+    with Visit(browser, server.url, "Applying inline style") as visit:
+        page = visit.ready()
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.select_option("#language", "de-DE")
+        page.click("#microphone")
+        page.wait_for_selector("#status:has-text('Listening')")
+        assert warns(page)  # though there is no text
+        page.wait_for_selector(LINES)
+        page.click("#microphone")
+        page.wait_for_selector("#status:has-text('Stopped')")
+        assert warns(page)
+        page.click(".copy")
+        page.wait_for_selector(".copy:has-text('Copied')")
+        assert not warns(page)
+        visit.ready()
+        page.set_input_files("#files", SAMPLES / "fr.flac")
+        page.wait_for_selector("#status:has-text('is done')")
+        page.click(".transcript h3")  # a browser lets no page warn that nobody has used
+        assert not warns(page)  # the user has the file
+        visit.ready()
+        page.set_input_files("#files", SAMPLES / "fr.flac")
+        page.wait_for_selector("#status:has-text('is done')")
+        page.click(".correct")
+        page.locator(LINES).last.press("End")
+        page.keyboard.type("!")
+        assert warns(page)
+        download(page, "txt")
+        assert not warns(page)
 
 
 def test_light_and_dark(browser: Browser, server: Server) -> None:

@@ -23,6 +23,7 @@ export class Card {
     this.partial = null; // { text, start, end } of the open segment
     this.offset = 0; // seconds before the current stream
     this.duration = 0; // seconds of audio
+    this.changes = 0; // of text that nobody has elsewhere: lines of captions, and corrections
     this.element = at("card").content.cloneNode(true).firstElementChild;
     const find = (selector) => this.element.querySelector(selector);
     for (const name of ["reading", "text", "summary", "problem", "progress", "actions", "hint", "remove", "cancel"]) {
@@ -143,6 +144,7 @@ export class Card {
   }
 
   #add(segment) {
+    if (this.element.classList.contains("live")) this.#markUnsaved();
     const line = new Line(segment);
     if (this.playable) line.hear((seconds) => this.player.play(seconds));
     this.lines.push(line);
@@ -169,10 +171,20 @@ export class Card {
     }
   }
 
+  #markUnsaved() {
+    this.element.dataset.unsaved = ++this.changes;
+  }
+
+  /** The text was copied or downloaded as it was after so many changes. */
+  #markSaved(changes) {
+    if (changes === this.changes) delete this.element.dataset.unsaved;
+  }
+
   async #copy(button) {
+    const { changes } = this;
     try {
       await copyText(this.segments.map(({ text }) => text).join("\n"));
-      delete this.element.dataset.unsaved;
+      this.#markSaved(changes);
       flash(button, "Copied");
     } catch (error) {
       this.showProblem({ message: `The text could not be copied: ${error.message}` });
@@ -181,9 +193,10 @@ export class Card {
 
   async #download(format) {
     this.problem.hidden = true;
+    const { changes } = this;
     try {
       save(await this.#written(format), `${this.file.replace(/\.[^.]{1,5}$/, "")}.${format}`);
-      delete this.element.dataset.unsaved;
+      this.#markSaved(changes);
     } catch (problem) {
       this.showProblem(problem);
     }
@@ -219,7 +232,7 @@ export class Card {
     button.setAttribute("aria-pressed", "true");
     this.element.classList.add("correcting");
     this.#showHint();
-    for (const line of this.lines) line.correct(() => (this.element.dataset.unsaved = "corrections"));
+    for (const line of this.lines) line.correct(() => this.#markUnsaved());
     this.lines[0]?.paragraph.focus();
   }
 
