@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_cli import read_until
-from tests.support.command import TIMEOUT, environment, failed, legato, struck
+from tests.cli.test_cli import pcm, read_until
+from tests.support.command import TIMEOUT, environment, failed, legato, stalled, struck
 from tests.support.numbers_model import NUMBERS_MODEL, NUMBERS_SAMPLES
 from tests.support.paths import REFERENCES
 
@@ -37,6 +37,22 @@ def test_a_signal_keeps_the_text_so_far(tmp_path: Path, name: str, code: int) ->
     found = json.loads((tmp_path / "out" / "long.partial.json").read_text())
     assert found["text"]
     assert found["partial"] is True
+
+
+@pytest.mark.parametrize("data", [FOX.read_bytes()[:60000], pcm()[:60000]], ids=["wav", "raw"])
+def test_ctrl_c_ends_a_silent_pipe_with_the_text_so_far(tmp_path: Path, data: bytes) -> None:
+    result = stalled(data, "transcribe", "-", home=tmp_path)
+    message = failed(result, 130)
+    assert "cut off" not in message
+    assert len(result.stdout) > 10
+    assert result.stdout == legato("transcribe", "-", home=tmp_path, stdin=data).stdout
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF"])
+def test_ctrl_c_ends_a_pipe_without_audio(tmp_path: Path, data: bytes) -> None:
+    result = stalled(data, "transcribe", "-", home=tmp_path)
+    assert "legato: interrupted" in failed(result, 130)
+    assert result.stdout == b""
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])

@@ -28,6 +28,25 @@ from legato.cli import main
 main()
 """
 
+#: `legato` that gets SIGINT when it has read so many bytes of standard input and waits for more.
+_STALLED = """
+import io, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+left = int(sys.argv.pop(1))
+class Stalled(io.FileIO):
+    def readinto(self, buffer):
+        global left
+        if left == 0:
+            left = -1
+            os.kill(os.getpid(), signal.SIGINT)
+        count = super().readinto(buffer)
+        left -= count
+        return count
+sys.stdin = io.TextIOWrapper(io.BufferedReader(Stalled(0)))
+from legato.cli import main
+main()
+"""
+
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of a user with an empty cache."""
@@ -65,6 +84,18 @@ def struck(what: str, name: str, block: int, *arguments: str | Path, home: Path)
     statement = f"os.kill(os.getpid(), signal.{what})" if what.startswith("SIG") else what
     command = [sys.executable, "-c", _STRUCK, statement, name, str(block), *map(str, arguments)]
     return subprocess.run(command, env=environment(home), capture_output=True, check=False, timeout=TIMEOUT)
+
+
+def stalled(data: bytes, *arguments: str | Path, home: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run `legato` with a pipe that delivers `data` and stays open; one SIGINT comes while it waits for more."""
+    command = [sys.executable, "-c", _STALLED, str(len(data)), *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(home), stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(data)
+        process.stdin.flush()
+        code = process.wait(TIMEOUT)
+        return subprocess.CompletedProcess(command, code, process.stdout.read(), process.stderr.read())
 
 
 def failed(result: subprocess.CompletedProcess[bytes], code: int = 2) -> str:

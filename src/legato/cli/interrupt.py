@@ -1,10 +1,11 @@
 """Ctrl-C, SIGTERM and SIGHUP: the input ends, and everything recognized up to then is still written."""
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Self, TypeVar
+from typing import BinaryIO, Self, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -72,6 +73,13 @@ class OnInterrupt:
         self._stop()
 
 
+class _WaitEnded(Exception):  # noqa: N818 - no error
+    """An interrupt came during a wait for input.
+
+    PyAV passes on an `Exception` that comes while FFmpeg reads a Python file, and discards a `KeyboardInterrupt`.
+    """
+
+
 class Interruptible(OnInterrupt):
     """Input that an interrupt ends between two blocks, so that no block is lost or half recognized."""
 
@@ -82,20 +90,36 @@ class Interruptible(OnInterrupt):
     def blocks(self, source: Iterable[T]) -> Iterator[T]:
         """Yield the blocks of a source until it ends or an interrupt comes."""
         pieces = iter(source)
-        while self.cause is None:
-            try:
-                self._waiting = True
-                block = next(pieces, None)
-                self._waiting = False
-            except KeyboardInterrupt:
-                return
-            finally:
-                self._waiting = False
-            if block is None:
-                return
+        while (block := self._wait(lambda: next(pieces, None))) is not None:
             yield block
+
+    def pipe(self, file: BinaryIO) -> BinaryIO:
+        """Return a pipe that ends at an interrupt, so that a decoder still returns what it has read."""
+        return cast("BinaryIO", _Pipe(file, self._wait))
+
+    def _wait(self, read: Callable[[], T]) -> T | None:
+        """Return what a function returns that may wait for input; None if an interrupt comes or has come."""
+        try:
+            self._waiting = True  # before the question, so that an interrupt between the two ends the wait
+            return read() if self.cause is None else None
+        except _WaitEnded:
+            return None
+        finally:
+            self._waiting = False
 
     def _end_wait(self) -> None:
         if self._waiting:
             self._waiting = False
-            raise KeyboardInterrupt
+            raise _WaitEnded
+
+
+class _Pipe(io.RawIOBase):
+    """The bytes of a pipe, as they arrive."""
+
+    def __init__(self, file: BinaryIO, wait: Callable[[Callable[[], bytes]], bytes | None]) -> None:
+        super().__init__()
+        self._read: Callable[[int], bytes] = getattr(file, "read1", file.read)
+        self._wait = wait
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._wait(lambda: self._read(size)) or b""

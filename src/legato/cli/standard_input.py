@@ -62,21 +62,27 @@ def transcribe_live(job: Live, model: Model, options: StreamOptions) -> None:
 
     with model.recognizer.stream(options) as stream, Interruptible() as source:
         received = False
-        with open_pipe(_input(), audio_format=job.audio_format, channel=job.channel, track=job.track) as audio:
-            try:
-                for block in source.blocks(audio):
+        file = _input()
+        piped = not file.seekable()
+        pipe = source.pipe(file) if piped else file
+        try:
+            with open_pipe(pipe, audio_format=job.audio_format, channel=job.channel, track=job.track) as audio:
+                for block in audio if piped else source.blocks(audio):
                     received = True
                     take(stream.accept(block))
-            except LegatoError:
-                put("\n" if lines.open else "")  # so that the message has a line of its own
-                raise
+        except LegatoError:
+            if source.cause is not None and not received:
+                raise source.cause from None
+            put("\n" if lines.open else "")  # so that the message has a line of its own
+            raise
         if not received:
             raise source.cause or AudioError(f"standard input holds no audio. Send it a file, or raw PCM: {_EXAMPLE}")
         take(stream.finish())
     partial = source.cause is not None or not audio.complete
     if shown == "txt":
         put(lines.end())
-    say_warnings(audio.name, audio.warnings)
+    if source.cause is None:  # an interrupted file lacks its end
+        say_warnings(audio.name, audio.warnings)
     if shown != "txt":
         _deliver(replace(collector.transcript, partial=partial), job, targets, model.name)
     if source.cause is not None:
