@@ -22,6 +22,8 @@ from legato.serve.core.websocket import LAST_RECEIVED
 
 #: The share of a process's time that reading one client's frames may take on the long run, and seconds at once.
 _SHARE, _BURST_SECONDS = 0.1, 0.1
+#: Seconds for which one client's frames are read, and then left to the others.
+_TURN_SECONDS, _OTHERS_SECONDS = 0.004, 0.016
 _PART_BYTES = 4096
 _MOST_FRAGMENTS = 1000
 #: Answers to pings that a client has not read.
@@ -85,7 +87,7 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
     _received = 0.0
     _spent = _paid = 0.0
     _held = 0
-    _slowed = _refused = False
+    _slowed = _refused = _waits = False
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -121,18 +123,22 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
     async def receive(self) -> Any:
         """Return the next message for the application."""
         message = await super().receive()
-        if self._slowed:  # reading goes on later
+        if self._slowed or self._waits:  # reading goes on later
             self.transport.pause_reading()
         return message
 
     def _last_received(self) -> float:
         """Return when anything was last received; that is now as long as the server does not read."""
-        return self.loop.time() if self._slowed else self._received
+        return self.loop.time() if self._slowed or self._waits else self._received
 
     def _read(self) -> None:
-        """Read frames in parts, until the client has used up its share of the time."""
+        """Read frames in parts, until the client has used up its turn, or its share of the time."""
+        first = time.thread_time()
         while self._unread and not self._slowed and not self.transport.is_closing():
             began = time.thread_time()
+            if began - first > _TURN_SECONDS:
+                self._wait_for_turn()
+                return
             part = bytes(self._unread[:_PART_BYTES])
             del self._unread[:_PART_BYTES]
             super().data_received(part)
@@ -141,6 +147,23 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
             elif len(self.frames) > _MOST_FRAGMENTS:
                 self._refuse(1009, f"A message may have at most {_MOST_FRAGMENTS} fragments.")
             self._pay(time.thread_time() - began)
+
+    def _wait_for_turn(self) -> None:
+        """Read on after the others had their turn."""
+        if not self._waits:
+            self._waits = True
+            self.transport.pause_reading()
+            self.loop.call_later(_OTHERS_SECONDS, self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._waits = False
+        self._read()
+        self._resume()
+
+    def _resume(self) -> None:
+        """Accept more bytes of the client, unless something else waits for its earlier ones."""
+        if not (self._slowed or self._waits or self.read_paused or self.transport.is_closing()):
+            self.transport.resume_reading()
 
     def _hold(self, size: int) -> bool:
         """Note how many bytes of an incomplete message are held; return whether there is room."""
@@ -177,8 +200,7 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
         self._received = self.loop.time()  # before, the server did not read: the client was not silent
         _SLOWED.discard(self)
         self._read()
-        if not self._slowed and not self.read_paused and not self.transport.is_closing():
-            self.transport.resume_reading()
+        self._resume()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a message of the application."""
