@@ -66,7 +66,7 @@ def open_file(
         raise AudioError(f"{name}: {_fault(file, name, reason_of(error))}") from None
     if container.format.name == "tty":  # FFmpeg's reader for pictures drawn in text accepts any *.txt
         container.close()
-        raise AudioError(f"{name}: a text file, not an audio file. Give an audio or video file.")
+        raise AudioError(f"{name}: a text file, not an audio file. Choose an audio or video file.")
     if _is_raw(name) and not container.streams.audio:  # samples may look like a picture
         container.close()
         raise AudioError(f"{name}: {_RAW_REMEDY}")

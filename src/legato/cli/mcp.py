@@ -7,7 +7,7 @@ from legato.cli.options import ModelOption, ThreadsOption
 
 @guarded
 def mcp(*, model: ModelOption = None, threads: ThreadsOption = None) -> None:
-    """Give an assistant tools for speech (MCP).
+    """Offer tools for speech to an assistant (MCP).
 
     The assistant starts this command, and speaks the Model Context Protocol over its standard input and output.
     """

@@ -78,7 +78,7 @@ def serve(
     max_lag_seconds: Annotated[
         float,
         typer.Option(
-            min=0.1, metavar="SECONDS", help="Refuse new live streams while one lags behind by this; inf never does."
+            min=0.1, metavar="SECONDS", help="Refuse new live streams while one is later than this; inf never does."
         ),
     ] = 3,
     max_files: Annotated[int, typer.Option(min=1, metavar="N", help="Files transcribed at once.")] = 4,

@@ -42,13 +42,13 @@ def under_load(recognizer: Recognizer, samples: Samples, streams: int, chunk_ms:
     """Send the samples through an engine as live audio, in several streams at once.
 
     The streams start at times spread over one chunk, as those of users would. The measurement ends early if the streams
-    fall far behind.
+    are far too late.
     """
     lags: list[float] = []
     rows: list[int] = []
     done_before = [0.0] * streams
     limit = 2.0 + 3 * chunk_ms / 1000
-    behind = False
+    late = False
     # The same uneven spread every time.
     starts = np.random.default_rng(streams).uniform(0, chunk_ms / 1000, streams)
 
@@ -73,10 +73,10 @@ def under_load(recognizer: Recognizer, samples: Samples, streams: int, chunk_ms:
                 time.sleep(max(0.0, origin + due - time.monotonic()))
                 live[number].accept(piece, timeout=0)
                 if lags and lags[-1] > limit:
-                    behind = True
+                    late = True
                     break
         except BusyError:
-            behind = True
+            late = True
         for stream in live:
             stream.close()
     # The first chunk of each stream uses memory that was not touched before.
@@ -87,7 +87,7 @@ def under_load(recognizer: Recognizer, samples: Samples, streams: int, chunk_ms:
         lag_ms_p50=round(p50, 1),
         lag_ms_p95=round(p95, 1),
         batch=round(float(np.mean(rows or [0])), 2),
-        keeps_up=not behind and p95 <= chunk_ms,
+        keeps_up=not late and p95 <= chunk_ms,
         peak_rss_mb=peak_rss_mb(),
     )
 

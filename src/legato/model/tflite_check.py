@@ -37,7 +37,7 @@ def check_model(buffer: FlatBuffer, size: int) -> None:
 
 
 def _bytes(buffer: FlatBuffer, table: int, size: int) -> int:
-    """Return the size of a buffer, which may lie behind the tables."""
+    """Return the size of a buffer, which may lie after the tables."""
     start, count = buffer.whole(table, 1, "Q"), buffer.whole(table, 2, "Q")
     if start <= 1:  # 1 stands for an empty buffer whose place was not set
         return buffer.length(table, 0, 1)

@@ -262,7 +262,7 @@ class OverloadedError(ServerBusyError):
     """The server does not keep up with the streams that it has."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The server lags {seconds:.1f} s behind its open streams. Try again later.", "overloaded")
+        super().__init__(f"The server is {seconds:.1f} s late with its open streams. Try again later.", "overloaded")
 
 
 class ShuttingDownError(ServerBusyError):

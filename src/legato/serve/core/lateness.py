@@ -17,7 +17,7 @@ class Lateness:
     """The lateness of the last seconds' steps, each as a share of the duration of its chunk.
 
     A chunk that is ready waits for the step that runs and for those before it. At a share of 1 the next chunks are
-    ready before these are done, and all streams fall behind for good.
+    ready before these are done, and all streams are late for good.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ export const isOpen = () => !stage.hidden;
 /** Open the stage with the text of a card, or without one until `show` brings it. */
 export async function open(first) {
   stage.hidden = false;
-  for (const element of document.querySelectorAll("[data-behind]")) element.inert = true;
+  for (const element of document.querySelectorAll("[data-page]")) element.inert = true;
   at("stage-controls").prepend(at("microphone"));
   at("stage-state").append(at("state"));
   show(first);
@@ -42,7 +42,7 @@ export function close() {
   if (!isOpen()) return;
   giveBack();
   stage.hidden = true;
-  for (const element of document.querySelectorAll("[data-behind]")) element.inert = false;
+  for (const element of document.querySelectorAll("[data-page]")) element.inert = false;
   at("dock").prepend(at("microphone"));
   at("state-home").append(at("state"));
   if (document.fullscreenElement) document.exitFullscreen();
