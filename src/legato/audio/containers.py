@@ -23,6 +23,11 @@ WAV_HEADS = frozenset({b"RIFF", b"RIFX", b"RF64", b"BW64"})
 """First bytes of a WAV container."""
 
 
+def is_mp4(head: bytes) -> bool:
+    """Return whether a file that starts with these bytes, at least 8, is MP4 or M4A."""
+    return head[4:8] == b"ftyp"
+
+
 @dataclass(frozen=True, slots=True)
 class WavLayout:
     """One RIFF container of a file.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
+from legato.audio.containers import is_mp4
 from legato.audio.track_decoder import Decoder, reason_of
 from legato.errors import AudioError
 
@@ -79,7 +80,7 @@ def _fault(file: BinaryIO, name: str, reason: str) -> str:
         return _RAW_REMEDY
     if file.seekable():
         file.seek(0)
-        if file.read(8)[4:] == b"ftyp":
+        if is_mp4(file.read(8)):
             return (
                 "the index of this MP4 is missing or damaged: the recording or the copy was not completed "
                 f"({reason}). Copy it again, or restore it with a tool that repairs MP4 files."

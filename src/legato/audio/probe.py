@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from legato.audio.containers import has_tag_before_wav
+from legato.audio.containers import has_tag_before_wav, is_mp4
 
 MOST_BYTES = 8192
 """Bytes after which every file is recognized."""
@@ -15,6 +15,11 @@ _MAGIC = (
 )  # fmt: skip
 _BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"wide", b"free", b"skip", b"pnot")
 """Types of the first box of MP4 and QuickTime files, after its size of four bytes."""
+
+_COMPRESSED = {
+    b"\x1aE\xdf\xa3": "WebM or Matroska", b"OggS": "Ogg", b"fLaC": "FLAC", b"ID3\x03": "MP3", b"ID3\x04": "MP3",
+}  # fmt: skip
+"""Names of containers that live audio is sent in by mistake; their first bytes hardly ever begin raw audio."""
 
 _MPEG_RATES = {
     (3, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),  # MPEG-1, layer I
@@ -46,6 +51,13 @@ def is_file(head: bytes, *, ended: bool = False) -> bool | None:
     if not ended and (None in answers or short):
         return None
     return False
+
+
+def compressed_container(head: bytes) -> str | None:
+    """Return the name of the common container of compressed audio that starts with these bytes; None for others."""
+    if is_mp4(head):
+        return "MP4 or M4A"
+    return next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
 
 
 def needs_seeking(head: bytes) -> bool:

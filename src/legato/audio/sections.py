@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-from legato.audio.containers import WAV_HEADS, aiff_ends, mp4_starts, ogg_links, wav_layouts
+from legato.audio.containers import WAV_HEADS, aiff_ends, is_mp4, mp4_starts, ogg_links, wav_layouts
 
 _MOST_BYTES = 1 << 43
 """The farthest position: file systems refuse to seek beyond their largest file."""
@@ -103,7 +103,7 @@ def sections_of(file: BinaryIO) -> list[Section]:
             Section(each.start, each.end, {"ignore_length": "1"} if each.unstated else {}, unstated=each.unstated)
             for each in wav_layouts(file, size)
         ]
-    elif head[4:8] == b"ftyp":
+    elif is_mp4(head):
         starts = mp4_starts(file, size)
         sections = [Section(start, end) for start, end in zip(starts, [*starts[1:], size], strict=True)]
     elif head[:4] == b"FORM" and (ends := aiff_ends(file, size)):

@@ -7,6 +7,7 @@ from typing import BinaryIO, cast
 
 from legato.audio import ffmpeg
 from legato.audio.addresses import normalized, without_password
+from legato.audio.containers import is_mp4
 from legato.audio.decode import DecodedAudio
 from legato.audio.ffmpeg import InvalidDataError
 from legato.audio.file import AudioFile
@@ -82,7 +83,7 @@ def _copy_of_mp4(url: str) -> BinaryIO | None:
     try:
         with urlopen(url, timeout=_TIMEOUT) as answer:
             head = answer.read(12)
-            if head[4:8] == b"ftyp" and int(answer.headers.get("Content-Length") or 0) <= _MOST_BYTES:
+            if is_mp4(head) and int(answer.headers.get("Content-Length") or 0) <= _MOST_BYTES:
                 file.write(head)
                 shutil.copyfileobj(answer, file, 1 << 20)
                 file.seek(0)

@@ -4,17 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from legato.audio.pcm import AudioDecoder, AudioFormat
+from legato.audio.probe import compressed_container
 from legato.audio.source import Samples
 from legato.errors import AudioError
 from legato.serve.core.container import Container, ContainerDecoder
-
-_CONTAINERS = {
-    b"\x1aE\xdf\xa3": "WebM or Matroska",
-    b"OggS": "Ogg",
-    b"fLaC": "FLAC",
-    b"ID3\x03": "MP3",
-    b"ID3\x04": "MP3",
-}
 
 
 class AudioInput(Protocol):
@@ -57,7 +50,7 @@ class RawInput:
             AudioError: they are, or continue, a file with a container.
         """
         if not self._began and data:
-            self._began, self._container = True, container_of(data)
+            self._began, self._container = True, compressed_container(data)
         if self._container is not None:
             raise AudioError(
                 f"This is {self._container}, not raw audio. Send samples in the encoding of the stream, or send the "
@@ -75,13 +68,6 @@ class RawInput:
 
     def close(self) -> None:
         """Do nothing: no samples wait here."""
-
-
-def container_of(head: bytes) -> str | None:
-    """Return the container that begins with these bytes, if it is none of raw audio with a header, such as WAV."""
-    if head[4:8] == b"ftyp":
-        return "MP4 or M4A"
-    return next((name for magic, name in _CONTAINERS.items() if head.startswith(magic)), None)
 
 
 def open_input(audio_format: AudioFormat | Container, take: Callable[[Samples], Awaitable[None]]) -> AudioInput:
