@@ -95,8 +95,8 @@ def write_result(
 
     Args:
         kind: a key of WRITERS, or a template.
-        telling: whether to tell the user that an existing file was replaced.
         note: is called with the contents after they are on the disk and before the file gets its name.
+        telling: whether to tell the user that an existing file was replaced.
 
     Raises:
         OutputError: the file cannot be written.

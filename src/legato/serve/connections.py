@@ -123,13 +123,18 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
     async def receive(self) -> Any:
         """Return the next message for the application."""
         message = await super().receive()
-        if self._slowed or self._waits:  # reading goes on later
+        if self._reads_later:
             self.transport.pause_reading()
         return message
 
+    @property
+    def _reads_later(self) -> bool:
+        """Whether reading goes on after a while, because the client has used up its turn or its share."""
+        return self._slowed or self._waits
+
     def _last_received(self) -> float:
         """Return when anything was last received; that is now as long as the server does not read."""
-        return self.loop.time() if self._slowed or self._waits else self._received
+        return self.loop.time() if self._reads_later else self._received
 
     def _read(self) -> None:
         """Read frames in parts, until the client has used up its turn, or its share of the time."""
@@ -162,7 +167,7 @@ class TimedWebSocket(WebSocketsSansIOProtocol):
 
     def _resume(self) -> None:
         """Accept more bytes of the client, unless something else waits for its earlier ones."""
-        if not (self._slowed or self._waits or self.read_paused or self.transport.is_closing()):
+        if not (self._reads_later or self.read_paused or self.transport.is_closing()):
             self.transport.resume_reading()
 
     def _hold(self, size: int) -> bool:

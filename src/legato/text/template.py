@@ -37,7 +37,7 @@ def compile_template(template: str) -> Callable[..., str]:
             if field not in FIELDS:
                 raise LegatoError(f"--output-template: there is no field {{{field}}}. Use one of: {', '.join(FIELDS)}.")
             if conversion or not _fits(field, spec or ""):
-                form = _EXAMPLES.get(type(_EXAMPLE[field]), "<20")
+                form = _SUGGESTED.get(type(_SAMPLE[field]), "<20")
                 raise LegatoError(
                     f"--output-template: the format of {{{field}}} is not allowed. Try {{{field}:{form}}}."
                 )
@@ -63,7 +63,7 @@ def _fits(field: str, spec: str) -> bool:
     if not _SPEC.fullmatch(spec):
         return False
     try:
-        format(_EXAMPLE[field], spec)
+        format(_SAMPLE[field], spec)
     except ValueError:
         return False
     return True
@@ -86,6 +86,7 @@ def _values(segment: Segment, index: int, file: str | None, model: str | None) -
     }
 
 
-_EXAMPLE = _values(Segment("", 0.0, 0.0, None, (), ()), 1, None, None)
-#: A format per type of value; texts have a width.
-_EXAMPLES = {float: ".2f", int: "03d"}
+#: A value per field, to try formats on.
+_SAMPLE = _values(Segment("", 0.0, 0.0, None, (), ()), 1, None, None)
+#: A format to suggest per type of value; texts have a width.
+_SUGGESTED = {float: ".2f", int: "03d"}
